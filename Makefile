@@ -1,0 +1,65 @@
+# Everything a contributor and the gate run. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+RUN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SERVICES := gateway credentials pg_connector blob_connector sandbox inference
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo up test test-vllm check format protos locks bench requirements images clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+env: $(STAMP) ## make the environment in .venv
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: env ## start everything on real parts, ask a question of both sources, save the report, stop
+	@$(RUN)/python -m dev.demo
+
+up: env ## start everything with sample data, and stay until Ctrl-C
+	@$(RUN)/python -m dev.up
+
+test: env ## the whole suite, on a real PostgreSQL and a real Azurite
+	$(RUN)/python -m pytest
+
+test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
+	bash dev/vllm_env.sh .venv-vllm
+	.venv-vllm/bin/python -m pytest -m vllm -o addopts= --import-mode=importlib tests/inference
+
+check: env ## format, lint, types, contracts, architecture
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy servicekit grants connectorkit services client dev
+	$(RUN)/buf lint
+	$(RUN)/buf breaking --against '.git#ref=HEAD'
+	$(RUN)/python -m pytest -q tests/test_architecture.py
+
+format: env ## format and mend what can be mended
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+protos: env ## generate gen/ from protos/
+	$(RUN)/python dev/protos.py
+
+locks: env ## pin every package with its hashes, for development and for each service
+	$(RUN)/python dev/locks.py
+
+bench: env ## measure beside peers; figures for docs/performance.md
+	$(RUN)/python -m bench
+
+requirements: env ## which requirements have a passing test, as of the last `make test`
+	@$(RUN)/python -m dev.requirements
+
+images: ## build one container image per service
+	for service in $(SERVICES); do \
+	  docker build --build-arg SERVICE=$$service --tag isobath/$$(echo $$service | tr _ -) . || exit 1; \
+	done
+
+clean: ## remove the environment and what tools left
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

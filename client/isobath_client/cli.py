@@ -1,0 +1,291 @@
+"""The `isobath` command."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich.console import Console
+from rich.table import Table
+
+from isobath.analyst.v1 import analyst_pb2 as messages
+from isobath.connector.v1 import connector_pb2 as connector
+from isobath_client.client import Isobath
+from isobath_client.errors import IsobathError
+from isobath_client.render import Renderer
+from isobath_client.selections import selection
+from isobath_client.settings import resolve
+
+app = typer.Typer(no_args_is_help=True, help="Ask questions of your data.")
+sources = typer.Typer(no_args_is_help=True, help="Data sources: add, try, look inside, query.")
+runs = typer.Typer(no_args_is_help=True, help="Runs: list, follow, cancel.")
+files = typer.Typer(no_args_is_help=True, help="Files: upload, list, download.")
+app.add_typer(sources, name="sources")
+app.add_typer(runs, name="runs")
+app.add_typer(files, name="files")
+console = Console()
+
+SourceName = Annotated[str, typer.Argument(help="The source's name or id.")]
+
+
+def _connected() -> Isobath:
+    where = resolve(os.environ)
+    return Isobath(where.address, api_key=where.api_key)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print_json(message: Message) -> None:
+    console.print_json(json.dumps(MessageToDict(message, preserving_proto_field_name=True)))
+
+
+def _entry_kind(entry: connector.Entry) -> str:
+    return connector.EntryKind.Name(entry.kind).removeprefix("ENTRY_KIND_").lower()
+
+
+@app.command()
+def ask(
+    question: str,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", "-d", help="SOURCE:PATH, SOURCE:GLOB or SOURCE=SELECT …"),
+    ] = None,
+    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="A file to send.")] = None,
+    thread: Annotated[str, typer.Option(help="Go on with this thread.")] = "",
+    model: Annotated[str, typer.Option(help="A model of `isobath models`.")] = "",
+    save: Annotated[Path | None, typer.Option(help="Save report and figures here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Ask a question, and watch the analyst work."""
+    show = _json_line if as_json else Renderer(console).show
+    with _connected() as client:
+        uploaded = [client.upload(path).id for path in file or ()]
+        last = messages.Event()
+        for last in client.ask(
+            question, data=data or (), files=uploaded, thread=thread, model=model
+        ):
+            show(last)
+        if save and last.HasField("completed"):
+            _save(client, last.completed, save)
+    if not last.HasField("completed"):
+        raise typer.Exit(1)
+
+
+def _json_line(event: messages.Event) -> None:
+    line = json.dumps(MessageToDict(event, preserving_proto_field_name=True))
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _save(client: Isobath, completed: messages.RunCompleted, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for info in completed.files:
+        console.print(f"saved {client.download(info.id, folder)}")
+
+
+@app.command()
+def models() -> None:
+    """The models that answer questions."""
+    table = _table("Models", "id", "agent", "description")
+    with _connected() as client:
+        for model in client.models():
+            table.add_row(model.id, "yes" if model.is_agent else "no", model.description)
+    console.print(table)
+
+
+@sources.command("list")
+def list_sources() -> None:
+    """Your data sources."""
+    table = _table("Data sources", "name", "type", "id", "description")
+    with _connected() as client:
+        for source in client.sources():
+            table.add_row(source.name, source.type, source.id, source.description)
+    console.print(table)
+
+
+@sources.command("types")
+def types() -> None:
+    """What can be a data source, and which settings each type takes."""
+    with _connected() as client:
+        for kind in client.types():
+            console.rule(f"{kind.title} ({kind.type})")
+            for template in kind.templates:
+                console.print(template.description)
+                _print_json(template.example)
+
+
+@sources.command("add")
+def add_source(
+    body: Annotated[
+        Path, typer.Argument(help="JSON file as `isobath sources types` shows; - reads stdin.")
+    ],
+) -> None:
+    """Register a data source. Secrets are read from the file, never from the command line."""
+    text = sys.stdin.read() if str(body) == "-" else body.read_text()
+    given = json.loads(text)
+    with _connected() as client:
+        source = client.add_source(
+            given["name"],
+            given["type"],
+            config=given.get("config", {}),
+            secrets=given.get("secrets", {}),
+            description=given.get("description", ""),
+        )
+    console.print(f"{source.name} is {source.id}; try it with: isobath sources test {source.name}")
+
+
+@sources.command("remove")
+def remove_source(source: SourceName) -> None:
+    """Delete a source, its secret and its live connections."""
+    with _connected() as client:
+        client.remove_source(source)
+    console.print(f"{source} is gone.")
+
+
+@sources.command("test")
+def check_source(source: SourceName) -> None:
+    """Try a source: reach, sign in, read."""
+    with _connected() as client:
+        result = client.check_source(source)
+    for step in result.check.steps:
+        console.print(
+            f"{'✓' if step.passed else '✗'} {step.name} {step.message} {step.remedy}".rstrip()
+        )
+    for warning in result.check.warnings:
+        console.print(f"! {warning}")
+    if result.check.advice:
+        console.print(result.check.advice)
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+@sources.command("browse")
+def browse(
+    source: SourceName,
+    path: Annotated[str, typer.Argument(help="A schema, or a prefix.")] = "",
+    glob: Annotated[str, typer.Option(help="A pattern over whole names.")] = "",
+) -> None:
+    """What lies in a source."""
+    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
+    with _connected() as client:
+        for entry in client.browse(source, path, glob=glob):
+            size = f"{entry.size_bytes:,}" if entry.HasField("size_bytes") else ""
+            rows = f"{entry.row_estimate:,}" if entry.HasField("row_estimate") else ""
+            table.add_row(entry.path, _entry_kind(entry), size, rows, entry.comment)
+    console.print(table)
+
+
+@sources.command("schema")
+def schema(source: SourceName, path: str) -> None:
+    """Columns of a relation, a blob, or a glob as one table."""
+    with _connected() as client:
+        found = client.schema(source, path)
+    table = _table(path, "column", "type", "nullable", "comment")
+    for column in found.columns:
+        table.add_row(column.name, column.type, "yes" if column.nullable else "no", column.comment)
+    console.print(table)
+
+
+@sources.command("query")
+def query(
+    text: Annotated[str, typer.Argument(help="SOURCE:PATH or SOURCE=SELECT …")],
+    format: Annotated[str, typer.Option(help="csv, parquet, arrow or raw.")] = "csv",
+    limit: Annotated[int | None, typer.Option(help="Rows at most.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; default stdout.")
+    ] = None,
+) -> None:
+    """Stream a table, a query's result or a blob."""
+    with _connected() as client:
+        events = client.fetch(selection(text), format=format, max_rows=limit)
+        if output:
+            with output.open("wb") as sink:
+                _copy(events, sink.write)
+        else:
+            _copy(events, sys.stdout.buffer.write)
+
+
+def _copy(events, write: Callable[[bytes], object]) -> None:  # type: ignore[no-untyped-def]
+    for event in events:
+        if event.WhichOneof("event") == "piece":
+            write(event.piece)
+        elif event.summary.truncated:
+            Console(stderr=True).print(f"! cut by {event.summary.truncated_by}")
+
+
+@runs.command("list")
+def list_runs(thread: Annotated[str, typer.Option(help="Of this thread only.")] = "") -> None:
+    """Runs, newest first."""
+    table = _table("Runs", "run", "thread", "state", "model", "error")
+    with _connected() as client:
+        for run in client.runs(thread=thread):
+            state = messages.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+            table.add_row(run.run_id, run.thread_id, state, run.model, run.error_message)
+    console.print(table)
+
+
+@runs.command("watch")
+def watch(
+    run: str, after: Annotated[int, typer.Option(help="Skip events up to this number.")] = 0
+) -> None:
+    """Follow a run, from its first event or a later one."""
+    renderer = Renderer(console)
+    with _connected() as client:
+        for event in client.watch(run, after=after):
+            renderer.show(event)
+
+
+@runs.command("cancel")
+def cancel(run: str) -> None:
+    """Stop a run."""
+    with _connected() as client:
+        state = client.cancel(run).state
+    console.print(f"{run}: {messages.RunState.Name(state).removeprefix('RUN_STATE_').lower()}")
+
+
+@files.command("upload")
+def upload(path: Path) -> None:
+    """Send a file, to ask about it later."""
+    with _connected() as client:
+        info = client.upload(path)
+    console.print(f"{info.id} {info.name} {info.size_bytes:,} bytes")
+
+
+@files.command("list")
+def list_files() -> None:
+    """Uploads and artifacts, newest first."""
+    table = _table("Files", "id", "name", "bytes", "purpose")
+    with _connected() as client:
+        for info in client.files():
+            table.add_row(info.id, info.name, f"{info.size_bytes:,}", info.purpose)
+    console.print(table)
+
+
+@files.command("download")
+def download(file_id: str, into: Annotated[Path, typer.Argument()] = Path()) -> None:
+    """Save a file or artifact."""
+    with _connected() as client:
+        console.print(str(client.download(file_id, into)))
+
+
+def main() -> None:
+    """Run the command; a refused call is told in a sentence and ends with 1."""
+    try:
+        app()
+    except (IsobathError, ValueError) as error:
+        Console(stderr=True).print(f"isobath: {error}", style="bold red", markup=False)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

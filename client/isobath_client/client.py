@@ -1,0 +1,234 @@
+"""The client: one connection, and the calls of the three public services on it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Self
+
+import grpc
+
+from isobath.analyst.v1 import analyst_pb2 as messages
+from isobath.analyst.v1 import analyst_pb2_grpc as stubs
+from isobath.connector.v1 import connector_pb2 as connector
+from isobath_client.errors import translated
+from isobath_client.selections import selection
+
+PIECE_BYTES = 512 * 1024
+CALL_TIMEOUT_S = 60.0
+RUN_TIMEOUT_S = 60.0 * 60
+RECEIVE_BYTES = 64 * 1024 * 1024
+
+
+class Isobath:
+    """A connection to a gateway. Use it as a context manager; leaving closes the channel.
+
+    Every call raises `IsobathError` when it is refused. `channel` may be given, to use TLS or
+    interceptors of one's own; it is then not closed here.
+    """
+
+    def __init__(self, address: str, *, api_key: str, channel: grpc.Channel | None = None) -> None:
+        self._owned = channel is None
+        self._channel = channel or grpc.insecure_channel(
+            address, options=[("grpc.max_receive_message_length", RECEIVE_BYTES)]
+        )
+        self._metadata = (("authorization", f"Bearer {api_key}"),)
+        self._analyst = stubs.AnalystServiceStub(self._channel)
+        self._sources = stubs.DataSourceServiceStub(self._channel)
+        self._files = stubs.FileServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._owned:
+            self._channel.close()
+
+    # Questions
+
+    def ask(
+        self,
+        question: str,
+        *,
+        data: Iterable[str | messages.DataSelection] = (),
+        files: Iterable[str] = (),
+        thread: str = "",
+        model: str = "",
+    ) -> Iterator[messages.Event]:
+        """Ask, and give each event as it happens; the last is completed, failed or cancelled.
+
+        `data` holds selections (see `selection`), `files` ids of uploaded files, `thread` the
+        thread to go on with. Closing the iterator early cancels the run.
+        """
+        request = messages.ChatRequest(
+            model=model,
+            messages=[messages.ChatMessage(role="user", content=question)],
+            data_sources=[selection(each) if isinstance(each, str) else each for each in data],
+            file_ids=files,
+            thread_id=thread,
+        )
+        return self._events(self._analyst.Chat, request)
+
+    def watch(self, run_id: str, *, after: int = 0) -> Iterator[messages.Event]:
+        """Give a run's events with a sequence number above `after`, and follow it to its end."""
+        request = messages.WatchRunRequest(run_id=run_id, from_sequence=after + 1)
+        return self._events(self._analyst.WatchRun, request)
+
+    def _events(
+        self, method: grpc.UnaryStreamMultiCallable, request: object
+    ) -> Iterator[messages.Event]:
+        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
+        try:
+            with translated():
+                for response in call:
+                    yield response.event
+        finally:
+            call.cancel()
+
+    def cancel(self, run_id: str) -> messages.Run:
+        """Stop a run."""
+        return self._call(self._analyst.CancelRun, messages.CancelRunRequest(run_id=run_id)).run
+
+    def run(self, run_id: str) -> messages.Run:
+        """How a run stands."""
+        return self._call(self._analyst.GetRun, messages.GetRunRequest(run_id=run_id)).run
+
+    def runs(self, *, thread: str = "") -> Iterator[messages.Run]:
+        """All runs, newest first."""
+        request = messages.ListRunsRequest(thread_id=thread)
+        return self._pages(self._analyst.ListRuns, request, "runs")
+
+    def models(self) -> list[messages.ChatModel]:
+        """The models that `ask` takes."""
+        return list(self._call(self._analyst.ListModels, messages.ListModelsRequest()).models)
+
+    # Data sources
+
+    def sources(self) -> Iterator[messages.DataSource]:
+        """All data sources, by name."""
+        request = messages.ListDataSourcesRequest()
+        return self._pages(self._sources.ListDataSources, request, "data_sources")
+
+    def add_source(
+        self,
+        name: str,
+        type: str,
+        *,
+        config: Mapping[str, object],
+        secrets: Mapping[str, str],
+        description: str = "",
+    ) -> messages.DataSource:
+        """Register a data source; its secrets go to the credential service and never come back."""
+        request = messages.CreateDataSourceRequest(
+            name=name,
+            type=type,
+            description=description,
+            config_json=json.dumps(config),
+            secrets=secrets,
+        )
+        return self._call(self._sources.CreateDataSource, request).data_source
+
+    def remove_source(self, source: str) -> None:
+        """Delete a source with its secret and its live connections."""
+        self._call(self._sources.DeleteDataSource, messages.DeleteDataSourceRequest(id=source))
+
+    def check_source(self, source: str) -> messages.CheckDataSourceResponse:
+        """Try a source: `ok`, and each step."""
+        return self._call(self._sources.CheckDataSource, messages.CheckDataSourceRequest(id=source))
+
+    def browse(self, source: str, path: str = "", *, glob: str = "") -> Iterator[connector.Entry]:
+        """What lies in a source, one level under `path` or by `glob`."""
+        request = messages.BrowseDataSourceRequest(id=source, path=path, glob=glob)
+        return self._pages(self._sources.BrowseDataSource, request, "entries")
+
+    def schema(self, source: str, path: str) -> connector.InspectResponse:
+        """Columns, keys and sizes of a relation, a blob, or a glob as one table."""
+        request = messages.InspectDataSourceRequest(id=source, path=path)
+        return self._call(self._sources.InspectDataSource, request).schema
+
+    def preview(self, source: str, path: str, *, rows: int = 10) -> connector.PreviewResponse:
+        """The first rows, as an Arrow IPC stream in `arrow`."""
+        request = messages.PreviewDataSourceRequest(
+            id=source, selection=connector.Selection(path=path), rows=rows
+        )
+        return self._call(self._sources.PreviewDataSource, request).preview
+
+    def fetch(
+        self, chosen: messages.DataSelection, *, format: str = "csv", max_rows: int | None = None
+    ) -> Iterator[connector.FetchResponse]:
+        """Stream a table, a query's result or a blob; `format` is csv, parquet, arrow or raw."""
+        request = messages.FetchDataSourceRequest(
+            id=chosen.source,
+            format=connector.Format.Value(f"FORMAT_{format.upper()}"),
+            limits=connector.Limits(max_rows=max_rows),
+        )
+        if chosen.HasField("query"):
+            request.selection.query.CopyFrom(chosen.query)
+        else:
+            request.selection.path = chosen.path or chosen.table
+        return self._stream(self._sources.FetchDataSource, request)
+
+    def _stream(
+        self, method: grpc.UnaryStreamMultiCallable, request: object
+    ) -> Iterator[connector.FetchResponse]:
+        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
+        try:
+            with translated():
+                for response in call:
+                    yield response.event
+        finally:
+            call.cancel()
+
+    def types(self) -> list[connector.DescribeResponse]:
+        """The types of source that are served, with their settings and examples."""
+        return list(self._call(self._sources.ListTemplates, messages.ListTemplatesRequest()).types)
+
+    # Files
+
+    def upload(self, path: Path) -> messages.FileInfo:
+        """Send a file; its `id` goes into `ask(files=…)`."""
+        with translated():
+            response = self._files.UploadFile(
+                _pieces(path), metadata=self._metadata, timeout=RUN_TIMEOUT_S
+            )
+        return response.file
+
+    def download(self, file_id: str, into: Path) -> Path:
+        """Write a file or artifact to `into`, a folder or a path: whole or not at all."""
+        request = messages.DownloadFileRequest(id=file_id)
+        call = self._files.DownloadFile(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
+        with translated():
+            name = Path(next(iter(call)).header.name).name
+            target = into / name if into.is_dir() else into
+            part = target.with_name(target.name + ".part")
+            try:
+                with part.open("wb") as file:
+                    file.writelines(response.piece for response in call)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+                call.cancel()
+        return target
+
+    def files(self) -> Iterator[messages.FileInfo]:
+        """Uploads and artifacts, newest first."""
+        return self._pages(self._files.ListFiles, messages.ListFilesRequest(), "files")
+
+    def _call(self, method, request):  # type: ignore[no-untyped-def]  # generated stubs are untyped
+        with translated():
+            return method(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+
+    def _pages(self, method, request, field: str):  # type: ignore[no-untyped-def]
+        while True:
+            page = self._call(method, request)
+            yield from getattr(page, field)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def _pieces(path: Path) -> Iterator[messages.UploadFileRequest]:
+    start = messages.UploadFileStart(name=path.name, purpose="user_data")
+    yield messages.UploadFileRequest(start=start)
+    with path.open("rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield messages.UploadFileRequest(piece=piece)

@@ -1,0 +1,30 @@
+"""The short way to write which data a question is about.
+
+sales:public.orders              a relation
+lake:shipments/2025-*.parquet    a blob, or a glob of blobs
+sales=SELECT * FROM orders       a query
+big=sales:public.orders          any of these under a name of its own, by `target`
+"""
+
+import re
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from isobath.connector.v1 import connector_pb2 as connector
+
+_SHAPE = re.compile(r"(?P<source>[A-Za-z0-9_-]+)(?P<mark>[:=])(?P<what>.+)", re.DOTALL)
+
+
+def selection(text: str, *, target: str = "") -> analyst.DataSelection:
+    """Parse one selection; `target` names its file in the workspace.
+
+    Raises `ValueError` with the two shapes when the text has neither.
+    """
+    found = _SHAPE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is neither SOURCE:PATH nor SOURCE=SELECT …")
+    chosen = analyst.DataSelection(source=found["source"], target=target)
+    if found["mark"] == ":":
+        chosen.path = found["what"]
+    else:
+        chosen.query.CopyFrom(connector.Query(sql=found["what"]))
+    return chosen
