@@ -1,4 +1,5 @@
-"""Service identities for Kubernetes: random tokens as Secrets, their hashes as the callers' ConfigMap.
+"""Service identities for Kubernetes: random tokens as Secrets, their hashes as the callers'
+ConfigMap.
 
     python -m dev.tokens | kubectl apply -n isobath -f -
 

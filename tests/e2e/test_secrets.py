@@ -1,0 +1,90 @@
+"""No secret of a source is found anywhere but in the encrypted store."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.conftest import Platform
+from tests.e2e.question import MESSAGES, MODEL
+from tests.parts import Azurite, Postgres
+
+pytestmark = pytest.mark.slow
+PLANTED = "PlantedSecret-7f3a9c-in-no-log"
+WRONG = "PlantedWrong-51bd20-in-no-log"
+
+
+async def plant(postgres: Postgres) -> None:
+    connection = await asyncpg.connect(postgres.dsn)
+    try:
+        await connection.execute(f"CREATE ROLE planted LOGIN PASSWORD '{PLANTED}'")
+    finally:
+        await connection.close()
+
+
+def bodies(postgres: Postgres, azurite: Azurite) -> Iterator[dict[str, object]]:
+    config = {"host": postgres.host, "port": postgres.port, "database": "postgres"}
+    config |= {"user": "planted", "sslmode": "disable"}
+    for name, password in (("planted", PLANTED), ("planted-wrong", WRONG)):
+        secrets = {"password": password}
+        yield {"name": name, "type": "postgresql", "config": config, "secrets": secrets}
+    blob = {"account_url": azurite.account_url, "container": "nowhere"}
+    for name, key in (("planted-key", azurite.key), ("planted-sas", f"sv=2024&sig={WRONG}")):
+        field = "account_key" if name.endswith("key") else "sas_token"
+        yield {"name": name, "type": "azure_blob", "config": blob, "secrets": {field: key}}
+
+
+def exercise(api: httpx.Client, name: str) -> list[str]:
+    """Drive success and failure paths of one source; everything that came back."""
+    said = [api.post(f"/v1/data-sources/{name}/test").text]
+    for what in ("browse", "schema?path=public.x", "preview?path=public.x", "statistics?path=x.y"):
+        said.append(api.get(f"/v1/data-sources/{name}/{what}").text)
+    said.append(api.post(f"/v1/data-sources/{name}/query", json={"sql": "SELECT 1 AS one"}).text)
+    chosen = {"source": name, "query": "SELECT generate_series(1, 5) AS n"}
+    chat = {"model": MODEL, "messages": MESSAGES, "data_sources": [chosen]}
+    said.append(api.post("/v1/chat/completions", json=chat).text)
+    return said
+
+
+def traces(platform: Platform) -> Iterator[tuple[str, bytes]]:
+    """Every file under the home, the console, and each process's arguments and environment."""
+    for path in [*platform.home.rglob("*"), platform.console]:
+        if path.is_file() and not path.is_symlink():
+            yield str(path), path.read_bytes()
+    for process in platform.descendants():
+        for name in ("cmdline", "environ"):
+            try:
+                yield f"{process.pid} {name}", Path(f"/proc/{process.pid}/{name}").read_bytes()
+            except (psutil.NoSuchProcess, FileNotFoundError, PermissionError, ProcessLookupError):
+                continue  # it ended meanwhile, or even root may not look into it
+
+
+@pytest.mark.req("D2", "S1", "S4", "X2", "B5")
+async def test_planted_secrets_are_found_nowhere(
+    platform: Platform, postgres: Postgres, azurite: Azurite
+) -> None:
+    await plant(postgres)
+    said: list[str] = []
+    with platform.http() as api:
+        for body in bodies(postgres, azurite):
+            made = api.post("/v1/data-sources", json=body)
+            assert made.status_code == 201, made.text
+            said.append(made.text)
+            said += exercise(api, str(body["name"]))
+        runs = api.get("/v1/runs").json()["data"]
+        said += [api.get(f"/v1/runs/{run['id']}").text for run in runs]
+        said.append(api.get("/metrics").text)
+        said.append(json.dumps(api.get("/v1/data-sources").json()))
+    time.sleep(0.5)  # buffered log lines reach their files
+    looked = 0
+    for marker in (PLANTED, WRONG, azurite.key):
+        assert not [text for text in said if marker in text]
+        for place, content in traces(platform):
+            looked += 1
+            assert marker.encode() not in content, place
+    assert looked > 30
