@@ -1,0 +1,77 @@
+"""Which identity a token stands for: a file of {identity: sha256}, re-read when it changes."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from servicekit import logs
+from servicekit.context import LOCAL
+from servicekit.settings import SettingsError
+from servicekit.status import Unauthenticated
+
+_log = logs.get(__name__)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SCHEME = "bearer "
+
+
+class Callers:
+    """With no file, everybody is "local": the server then refuses to listen beyond the machine."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._seen: object = None
+        self._by_digest: dict[str, str] = {}
+        if path is not None:
+            self._first_read(path)
+
+    def identify(self, authorization: str) -> str:
+        """Raises Unauthenticated."""
+        if self._path is None:
+            return LOCAL
+        self._refresh(self._path)
+        if not authorization.lower().startswith(_SCHEME):
+            raise Unauthenticated("the call carries no token")
+        token = authorization[len(_SCHEME) :].strip()
+        identity = self._by_digest.get(hashlib.sha256(token.encode()).hexdigest())
+        if identity is None:
+            raise Unauthenticated("the call's token is not known")
+        return identity
+
+    def _first_read(self, path: Path) -> None:
+        try:
+            self._read(path)
+        except (OSError, ValueError) as exc:
+            raise SettingsError([f"callers file {path}: {exc}"]) from exc
+
+    def _refresh(self, path: Path) -> None:
+        """A file that turned unreadable leaves the last good one in force, and says so once."""
+        try:
+            if _stamp(path) != self._seen:
+                self._read(path)
+        except (OSError, ValueError) as exc:
+            stamp = repr(exc)
+            if self._seen != stamp:
+                _log.error("callers_file_unreadable", path=str(path), why=str(exc))
+            self._seen = stamp
+
+    def _read(self, path: Path) -> None:
+        stamp = _stamp(path)
+        table = json.loads(path.read_text())
+        if not isinstance(table, dict) or not all(_well_formed(*item) for item in table.items()):
+            raise ValueError("expects a JSON object of identity to sha256 in lower-case hex")
+        self._by_digest = {digest: identity for identity, digest in table.items()}
+        self._seen = stamp
+
+
+def _well_formed(identity: object, digest: object) -> bool:
+    return (
+        identity not in ("", LOCAL)
+        and isinstance(digest, str)
+        and _SHA256.fullmatch(digest) is not None
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino

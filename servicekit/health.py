@@ -1,0 +1,73 @@
+"""gRPC health: what a server tells, and waiting until another one is ready."""
+
+import asyncio
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+
+from servicekit.channels import channel
+from servicekit.secrets import Secret
+
+SERVICE = str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+_POLL_S = 0.05
+_ASK_S = 2.0
+
+
+class Health:
+    """`set` may be called from anywhere in the loop; changes are told in the order they were made."""
+
+    def __init__(self) -> None:
+        self._servicer = health_aio.HealthServicer()
+        self._pending: set[asyncio.Task[None]] = set()
+        self._names: set[str] = {""}
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    def set(self, serving: bool, full_name: str = "") -> None:
+        self._names.add(full_name)
+        told = health_pb2.HealthCheckResponse
+        status = told.SERVING if serving else told.NOT_SERVING
+        task = asyncio.ensure_future(self._servicer.set(full_name, status))
+        self._pending.add(task)
+        task.add_done_callback(self._pending.discard)
+
+    def set_all(self, serving: bool) -> None:
+        for name in tuple(self._names):
+            self.set(serving, name)
+
+    async def told(self) -> None:
+        if self._pending:
+            await asyncio.wait(tuple(self._pending))
+
+
+class NotReady(Exception):
+    """The service did not become ready in time; the last thing it said, or did not, is in the text."""
+
+
+async def wait_ready(
+    address: str, timeout_s: float, token: Secret | None = None, *, service: str = ""
+) -> None:
+    """Polls the service's health until it serves. Raises NotReady."""
+    async with channel(address, token=token) as opened:
+        stub = health_pb2_grpc.HealthStub(opened)
+        last = ["no answer"]
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not await _serves(stub, service, last):
+                    await asyncio.sleep(_POLL_S)
+        except TimeoutError:
+            raise NotReady(f"{address} is not ready after {timeout_s:g} s: {last[0]}") from None
+
+
+async def _serves(stub: Any, service: str, last: list[str]) -> bool:
+    request = health_pb2.HealthCheckRequest(service=service)
+    try:
+        answer = await stub.Check(request, timeout=_ASK_S)
+    except grpc.aio.AioRpcError as exc:
+        last[0] = f"{exc.code().name} {exc.details()}"
+        return False
+    last[0] = str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,251 @@
+"""A service's life: mount what it needs, listen, serve, drain, leave."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from os import environ
+from pathlib import Path
+from typing import Any, NoReturn, Protocol, TypeVar
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from servicekit import health, logs, metrics
+from servicekit.addresses import is_local, is_unix, split_host_port
+from servicekit.callers import Callers
+from servicekit.channels import METADATA_LIMIT_BYTES
+from servicekit.interceptors import Pipeline, Rules
+from servicekit.settings import SettingsError, load
+from servicekit.status import NO_STATUSES, StatusTable
+
+_log = logs.get(__name__)
+
+# handlers that were cancelled at the end of the drain have this long for their cleanup
+_CLEANUP_S = 5.0
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    # host:port or unix:path; port 0 takes a free one
+    bind: str = "127.0.0.1:0"
+    # host:port of the Prometheus listener; empty = none
+    metrics_bind: str = ""
+    # running calls have this long to end by themselves
+    drain_s: float = 10.0
+    # JSON {identity: sha256 of its token}; unset = this machine only, everybody is "local"
+    callers_file: Path | None = None
+    max_message_bytes: int = 8 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if not is_unix(self.bind):
+            split_host_port(self.bind)
+        if self.metrics_bind:
+            split_host_port(self.metrics_bind)
+
+
+class HasServer(Protocol):
+    @property
+    def server(self) -> ServerSettings: ...
+
+
+S_contra = TypeVar("S_contra", contravariant=True)
+S = TypeVar("S", bound=HasServer)
+
+
+class Mount(Protocol[S_contra]):
+    """services/<name>/app.py: an async context manager that opens what the service needs and registers it."""
+
+    def __call__(
+        self, server: "Server", settings: S_contra, /
+    ) -> AbstractAsyncContextManager[None]: ...
+
+
+class Server:
+    def __init__(self, settings: ServerSettings) -> None:
+        _refuse_open_door(settings)
+        self._settings = settings
+        self._health = health.Health()
+        self._pipeline = Pipeline(Callers(settings.callers_file))
+        self._grpc = grpc.aio.server(interceptors=(self._pipeline,), options=_options(settings))
+        self._names: list[str] = []
+        self._hurried = asyncio.Event()
+        self.draining = asyncio.Event()
+        self.port = 0
+        self.metrics_port = 0
+
+    @property
+    def address(self) -> str:
+        """What a client of this machine dials."""
+        if is_unix(self._settings.bind):
+            return self._settings.bind
+        host = self._settings.bind.rpartition(":")[0]
+        return f"{host}:{self.port}"
+
+    def register(
+        self,
+        full_name: str,
+        add: Callable[[grpc.aio.Server], object],
+        *,
+        statuses: StatusTable = NO_STATUSES,
+        allow: Mapping[str, frozenset[str]] | None = None,
+        endless: frozenset[str] = frozenset(),
+    ) -> None:
+        """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method that is
+        not named is open to any. `endless`: methods whose streams have no end (watches); the drain ends
+        them at once, with UNAVAILABLE, instead of waiting for them."""
+        add(self._grpc)
+        self._names.append(full_name)
+        self._pipeline.govern(full_name, Rules(statuses, allow or {}, endless=endless))
+        self._health.set(False, full_name)
+
+    def set_serving(self, serving: bool, full_name: str = "") -> None:
+        self._health.set(serving and not self.draining.is_set(), full_name)
+
+    def hurry(self) -> None:
+        """Cuts the drain short: what still runs is cancelled."""
+        self._hurried.set()
+
+    async def start(self) -> None:
+        self._add_public()
+        self.port = self._listen()
+        await self._grpc.start()
+        self._health.set_all(True)
+        await self._health.told()
+
+    async def stop(self) -> None:
+        """NOT_SERVING first, then no new calls, then waits for the running ones up to `drain_s`."""
+        self.draining.set()
+        self._health.set_all(False)
+        await self._health.told()
+        self._pipeline.drain()
+        await self._stop_within(self._settings.drain_s)
+        if not await self._pipeline.idle(_CLEANUP_S):
+            _log.error("handlers_left_behind")
+
+    async def _stop_within(self, grace_s: float) -> None:
+        stopping = asyncio.create_task(self._grpc.stop(grace_s))
+        hurried = asyncio.create_task(self._hurried.wait())
+        try:
+            await asyncio.wait({stopping, hurried}, return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                await self._grpc.stop(None)
+            await stopping
+        finally:
+            hurried.cancel()
+
+    def _add_public(self) -> None:
+        self._health.add_to(self._grpc)
+        public = Rules(public=True, endless=frozenset({"Watch"}))
+        self._pipeline.govern(health.SERVICE, public)
+        reflection.enable_server_reflection(
+            (*self._names, health.SERVICE, reflection.SERVICE_NAME), self._grpc
+        )
+        self._pipeline.govern(
+            reflection.SERVICE_NAME,
+            Rules(public=True, endless=frozenset({"ServerReflectionInfo"})),
+        )
+
+    def _listen(self) -> int:
+        try:
+            port = self._grpc.add_insecure_port(self._settings.bind)
+        except RuntimeError as exc:
+            raise CannotListen(self._settings.bind) from exc
+        return 0 if is_unix(self._settings.bind) else port
+
+
+class CannotListen(OSError):
+    def __init__(self, bind: str) -> None:
+        super().__init__(f"cannot listen on {bind}: the address is taken or not of this machine")
+
+
+def _refuse_open_door(settings: ServerSettings) -> None:
+    if settings.callers_file is None and not is_local(settings.bind):
+        raise SettingsError(
+            [
+                f"SERVER_BIND {settings.bind} can be reached from other machines, but "
+                "SERVER_CALLERS_FILE is not set: anybody could call. Set it, or bind to 127.0.0.1"
+            ]
+        )
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", METADATA_LIMIT_BYTES),
+        # else a second server on the same port would silently share its calls
+        ("grpc.so_reuseport", 0),
+        # our channels ping every 20 s while a call runs
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ]
+
+
+@asynccontextmanager
+async def serving(
+    mount: Mount[S_contra], settings: S_contra, server_settings: ServerSettings
+) -> AsyncIterator[Server]:
+    """A started server. Dependencies open before it listens, and close after its last call has ended."""
+    server = Server(server_settings)
+    async with AsyncExitStack() as stack:
+        if server_settings.metrics_bind:
+            server.metrics_port = await stack.enter_async_context(
+                metrics.listening(server_settings.metrics_bind)
+            )
+        await stack.enter_async_context(mount(server, settings))
+        stack.push_async_callback(server.stop)
+        await server.start()
+        yield server
+
+
+def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> NoReturn:
+    """Runs the service until SIGTERM or SIGINT; a second signal cuts the drain short.
+
+    Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for settings that cannot be used."""
+    try:
+        settings = load(settings_type, environ, prefix=prefix)
+        logs.configure(name, level=environ.get("ISOBATH_LOG_LEVEL", "INFO").upper())
+        asyncio.run(_run(name, mount, settings))
+    except SettingsError as exc:
+        _tell_settings(name, exc)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        _log.exception("failed")
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _tell_settings(name: str, error: SettingsError) -> None:
+    print(f"{name} cannot start:", file=sys.stderr)  # noqa: T201
+    for problem in error.problems:
+        print(f"  {problem}", file=sys.stderr)  # noqa: T201
+
+
+async def _run(name: str, mount: Mount[S], settings: S) -> None:
+    stop = asyncio.Event()
+    servers: list[Server] = []
+    _on_signals(lambda: _stop_or_hurry(stop, servers))
+    starting = asyncio.create_task(stop.wait())
+    async with serving(mount, settings, settings.server) as server:
+        servers.append(server)
+        _log.info("serving", name=name, address=server.address, metrics=server.metrics_port)
+        await starting
+        _log.info("draining", name=name)
+    _log.info("stopped", name=name)
+
+
+def _stop_or_hurry(stop: asyncio.Event, servers: list[Server]) -> None:
+    if stop.is_set():
+        for server in servers:
+            server.hurry()
+    stop.set()
+
+
+def _on_signals(act: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, act)

@@ -1,0 +1,113 @@
+"""Servers within a test's own process, and the check that a test leaves nothing behind."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+import pytest_asyncio
+
+from servicekit.channels import channel
+from servicekit.secrets import Secret
+from servicekit.server import Mount, Server, ServerSettings, serving
+
+Mounted = tuple[Mount[Any], Any]
+
+# gRPC and the loop take some moments to let go after the last close
+_SETTLE_S = 5.0
+
+
+@asynccontextmanager
+async def running(
+    *mounted: Mounted, server_settings: ServerSettings | None = None
+) -> AsyncIterator[Server]:
+    """One started server with all the given (mount, settings), on a free port of 127.0.0.1."""
+
+    @asynccontextmanager
+    async def mount_all(server: Server, _: None) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for mount, settings in mounted:
+                await stack.enter_async_context(mount(server, settings))
+            yield
+
+    async with serving(mount_all, None, server_settings or ServerSettings(drain_s=2.0)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def open_channel(
+    server: Server, *, token: Secret | None = None, default_timeout_s: float = 30.0
+) -> AsyncIterator[grpc.aio.Channel]:
+    async with channel(server.address, token=token, default_timeout_s=default_timeout_s) as opened:
+        yield opened
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Leaks:
+    """What is alive now, and later what of it is new."""
+
+    def __init__(self) -> None:
+        self._tasks = set(asyncio.all_tasks())
+        self._threads = set(threading.enumerate())
+        self._files = set(_open_files())
+        self._children = {child.pid for child in psutil.Process().children()}
+
+    def found(self) -> list[str]:
+        own = asyncio.current_task()
+        tasks = (t for t in asyncio.all_tasks() if t not in self._tasks and t is not own)
+        threads = (t for t in threading.enumerate() if t not in self._threads)
+        files = (f for f in _open_files() if f not in self._files)
+        children = (c for c in psutil.Process().children() if c.pid not in self._children)
+        return [
+            *(f"task {task!r}" for task in tasks),
+            *(f"thread {thread.name}" for thread in threads if not _of_the_process(thread)),
+            *(f"file {number} {target}" for number, target in files),
+            *(f"process {child.pid}" for child in children),
+        ]
+
+    async def settled(self, timeout_s: float = _SETTLE_S) -> list[str]:
+        """Waits for ends that are under way; gives what still lives then."""
+        until = time.monotonic() + timeout_s
+        while (left := self.found()) and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        return left
+
+
+def _of_the_process(thread: threading.Thread) -> bool:
+    """Started once and kept: gRPC's poller, and the loop's default executor."""
+    return "_poll_wrapper" in thread.name or thread.name.startswith("asyncio_")
+
+
+def _open_files() -> list[tuple[str, str]]:
+    """Descriptors of files, pipes and sockets; those of event loops belong to the process."""
+    files = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:
+            continue  # closed between the two looks, as that of the listing itself
+        if not target.startswith("anon_inode:"):
+            files.append((number, target))
+    return files
+
+
+@pytest_asyncio.fixture
+async def no_leaks() -> AsyncIterator[Leaks]:
+    """Fails the test that leaves a task, thread, file, socket or process behind."""
+    grpc.aio.init_grpc_aio()
+    leaks = Leaks()
+    yield leaks
+    if left := await leaks.settled():
+        pytest.fail("left behind: " + "; ".join(left))
