@@ -1,15 +1,18 @@
-"""What every test has: the real parts, a loop that says when it is blocked, and the marker
-`req`."""
+"""What every test has: the real parts, a loop that tells when it is blocked, the marker `req`."""
 
+import json
 import re
+from collections import defaultdict
 
 import pytest
 
+from dev.requirements import RECORD
 from tests.parts import azurite, parts_folder, postgres
 
 __all__ = ["azurite", "parts_folder", "postgres"]
 
 REQUIREMENT = re.compile(r"[A-Z]\d{1,2}")
+shown: dict[str, list[str]] = defaultdict(list)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,12 +22,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a `req` mark that names no requirement, and pass the ids on to the report of the
-    run."""
+    """Refuse a `req` mark that names no requirement, and pass the ids on to the test's reports."""
     for item in items:
         for identifier in (each for mark in item.iter_markers("req") for each in mark.args):
             if not isinstance(identifier, str) or REQUIREMENT.fullmatch(identifier) is None:
-                raise pytest.UsageError(
-                    f"{item.nodeid}: {identifier!r} is no requirement id such as 'P9'"
-                )
+                raise pytest.UsageError(f"{item.nodeid}: {identifier!r} is no id such as 'P9'")
             item.user_properties.append(("req", identifier))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        for name, value in report.user_properties:
+            if name == "req":
+                shown[str(value)].append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write what `make requirements` reads, after a run of the whole suite only."""
+    if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        RECORD.parent.mkdir(exist_ok=True)
+        RECORD.write_text(json.dumps(shown, indent=1, sort_keys=True))
