@@ -1,11 +1,12 @@
 """The client: one connection, and the calls of the three public services on it."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.analyst.v1 import analyst_pb2_grpc as stubs
@@ -17,6 +18,9 @@ PIECE_BYTES = 512 * 1024
 CALL_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 60.0 * 60
 RECEIVE_BYTES = 64 * 1024 * 1024
+
+T = TypeVar("T")
+R = TypeVar("R", bound=Message)
 
 
 class Isobath:
@@ -66,47 +70,59 @@ class Isobath:
             file_ids=files,
             thread_id=thread,
         )
-        return self._events(self._analyst.Chat, request)
+        return self._stream(self._analyst.Chat, request, messages.Event)
 
     def watch(self, run_id: str, *, after: int = 0) -> Iterator[messages.Event]:
         """Give a run's events with a sequence number above `after`, and follow it to its end."""
         request = messages.WatchRunRequest(run_id=run_id, from_sequence=after + 1)
-        return self._events(self._analyst.WatchRun, request)
-
-    def _events(
-        self, method: grpc.UnaryStreamMultiCallable, request: object
-    ) -> Iterator[messages.Event]:
-        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
-        try:
-            with translated():
-                for response in call:
-                    yield response.event
-        finally:
-            call.cancel()
+        return self._stream(self._analyst.WatchRun, request, messages.Event)
 
     def cancel(self, run_id: str) -> messages.Run:
         """Stop a run."""
-        return self._call(self._analyst.CancelRun, messages.CancelRunRequest(run_id=run_id)).run
+        return self._call(
+            self._analyst.CancelRun,
+            messages.CancelRunRequest(run_id=run_id),
+            messages.CancelRunResponse,
+        ).run
 
     def run(self, run_id: str) -> messages.Run:
         """How a run stands."""
-        return self._call(self._analyst.GetRun, messages.GetRunRequest(run_id=run_id)).run
+        return self._call(
+            self._analyst.GetRun, messages.GetRunRequest(run_id=run_id), messages.GetRunResponse
+        ).run
 
     def runs(self, *, thread: str = "") -> Iterator[messages.Run]:
         """All runs, newest first."""
         request = messages.ListRunsRequest(thread_id=thread)
-        return self._pages(self._analyst.ListRuns, request, "runs")
+        return self._pages(
+            self._analyst.ListRuns, request, messages.ListRunsResponse, lambda page: page.runs
+        )
+
+    def question(self, run: messages.Run) -> str:
+        """The words that a run answered: the last user message of its thread before it ended."""
+        request = messages.GetThreadRequest(thread_id=run.thread_id)
+        told = self._call(self._analyst.GetThread, request, messages.GetThreadResponse).messages
+        return next((str(m.content) for m in reversed(told) if m.role == "user"), "")
 
     def models(self) -> list[messages.ChatModel]:
         """The models that `ask` takes."""
-        return list(self._call(self._analyst.ListModels, messages.ListModelsRequest()).models)
+        return list(
+            self._call(
+                self._analyst.ListModels, messages.ListModelsRequest(), messages.ListModelsResponse
+            ).models
+        )
 
     # Data sources
 
     def sources(self) -> Iterator[messages.DataSource]:
         """All data sources, by name."""
         request = messages.ListDataSourcesRequest()
-        return self._pages(self._sources.ListDataSources, request, "data_sources")
+        return self._pages(
+            self._sources.ListDataSources,
+            request,
+            messages.ListDataSourcesResponse,
+            lambda page: page.data_sources,
+        )
 
     def add_source(
         self,
@@ -125,32 +141,51 @@ class Isobath:
             config_json=json.dumps(config),
             secrets=secrets,
         )
-        return self._call(self._sources.CreateDataSource, request).data_source
+        return self._call(
+            self._sources.CreateDataSource, request, messages.CreateDataSourceResponse
+        ).data_source
 
     def remove_source(self, source: str) -> None:
         """Delete a source with its secret and its live connections."""
-        self._call(self._sources.DeleteDataSource, messages.DeleteDataSourceRequest(id=source))
+        self._call(
+            self._sources.DeleteDataSource,
+            messages.DeleteDataSourceRequest(id=source),
+            messages.DeleteDataSourceResponse,
+        )
 
     def check_source(self, source: str) -> messages.CheckDataSourceResponse:
         """Try a source: `ok`, and each step."""
-        return self._call(self._sources.CheckDataSource, messages.CheckDataSourceRequest(id=source))
+        return self._call(
+            self._sources.CheckDataSource,
+            messages.CheckDataSourceRequest(id=source),
+            messages.CheckDataSourceResponse,
+        )
 
     def browse(self, source: str, path: str = "", *, glob: str = "") -> Iterator[connector.Entry]:
         """What lies in a source, one level under `path` or by `glob`."""
         request = messages.BrowseDataSourceRequest(id=source, path=path, glob=glob)
-        return self._pages(self._sources.BrowseDataSource, request, "entries")
+        return self._pages(
+            self._sources.BrowseDataSource,
+            request,
+            messages.BrowseDataSourceResponse,
+            lambda page: page.entries,
+        )
 
     def schema(self, source: str, path: str) -> connector.InspectResponse:
         """Columns, keys and sizes of a relation, a blob, or a glob as one table."""
         request = messages.InspectDataSourceRequest(id=source, path=path)
-        return self._call(self._sources.InspectDataSource, request).schema
+        return self._call(
+            self._sources.InspectDataSource, request, messages.InspectDataSourceResponse
+        ).schema
 
     def preview(self, source: str, path: str, *, rows: int = 10) -> connector.PreviewResponse:
         """The first rows, as an Arrow IPC stream in `arrow`."""
         request = messages.PreviewDataSourceRequest(
             id=source, selection=connector.Selection(path=path), rows=rows
         )
-        return self._call(self._sources.PreviewDataSource, request).preview
+        return self._call(
+            self._sources.PreviewDataSource, request, messages.PreviewDataSourceResponse
+        ).preview
 
     def fetch(
         self, chosen: messages.DataSelection, *, format: str = "csv", max_rows: int | None = None
@@ -158,36 +193,31 @@ class Isobath:
         """Stream a table, a query's result or a blob; `format` is csv, parquet, arrow or raw."""
         request = messages.FetchDataSourceRequest(
             id=chosen.source,
-            format=connector.Format.Value(f"FORMAT_{format.upper()}"),
+            format=f"FORMAT_{format.upper()}",
             limits=connector.Limits(max_rows=max_rows),
         )
         if chosen.HasField("query"):
             request.selection.query.CopyFrom(chosen.query)
         else:
             request.selection.path = chosen.path or chosen.table
-        return self._stream(self._sources.FetchDataSource, request)
-
-    def _stream(
-        self, method: grpc.UnaryStreamMultiCallable, request: object
-    ) -> Iterator[connector.FetchResponse]:
-        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
-        try:
-            with translated():
-                for response in call:
-                    yield response.event
-        finally:
-            call.cancel()
+        return self._stream(self._sources.FetchDataSource, request, connector.FetchResponse)
 
     def types(self) -> list[connector.DescribeResponse]:
         """The types of source that are served, with their settings and examples."""
-        return list(self._call(self._sources.ListTemplates, messages.ListTemplatesRequest()).types)
+        return list(
+            self._call(
+                self._sources.ListTemplates,
+                messages.ListTemplatesRequest(),
+                messages.ListTemplatesResponse,
+            ).types
+        )
 
     # Files
 
     def upload(self, path: Path) -> messages.FileInfo:
         """Send a file; its `id` goes into `ask(files=…)`."""
         with translated():
-            response = self._files.UploadFile(
+            response: messages.UploadFileResponse = self._files.UploadFile(
                 _pieces(path), metadata=self._metadata, timeout=RUN_TIMEOUT_S
             )
         return response.file
@@ -211,16 +241,39 @@ class Isobath:
 
     def files(self) -> Iterator[messages.FileInfo]:
         """Uploads and artifacts, newest first."""
-        return self._pages(self._files.ListFiles, messages.ListFilesRequest(), "files")
+        return self._pages(
+            self._files.ListFiles,
+            messages.ListFilesRequest(),
+            messages.ListFilesResponse,
+            lambda page: page.files,
+        )
 
-    def _call(self, method, request):  # type: ignore[no-untyped-def]  # generated stubs are untyped
+    def _call(self, method: Callable[..., object], request: Message, reply: type[R]) -> R:
         with translated():
-            return method(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+            answer = method(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
+        assert isinstance(answer, reply)
+        return answer
 
-    def _pages(self, method, request, field: str):  # type: ignore[no-untyped-def]
+    def _stream(self, method: Callable[..., Any], request: Message, event: type[R]) -> Iterator[R]:
+        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
+        try:
+            with translated():
+                for response in call:
+                    assert isinstance(response.event, event)
+                    yield response.event
+        finally:
+            call.cancel()
+
+    def _pages(
+        self,
+        method: Callable[..., object],
+        request: Any,
+        reply: type[R],
+        items: Callable[[R], Iterable[T]],
+    ) -> Iterator[T]:
         while True:
-            page = self._call(method, request)
-            yield from getattr(page, field)
+            page: Any = self._call(method, request, reply)
+            yield from items(page)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import grpc
+
 from servicekit.status import decode
 
 

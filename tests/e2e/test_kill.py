@@ -17,19 +17,21 @@ BACK_S = 60
 
 
 def run_killing(platform: Platform, service: str, at: str) -> tuple[list[dict[str, Any]], float]:
-    """Stream a chat, kill `service` at the first event of kind `at`; what came, and how long after."""
+    """Stream a chat and kill `service` at the first event `at`: what came, seconds to the end."""
     came: list[dict[str, Any]] = []
     killed = 0.0
     try:
-        with platform.http() as api:
-            with api.stream("POST", "/v1/chat/completions", json=body(stream=True)) as stream:
-                for line in stream.iter_lines():
-                    if not line.startswith("data: {"):
-                        continue
-                    came.append(json.loads(line[6:]))
-                    if not killed and at in came[-1].get("isobath", {}):
-                        os.kill(platform.pid(service), signal.SIGKILL)
-                        killed = time.monotonic()
+        with (
+            platform.http() as api,
+            api.stream("POST", "/v1/chat/completions", json=body(stream=True)) as stream,
+        ):
+            for line in stream.iter_lines():
+                if not line.startswith("data: {"):
+                    continue
+                came.append(json.loads(line[6:]))
+                if not killed and at in came[-1].get("isobath", {}):
+                    os.kill(platform.pid(service), signal.SIGKILL)
+                    killed = time.monotonic()
     except httpx.TransportError as cut:
         came.append({"error": {"message": str(cut), "reason": "CONNECTION_LOST"}})
     return came, time.monotonic() - killed
@@ -74,7 +76,7 @@ def test_run_ends_with_a_clear_error_and_the_next_works(
 def test_data_service_killed_before_the_fetch_is_told_or_survived(
     platform: Platform, service: str
 ) -> None:
-    """A service that the fetch needs: the run either fails with its name, or waited for the restart."""
+    """A service that the fetch needs: the run fails with its name, or waited for the restart."""
     before = platform.pid(service)
     os.kill(before, signal.SIGKILL)
     with platform.http() as api:
