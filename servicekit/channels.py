@@ -44,15 +44,16 @@ async def channel(
     """A channel whose calls carry the request id, the token, and a deadline: what was given, or
     `default_timeout_s` for calls with one answer, and never beyond the incoming call's own.
 
-    A call whose answer is a stream has no default, because watches have no end; give it a `timeout`, or
-    leave the stream to the incoming call's deadline. Errors stay AioRpcError: see `calling`, `faults`."""
+    A call whose answer is a stream has no default, because watches have no end; give it a
+    `timeout`, or leave it to the incoming call's deadline. Errors stay AioRpcError: see `calling`,
+    `faults`."""
     async with grpc.aio.insecure_channel(address, options=list(OPTIONS)) as inner:
         yield _Channel(inner, token, default_timeout_s)
 
 
 class _Channel(grpc.aio.Channel):
-    """Alters the arguments of each call and is out of the way then: gRPC's client interceptors would add
-    a layer to every message of a stream."""
+    """Alters the arguments of each call and is out of the way then: gRPC's client interceptors
+    would add a layer to every message of a stream."""
 
     def __init__(self, inner: grpc.aio.Channel, token: Secret | None, default_timeout_s: float):
         self._inner = inner
@@ -136,7 +137,7 @@ async def calling(awaitable: Awaitable[T]) -> T:
 
 
 async def faults(messages: Any) -> AsyncIterator[Any]:
-    """Iterates over a call's messages; its failure is a RemoteFault. Does not cancel: see `streaming`."""
+    """Iterates over a call's messages; its failure is a RemoteFault. To cancel: `streaming`."""
     try:
         async for message in messages:
             yield message

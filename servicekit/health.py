@@ -5,7 +5,7 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1._async import HealthServicer
 
 from servicekit.channels import channel
 from servicekit.secrets import Secret
@@ -16,10 +16,10 @@ _ASK_S = 2.0
 
 
 class Health:
-    """`set` may be called from anywhere in the loop; changes are told in the order they were made."""
+    """`set` may be called from anywhere in the loop; changes are told in their order."""
 
     def __init__(self) -> None:
-        self._servicer = health_aio.HealthServicer()
+        self._servicer = HealthServicer()
         self._pending: set[asyncio.Task[None]] = set()
         self._names: set[str] = {""}
 
@@ -44,7 +44,7 @@ class Health:
 
 
 class NotReady(Exception):
-    """The service did not become ready in time; the last thing it said, or did not, is in the text."""
+    """The service did not become ready in time; the text has the last thing heard of it."""
 
 
 async def wait_ready(
@@ -56,7 +56,7 @@ async def wait_ready(
         last = ["no answer"]
         try:
             async with asyncio.timeout(timeout_s):
-                while not await _serves(stub, service, last):
+                while not await _serves(stub, service, last):  # noqa: ASYNC110
                     await asyncio.sleep(_POLL_S)
         except TimeoutError:
             raise NotReady(f"{address} is not ready after {timeout_s:g} s: {last[0]}") from None

@@ -1,7 +1,7 @@
 """Around every call that a server takes: request id, identity, log line, metrics, errors to status.
 
-One gRPC interceptor does it all, and hands the stream's messages to the servicer without a layer of its own
-in between: a pass-through generator per concern would cost more than the message."""
+One gRPC interceptor does it all, and puts no layer of its own on a stream's messages: a
+pass-through generator per concern would cost more than the message."""
 
 import asyncio
 import math
@@ -252,8 +252,8 @@ def _streaming(behaviour: Behaviour, serve: Serve) -> Behaviour:
 
 
 async def _pump(answer: Any, servicer_context: Any) -> None:
-    """A servicer either yields its messages or writes them itself. A generator is closed here and now, so
-    that its `finally` runs before the call counts as ended."""
+    """A servicer either yields its messages or writes them itself. A generator is closed here and
+    now, so that its `finally` runs before the call counts as ended."""
     if not hasattr(answer, "__aiter__"):
         await answer
         return

@@ -56,7 +56,7 @@ S = TypeVar("S", bound=HasServer)
 
 
 class Mount(Protocol[S_contra]):
-    """services/<name>/app.py: an async context manager that opens what the service needs and registers it."""
+    """services/<name>/app.py: a context manager that opens what is needed and registers it."""
 
     def __call__(
         self, server: "Server", settings: S_contra, /
@@ -93,9 +93,9 @@ class Server:
         allow: Mapping[str, frozenset[str]] | None = None,
         endless: frozenset[str] = frozenset(),
     ) -> None:
-        """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method that is
-        not named is open to any. `endless`: methods whose streams have no end (watches); the drain ends
-        them at once, with UNAVAILABLE, instead of waiting for them."""
+        """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method
+        that is not named is open to any. `endless`: methods whose streams have no end (watches);
+        the drain ends them at once, with UNAVAILABLE, instead of waiting for them."""
         add(self._grpc)
         self._names.append(full_name)
         self._pipeline.govern(full_name, Rules(statuses, allow or {}, endless=endless))
@@ -187,7 +187,7 @@ def _options(settings: ServerSettings) -> list[tuple[str, Any]]:
 async def serving(
     mount: Mount[S_contra], settings: S_contra, server_settings: ServerSettings
 ) -> AsyncIterator[Server]:
-    """A started server. Dependencies open before it listens, and close after its last call has ended."""
+    """A started server. Dependencies open before it listens and close after its last call ended."""
     server = Server(server_settings)
     async with AsyncExitStack() as stack:
         if server_settings.metrics_bind:
@@ -203,7 +203,7 @@ async def serving(
 def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> NoReturn:
     """Runs the service until SIGTERM or SIGINT; a second signal cuts the drain short.
 
-    Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for settings that cannot be used."""
+    Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for unusable settings."""
     try:
         settings = load(settings_type, environ, prefix=prefix)
         logs.configure(name, level=environ.get("ISOBATH_LOG_LEVEL", "INFO").upper())

@@ -18,7 +18,7 @@ _ABSENT: Any = object()
 
 
 class SettingsError(Exception):
-    """One or more settings are missing or wrong. `problems` has a sentence for each; none shows a value."""
+    """Settings are missing or wrong. `problems` has a sentence for each; none shows a value."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))

@@ -1,7 +1,8 @@
 """Errors to google.rpc.Status and back.
 
-Services draw trees of `Fault` that know nothing of gRPC; a table per service maps each class to a code and a
-reason; the server's interceptor encodes, `decode` on the calling side gives a `RemoteFault`."""
+Services draw trees of `Fault` that know nothing of gRPC; a table per service maps each class to
+a code and a reason; the server's interceptor encodes, `decode` on the calling side gives a
+`RemoteFault`."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from types import MappingProxyType
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from servicekit.secrets import scrub
@@ -19,15 +20,17 @@ DOMAIN = "isobath"
 DETAILS_KEY = "grpc-status-details-bin"
 REQUEST_ID_KEY = "x-request-id"
 
-# Clients take 8 KiB of metadata by default. The message travels twice, once percent-encoded (up to three
-# bytes for one): 3 x 1 KiB + 1 KiB + 3 KiB of fields stays below.
+# Clients take 8 KiB of metadata by default. The message travels twice, once percent-encoded (up to
+# three bytes for one): 3 x 1 KiB + 1 KiB + 3 KiB of fields stays below.
 _MESSAGE_BYTES = 1024
 _FIELDS_BYTES = 3 * 1024
 
 
 class Fault(Exception):
-    """Base of every service's errors. `message` and `remedy` are safe for the caller to read; what is for
-    the log only goes into `args` (the words after the message) or `__cause__`."""
+    """Base of every service's errors. `message` and `remedy` are safe for the caller to read; what
+    is for the log only goes into `args` (the words after the message) or `__cause__`."""
+
+    message: str = ""
 
     remedy: str = ""
     retry_after_s: float | None = None
@@ -112,7 +115,7 @@ class Draining(Fault):
 
 
 class Unsupported(Fault):
-    """A real limit of this deployment (an engine without adapters, a source that cannot be written)."""
+    """A real limit of this deployment: an engine without adapters, a source not to be written."""
 
     def __init__(self, message: str, *, ability: str, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
@@ -200,7 +203,7 @@ def encode(shown: Outcome, request_id: str) -> status_pb2.Status:
     )
 
 
-def _packed(message: object) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
@@ -224,7 +227,7 @@ def _within(limit: int, fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def cut(text: str, limit_bytes: int) -> str:
-    """At most so many bytes of UTF-8, never within a character; what was cut shows as an ellipsis."""
+    """At most so many bytes of UTF-8, whole characters; what was cut shows as an ellipsis."""
     raw = text.encode(errors="replace")
     if len(raw) <= limit_bytes:
         return raw.decode()
@@ -287,7 +290,7 @@ def _details(error: grpc.RpcError) -> status_pb2.Status | None:
     return None
 
 
-def _unpack(status: status_pb2.Status, into: object) -> bool:
+def _unpack(status: status_pb2.Status, into: Message) -> bool:
     try:
         return any(detail.Unpack(into) for detail in status.details)
     except DecodeError:

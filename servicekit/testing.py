@@ -1,12 +1,12 @@
 """Servers within a test's own process, and the check that a test leaves nothing behind."""
 
 import asyncio
-import os
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -80,7 +80,7 @@ class Leaks:
     async def settled(self, timeout_s: float = _SETTLE_S) -> list[str]:
         """Waits for ends that are under way; gives what still lives then."""
         until = time.monotonic() + timeout_s
-        while (left := self.found()) and time.monotonic() < until:
+        while (left := self.found()) and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         return left
 
@@ -93,20 +93,20 @@ def _of_the_process(thread: threading.Thread) -> bool:
 def _open_files() -> list[tuple[str, str]]:
     """Descriptors of files, pipes and sockets; those of event loops belong to the process."""
     files = []
-    for number in os.listdir("/proc/self/fd"):
+    for number in Path("/proc/self/fd").iterdir():
         try:
-            target = os.readlink(f"/proc/self/fd/{number}")
+            target = str(number.readlink())
         except OSError:
             continue  # closed between the two looks, as that of the listing itself
         if not target.startswith("anon_inode:"):
-            files.append((number, target))
+            files.append((number.name, target))
     return files
 
 
 @pytest_asyncio.fixture
 async def no_leaks() -> AsyncIterator[Leaks]:
     """Fails the test that leaves a task, thread, file, socket or process behind."""
-    grpc.aio.init_grpc_aio()
+    grpc.aio.init_grpc_aio()  # type: ignore[attr-defined]
     leaks = Leaks()
     yield leaks
     if left := await leaks.settled():
