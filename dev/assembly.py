@@ -1,0 +1,178 @@
+"""The whole platform on this machine: real parts, sample company, six services, two sources."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from dev.azurite import Azurite, azurite
+from dev.console import Board, Step
+from dev.home import Home
+from dev.identities import issue
+from dev.postgres import Postgres, postgres
+from dev.registration import api, register, sources
+from dev.roster import NAMES, Ports, ports, services
+from dev.samples import Company, generate
+from dev.samples.load import Login, load_blobs, load_postgres
+from dev.settings import Settings
+from dev.supervisor import Listener, Supervisor, supervised
+from servicekit import logs
+from servicekit.secrets import Secret
+
+HTTP_READY_S = 30.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What stands in for a customer's own servers."""
+
+    postgres: Postgres
+    azurite: Azurite
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A platform that answers."""
+
+    home: Home
+    ports: Ports
+    key: Secret
+    sources: dict[str, str]
+    company: Company
+    parts: Parts
+    supervisor: Supervisor
+
+    def write_ready(self) -> None:
+        """Tell others where everything is; anew after each restart, since pids change."""
+        self.home.write_ready(
+            {
+                "http": self.ports.url,
+                "grpc": self.ports.address("gateway"),
+                "api_key": self.key.reveal(),
+                "sources": self.sources,
+                "pids": self.supervisor.pids
+                | {"postgres": self.parts.postgres.pid, "azurite": self.parts.azurite.pid},
+            }
+        )
+
+
+@asynccontextmanager
+async def platform(settings: Settings, home: Home, board: Board) -> AsyncIterator[Platform]:
+    """Start everything, and stop it on leaving, also when cancelled half way.
+
+    Raises AlreadyRunning, or what the part, service or source raised that failed, alone or in an
+    ExceptionGroup.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.held())
+        stack.enter_context(_logging(home.logs / "supervisor.log", settings.log_level))
+        parts = await _start_parts(stack, home.run, board)
+        places = ports(settings)
+        listener = _Listener(board)
+        with board.step("sample company", "Meridian Outdoor"):
+            company = await asyncio.to_thread(generate)
+        async with asyncio.TaskGroup() as group:
+            loading = group.create_task(_load(parts, company, board))
+            supervisor = await _start_services(stack, settings, home, places, listener)
+        key = Secret(home.first_key())
+        registered = await _register(parts, loading.result(), places, key, board)
+        running = Platform(home, places, key, registered, company, parts, supervisor)
+        listener.running = running
+        yield running
+
+
+class _Listener:
+    """Shows what happens to services, and keeps ready.json true once there is one."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._ready: list[str] = []
+        self.step: Step | None = None
+        self.running: Platform | None = None
+
+    def ready(self, name: str) -> None:
+        self._ready.append(name)
+        if self.step is not None:
+            self.step.at(len(self._ready), len(NAMES), ", ".join(self._ready))
+
+    def changed(self) -> None:
+        if self.running is not None:
+            self.running.write_ready()
+
+    def told(self, sentence: str) -> None:
+        self._board.say(sentence)
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        with self._board.step("services") as step:
+            self.step = step
+            yield
+
+
+async def _start_parts(stack: AsyncExitStack, folder: Path, board: Board) -> Parts:
+    with board.step("PostgreSQL"):
+        database = await stack.enter_async_context(postgres(folder / "postgres"))
+    with board.step("Azurite"):
+        storage = await stack.enter_async_context(azurite(folder / "azurite"))
+    return Parts(database, storage)
+
+
+async def _load(parts: Parts, company: Company, board: Board) -> Login:
+    with board.step("shop", "rows into PostgreSQL") as rows:
+        login = await load_postgres(
+            parts.postgres, company, lambda _, done, all_: rows.at(done, all_, f"{done:,} rows")
+        )
+    with board.step("lake", "blobs into Azurite") as blobs:
+        await load_blobs(
+            parts.azurite, company, lambda _, done, all_: blobs.at(done, all_, f"{done} blobs")
+        )
+    return login
+
+
+async def _start_services(
+    stack: AsyncExitStack, settings: Settings, home: Home, places: Ports, listener: _Listener
+) -> Supervisor:
+    who = issue(NAMES, home.run)
+    wanted = services(settings, home, places, who)
+    hears = Listener(ready=listener.ready, told=listener.told, changed=listener.changed)
+    with listener.showing():
+        return await stack.enter_async_context(supervised(wanted, home.run, home.logs, hears))
+
+
+async def _register(
+    parts: Parts, login: Login, places: Ports, key: Secret, board: Board
+) -> dict[str, str]:
+    with board.step("sources", "sales, lake"):
+        async with api(places.url, key) as client:
+            await _http_ready(client)
+            return {
+                source.name: await register(client, source)
+                for source in sources(parts.postgres, login, parts.azurite)
+            }
+
+
+async def _http_ready(client: httpx.AsyncClient) -> None:
+    """Until the gateway answers over HTTP: its gRPC health may serve a moment earlier."""
+    async with asyncio.timeout(HTTP_READY_S):
+        while True:
+            try:
+                if (await client.get("/health")).is_success:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+            else:
+                await asyncio.sleep(0.1)
+
+
+@contextmanager
+def _logging(path: Path, level: str) -> Iterator[None]:
+    path.touch(mode=0o600)
+    with path.open("a", buffering=1) as stream:
+        logs.configure("supervisor", level=level, stream=stream)
+        try:
+            yield
+        finally:
+            logs.configure("supervisor", level="CRITICAL")

@@ -1,0 +1,102 @@
+"""The folder of one platform: what it keeps, and what goes when it stops.
+
+gateway/ credentials/  sources, threads, files, secrets: kept
+api_key                the first API key: kept
+logs/                  one file a service: kept
+run/                   tokens, callers, temporary data of the services and parts: goes
+ready.json             URLs, key, pids: there while the platform is up
+lock                   held while the platform runs
+"""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class AlreadyRunning(RuntimeError):
+    """Another process holds this home."""
+
+
+@dataclass(frozen=True)
+class Home:
+    path: Path
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run"
+
+    @property
+    def ready(self) -> Path:
+        return self.path / "ready.json"
+
+    @property
+    def api_key(self) -> Path:
+        return self.path / "api_key"
+
+    def state_of(self, service: str) -> Path:
+        """A service's own folder, which outlives the platform."""
+        return self.path / service
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the home to ourselves, tidy; raises AlreadyRunning. Leaves nothing that lives."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        # Others may pass through, to the folders that they are let into, but not look around.
+        self.path.chmod(0o711)
+        with _exclusively(self.path / "lock", self._who()):
+            self._tidy()  # what a killed platform left
+            self.run.mkdir(mode=0o711)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
+            try:
+                yield
+            finally:
+                self._tidy()
+
+    def _who(self) -> str:
+        place = json.loads(self.ready.read_text())["http"] if self.ready.is_file() else "starting"
+        return f"{self.path} is in use: a platform is up there already ({place})"
+
+    def _tidy(self) -> None:
+        self.ready.unlink(missing_ok=True)
+        if self.run.exists():
+            shutil.rmtree(self.run)
+
+    def first_key(self) -> str:
+        """The API key of this home, made when there is none yet."""
+        if not self.api_key.exists():
+            write_private(self.api_key, f"isb-{secrets.token_urlsafe(32)}")
+        return self.api_key.read_text().strip()
+
+    def write_ready(self, ready: dict[str, Any]) -> None:
+        write_private(self.ready, json.dumps(ready, indent=2) + "\n")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only we may read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+@contextmanager
+def _exclusively(path: Path, otherwise: str) -> Iterator[None]:
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(otherwise) from None
+        yield  # the file stays: one that is unlinked while held can be held twice

@@ -1,0 +1,112 @@
+"""The six services of a platform on one machine: addresses, environments, who needs whom."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dev.home import Home, write_private
+from dev.identities import Identities
+from dev.ports import free_ports
+from dev.settings import GRPC_PORT, HTTP_PORT, Settings
+from dev.supervisor import DRAIN_S, Service
+
+CONNECTORS = ("pg_connector", "blob_connector")
+# In the order of the design's ports, from 50050.
+NAMES = ("gateway", "credentials", *CONNECTORS, "sandbox", "inference")
+NEEDS = {
+    "credentials": frozenset[str](),
+    "pg_connector": frozenset({"credentials"}),
+    "blob_connector": frozenset({"credentials"}),
+    "inference": frozenset[str](),
+    "sandbox": frozenset(CONNECTORS),
+    "gateway": frozenset({"credentials", "sandbox", "inference", *CONNECTORS}),
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    http: int
+    grpc: Mapping[str, int]
+
+    def address(self, service: str) -> str:
+        return f"127.0.0.1:{self.grpc[service]}"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http}"
+
+
+def ports(settings: Settings) -> Ports:
+    """The well-known ports, or free ones where the gateway's are given."""
+    given_http, given_grpc = settings.http_port, settings.grpc_port
+    if given_http is None and given_grpc is None:
+        known = {name: GRPC_PORT + number for number, name in enumerate(NAMES)}
+        return Ports(HTTP_PORT, known)
+    http, gateway, *others = free_ports(len(NAMES) + 1)
+    known = dict(zip(NAMES, [given_grpc or gateway, *others], strict=True))
+    return Ports(given_http or http, known)
+
+
+def services(settings: Settings, home: Home, places: Ports, who: Identities) -> list[Service]:
+    """All six, in an order in which they may be started one after the other."""
+    own = {
+        "credentials": {"HOME": str(home.state_of("credentials"))},
+        "pg_connector": {"CREDENTIALS": places.address("credentials")},
+        "blob_connector": {"CREDENTIALS": places.address("credentials")},
+        "inference": _engine(settings, home),
+        "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.run / "sandbox")},
+        "gateway": _gateway(home, places),
+    }
+    return [
+        Service(
+            name=name,
+            module=f"services.{name}",
+            address=places.address(name),
+            environment=_environment(name, settings, places, who) | _prefixed(name, own[name]),
+            needs=NEEDS[name],
+        )
+        for name in NEEDS
+    ]
+
+
+def _environment(name: str, settings: Settings, places: Ports, who: Identities) -> dict[str, str]:
+    common = {
+        "SERVER_BIND": places.address(name),
+        "SERVER_CALLERS_FILE": "" if name == "gateway" else str(who.callers),
+        "SERVER_DRAIN_S": f"{DRAIN_S:g}",
+        "TOKEN_FILE": str(who.tokens[name]),
+    }
+    return _prefixed(name, common) | {"ISOBATH_LOG_LEVEL": settings.log_level}
+
+
+def _prefixed(name: str, fields: Mapping[str, str]) -> dict[str, str]:
+    return {f"ISOBATH_{name.upper()}_{field}": value for field, value in fields.items()}
+
+
+def _connectors(places: Ports) -> str:
+    return ",".join(places.address(name) for name in CONNECTORS)
+
+
+def _gateway(home: Home, places: Ports) -> dict[str, str]:
+    home.first_key()
+    return {
+        "HOME": str(home.state_of("gateway")),
+        "HTTP_BIND": f"127.0.0.1:{places.http}",
+        "API_KEY_FILE": str(home.api_key),
+        "CREDENTIALS": places.address("credentials"),
+        "SANDBOX": places.address("sandbox"),
+        "INFERENCE": places.address("inference"),
+        "CONNECTORS": _connectors(places),
+    }
+
+
+def _engine(settings: Settings, home: Home) -> dict[str, str]:
+    chosen: dict[str, str] = {"ENGINE": settings.engine}
+    if settings.model:
+        chosen["MODEL"] = settings.model
+    if settings.engine == "openai":
+        chosen["OPENAI_BASE_URL"] = settings.openai_base_url
+        if settings.openai_api_key is not None:
+            key = home.run / "openai_api_key"
+            write_private(key, settings.openai_api_key.reveal())
+            chosen["OPENAI_API_KEY_FILE"] = str(key)
+    return chosen
