@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from contextlib import AsyncExitStack
 
 from rich.console import Console
 
@@ -17,17 +18,16 @@ from servicekit.settings import SettingsError, load
 async def up(settings: Settings, console: Console) -> int:
     """Start, tell, stay; 0 once a signal ended it in good order."""
     board = Board(console)
-    started = False
-    try:
+    async with AsyncExitStack() as stack:
         with board.live():
-            async with platform(settings, Home(settings.home.absolute()), board) as running:
-                running.write_ready()
-                started = True
-                _announce(board, running)
-                await running.supervisor.run()
-    except asyncio.CancelledError:
-        if not started:
-            raise
+            home = Home(settings.home.absolute())
+            running = await stack.enter_async_context(platform(settings, home, board))
+        running.write_ready()
+        _announce(board, running)
+        try:
+            await running.supervisor.run()
+        except asyncio.CancelledError:
+            board.say("Stopping everything …")
     return 0
 
 

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from dev.home import Home
+from dev.identities import issue
+from dev.roster import NAMES, Ports, ports, services
+from dev.settings import Settings
+from dev.supervisor import Service, levels
+from servicekit.secrets import Secret
+from servicekit.settings import SettingsError, load
+
+
+def roster(tmp_path: Path, settings: Settings) -> dict[str, Service]:
+    home = Home(tmp_path)
+    listed = services(settings, home, ports(settings), issue(NAMES, home.run))
+    return {each.name: each for each in listed}
+
+
+def test_ports_by_default_are_the_well_known_ones() -> None:
+    places = ports(Settings())
+    assert places.url == "http://127.0.0.1:8200"
+    assert list(places.grpc.values()) == [50050, 50051, 50052, 50053, 50054, 50055]
+
+
+@pytest.mark.parametrize("given", [Settings(http_port=18200), Settings(grpc_port=18250)])
+def test_ports_where_one_is_given_are_free_ones(given: Settings) -> None:
+    places = ports(given)
+    every = [places.http, *places.grpc.values()]
+    assert len(set(every)) == 7
+    assert places.http == (given.http_port or places.http)
+    assert places.grpc["gateway"] == (given.grpc_port or places.grpc["gateway"])
+    assert not {8200, *range(50050, 50056)} & set(every)
+
+
+def test_roster_starts_gateway_last_and_credentials_first(tmp_path: Path) -> None:
+    order = levels(list(roster(tmp_path, Settings()).values()))
+    assert "credentials" in [each.name for each in order[0]]
+    assert [each.name for each in order[-1]] == ["gateway"]
+
+
+def test_roster_gives_each_service_its_own_variables_only(tmp_path: Path) -> None:
+    for name, service in roster(tmp_path, Settings()).items():
+        others = [each.upper() for each in NAMES if each != name]
+        foreign = [
+            variable
+            for variable in service.environment
+            if any(variable.startswith(f"ISOBATH_{other}_") for other in others)
+        ]
+        assert not foreign
+
+
+def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
+    settings = Settings(
+        engine="openai", openai_base_url="http://127.0.0.1:1/v1", openai_api_key=Secret("sk-abc")
+    )
+    found = roster(tmp_path, settings)
+    hidden = ["sk-abc", Home(tmp_path).first_key()]
+    hidden += [path.read_text() for path in (tmp_path / "run/tokens").iterdir()]
+    for service in found.values():
+        assert not [each for each in hidden if each in str(dict(service.environment))]
+    written = Path(found["inference"].environment["ISOBATH_INFERENCE_OPENAI_API_KEY_FILE"])
+    assert written.read_text() == "sk-abc"
+
+
+def test_address_is_on_loopback() -> None:
+    assert Ports(1, {"sandbox": 2}).address("sandbox") == "127.0.0.1:2"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"ISOBATH_ENGINE": "openai"}, "OPENAI_BASE_URL"),
+        ({"ISOBATH_ENGINE": "vllm"}, "MODEL"),
+        ({"ISOBATH_ENGINE": "gpt"}, "ISOBATH_ENGINE"),
+        ({"ISOBATH_HTTP_PORT": "many"}, "ISOBATH_HTTP_PORT"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(variables: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        load(Settings, variables, prefix="ISOBATH_")
