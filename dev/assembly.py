@@ -69,8 +69,8 @@ async def platform(settings: Settings, home: Home, board: Board) -> AsyncIterato
     async with AsyncExitStack() as stack:
         stack.enter_context(home.held())
         stack.enter_context(_logging(home.logs / "supervisor.log", settings.log_level))
-        parts = await _start_parts(stack, home.run, board)
         places = ports(settings)
+        parts = await _start_parts(stack, home.run, board)
         listener = _Listener(board)
         with board.step("sample company", "Meridian Outdoor"):
             company = await asyncio.to_thread(generate)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from dev.home import Home, write_private
 from dev.identities import Identities
-from dev.ports import free_ports
+from dev.ports import free_ports, taken
 from dev.settings import GRPC_PORT, HTTP_PORT, Settings
 from dev.supervisor import DRAIN_S, Service
 
 CONNECTORS = ("pg_connector", "blob_connector")
+METRICS_OFFSET = 1000
 # In the order of the design's ports, from 50050.
 NAMES = ("gateway", "credentials", *CONNECTORS, "sandbox", "inference")
 NEEDS = {
@@ -35,8 +36,23 @@ class Ports:
         return f"http://127.0.0.1:{self.http}"
 
 
+class PortsTaken(RuntimeError):
+    """Another program listens where we would."""
+
+
 def ports(settings: Settings) -> Ports:
-    """The well-known ports, or free ones where the gateway's are given."""
+    """The well-known ports, or free ones where the gateway's are given. Raises PortsTaken."""
+    found = _ports(settings)
+    if busy := taken((found.http, *found.grpc.values())):
+        numbers = ", ".join(str(port) for port in busy)
+        raise PortsTaken(
+            f"another program listens on port {numbers}; end it, or set ISOBATH_HTTP_PORT to a "
+            "free port (all others are then chosen by themselves)"
+        )
+    return found
+
+
+def _ports(settings: Settings) -> Ports:
     given_http, given_grpc = settings.http_port, settings.grpc_port
     if given_http is None and given_grpc is None:
         known = {name: GRPC_PORT + number for number, name in enumerate(NAMES)}
@@ -75,6 +91,8 @@ def _environment(name: str, settings: Settings, places: Ports, who: Identities) 
         "SERVER_DRAIN_S": f"{DRAIN_S:g}",
         "TOKEN_FILE": str(who.tokens[name]),
     }
+    if (port := places.grpc[name]) == GRPC_PORT + NAMES.index(name) and name != "gateway":
+        common["SERVER_METRICS_BIND"] = f"127.0.0.1:{port + METRICS_OFFSET}"
     return _prefixed(name, common) | {"ISOBATH_LOG_LEVEL": settings.log_level}
 
 

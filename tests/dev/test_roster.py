@@ -1,10 +1,11 @@
+import socket
 from pathlib import Path
 
 import pytest
 
 from dev.home import Home
 from dev.identities import issue
-from dev.roster import NAMES, Ports, ports, services
+from dev.roster import NAMES, Ports, PortsTaken, ports, services
 from dev.settings import Settings
 from dev.supervisor import Service, levels
 from servicekit.secrets import Secret
@@ -31,6 +32,13 @@ def test_ports_where_one_is_given_are_free_ones(given: Settings) -> None:
     assert places.http == (given.http_port or places.http)
     assert places.grpc["gateway"] == (given.grpc_port or places.grpc["gateway"])
     assert not {8200, *range(50050, 50056)} & set(every)
+
+
+def test_port_that_is_taken_is_named_with_a_way_out() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortsTaken, match=rf"{port}.*ISOBATH_HTTP_PORT"):
+            ports(Settings(http_port=port))
 
 
 def test_roster_starts_gateway_last_and_credentials_first(tmp_path: Path) -> None:
