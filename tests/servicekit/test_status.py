@@ -163,5 +163,5 @@ def test_decode_error_without_code_is_unknown():
 def test_own_faults_use_reasons_of_the_contract():
     from isobath.errors.v1 import errors_pb2
 
-    reasons = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}
+    reasons = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118
     assert {status.reason for status in OWN_STATUSES.values()} <= reasons
