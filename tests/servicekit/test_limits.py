@@ -42,7 +42,8 @@ async def test_run_at_most_so_many_at_once(no_leaks):
 
 
 async def test_run_cancelled_while_it_waits_never_runs(no_leaks):
-    gate, ran = threading.Event(), []
+    gate = threading.Event()
+    ran: list[int] = []
     async with Limiter("work", 1) as threads:
         first = asyncio.create_task(threads.run(gate.wait, 10))
         second = asyncio.create_task(threads.run(ran.append, 1))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import grpc
 import pytest
 from google.protobuf import any_pb2
@@ -9,6 +11,7 @@ from servicekit.status import (
     Fault,
     RemoteFault,
     Status,
+    StatusTable,
     cut,
     decode,
     encode,
@@ -25,7 +28,7 @@ class Fine(Coarse):
         return {"sqlstate": "42P01"}
 
 
-TABLE = {
+TABLE: StatusTable = {
     Coarse: Status(grpc.StatusCode.ABORTED, "CONFLICT"),
     Fine: Status(grpc.StatusCode.NOT_FOUND, "PATH_NOT_FOUND"),
 }
@@ -38,7 +41,7 @@ class Failure(grpc.RpcError):
     def code(self) -> grpc.StatusCode:
         return self._code
 
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+    def trailing_metadata(self) -> Any:
         return self._trailing
 
 
