@@ -1,0 +1,86 @@
+"""The secrets that a connector holds, each until its lease ends."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from grants.claims import Grant
+from servicekit import context
+from servicekit.secrets import Secret
+
+Fields = Mapping[str, Secret]
+
+
+@dataclass(frozen=True)
+class Lease:
+    fields: Fields
+    ends_at: datetime
+
+
+@dataclass(frozen=True)
+class _Key:
+    owner: str
+    source_id: str
+    source_version: int
+
+
+Redeem = Callable[[Grant], Coroutine[None, None, Lease]]
+
+
+class Leases:
+    """One lease for each (source, version), redeemed once however many ask at the same time."""
+
+    def __init__(self, redeem: Redeem, clock: Callable[[], datetime]) -> None:
+        self._redeem = redeem
+        self._clock = clock
+        self._held: dict[_Key, Lease] = {}
+        self._coming: dict[_Key, asyncio.Task[Lease]] = {}
+        # also those that were dropped on their way
+        self._flights: set[asyncio.Task[Lease]] = set()
+
+    async def fields(self, grant: Grant) -> Fields:
+        """Cancelling one who waits leaves the redemption to the others."""
+        key = _Key(grant.owner, grant.source_id, grant.source_version)
+        held = self._held.get(key)
+        if held is not None and held.ends_at > self._clock():
+            return held.fields
+        return (await asyncio.shield(self._flight(key, grant))).fields
+
+    def drop(self, gone: Callable[[str, str], bool]) -> None:
+        """Forgets those whose (owner, source_id) is gone, also those on their way here."""
+        for key in [key for key in self._held if gone(key.owner, key.source_id)]:
+            del self._held[key]
+        for key in [key for key in self._coming if gone(key.owner, key.source_id)]:
+            del self._coming[key]
+
+    async def aclose(self) -> None:
+        for flight in self._flights:
+            flight.cancel()
+        await asyncio.gather(*self._flights, return_exceptions=True)
+        self._held.clear()
+
+    def _flight(self, key: _Key, grant: Grant) -> asyncio.Task[Lease]:
+        flight = self._coming.get(key)
+        if flight is None:
+            # It serves others too, so it must not end at the deadline of the call that began it.
+            with context.detached():
+                flight = asyncio.create_task(self._redeem(grant), name="redeem")
+            self._coming[key] = flight
+            self._flights.add(flight)
+            flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
+
+    def _landed(self, key: _Key, done: asyncio.Task[Lease]) -> None:
+        self._flights.discard(done)
+        wanted = self._coming.get(key) is done
+        if wanted:
+            del self._coming[key]
+        if not done.cancelled() and done.exception() is None and wanted:
+            self._prune()
+            self._held[key] = done.result()
+
+    def _prune(self) -> None:
+        now = self._clock()
+        for key in [key for key, lease in self._held.items() if lease.ends_at <= now]:
+            del self._held[key]
