@@ -1,0 +1,459 @@
+"""What a question may want measured: columns, counts, derived times, and shares of rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .asking import Asked, near_stem, speaks_of
+from .mentions import Mention, steering
+from .schema import Column, Link, Schema, Table
+from .terms import Field, Measure
+from .words import akin, any_akin, stem
+
+_PROMISED = (
+    "promised",
+    "expected",
+    "due",
+    "scheduled",
+    "estimated",
+    "planned",
+    "eta",
+    "deadline",
+    "target",
+)
+_DONE = (
+    "delivered",
+    "actual",
+    "arrived",
+    "received",
+    "completed",
+    "finished",
+    "done",
+    "resolved",
+    "paid",
+)
+_STARTED = (
+    "started",
+    "start",
+    "ordered",
+    "opened",
+    "created",
+    "shipped",
+    "begin",
+    "placed",
+    "login",
+    "hire",
+    "departure",
+    "sent",
+    "requested",
+)
+_ENDED = (
+    "ended",
+    "end",
+    "delivered",
+    "closed",
+    "resolved",
+    "completed",
+    "finished",
+    "finish",
+    "logout",
+    "arrival",
+    "arrived",
+    "left",
+    "terminated",
+)
+_LATE = ("late", "delayed", "overdue", "punctual", "punctuality", "lateness")
+# Things that happen to a few rows of a parent and that one asks the rate of.
+_EVENTS = (
+    "refund",
+    "return",
+    "complaint",
+    "cancel",
+    "claim",
+    "defect",
+    "fault",
+    "incident",
+    "chargeback",
+    "dispute",
+    "churn",
+    "accident",
+    "failure",
+    "error",
+    "absence",
+    "attrition",
+)
+_MONEY = ("revenue", "sales", "turnover", "amount", "total", "price", "value", "gmv")
+_OUTGOING = (
+    "refund",
+    "return",
+    "discount",
+    "cost",
+    "expense",
+    "tax",
+    "fee",
+    "payment",
+    "budget",
+    "shipping",
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A measure and how surely it is meant; `word` is where the question says it, or -1."""
+
+    score: float
+    measure: Measure
+    word: int = -1
+
+
+def column_measure(column: Column) -> Measure:
+    """The measure that a numeric or yes/no column is."""
+    label = column.label
+    return Measure(
+        "column",
+        column.table,
+        (column.name,),
+        label,
+        additive=column.additive and not column.binary,
+        binary=column.binary,
+    )
+
+
+def row_count(table: Table) -> Measure:
+    """How many rows the table has, called by what its rows are."""
+    return Measure("rows", table.name, (), table.many)
+
+
+def key_count(column: Column, label: str) -> Measure:
+    """How many different values a column has."""
+    return Measure("unique", column.table, (column.name,), label, additive=False)
+
+
+def candidates(asked: Asked, schema: Schema) -> list[Candidate]:
+    """Every measure the question may mean, surest first."""
+    found = [
+        *_columns(asked),
+        *_derived(asked, schema),
+        *_shares(asked, schema),
+        *_counts(asked, schema),
+    ]
+    return sorted(found, key=lambda candidate: -candidate.score)
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _columns(asked: Asked) -> Iterator[Candidate]:
+    for mention in asked.mentions:
+        column = mention.column
+        free = not set(range(mention.start, mention.end)) & asked.used
+        if column is None or not free:
+            continue
+        if column.measure or column.binary:
+            score = (
+                mention.score
+                - _strange(asked, column)
+                - 0.4 * (asked.count and not asked.aggregate)
+            )
+            yield Candidate(
+                score + 0.6 * (asked.rate and column.binary), column_measure(column), mention.start
+            )
+
+
+def _strange(asked: Asked, column: Column) -> float:
+    """Money that goes out is not meant by 'sales' unless the question says so."""
+    stems = (*column.stems, *_table_stems(column))
+    out = [word for word in _OUTGOING if any(one == stem(word) for one in stems)]
+    return 0.6 if out and not any(speaks_of(asked, word) for word in out) else 0.0
+
+
+def _table_stems(column: Column) -> tuple[str, ...]:
+    return tuple(stem(part) for part in column.table.replace("-", "_").split("_"))
+
+
+# -- derived -------------------------------------------------------------------------------------
+
+
+def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    for table in schema.tables:
+        revenue = product(table)
+        if revenue and speaks_of(asked, "revenue"):
+            yield Candidate(
+                1.5 if speaks_of_exactly(asked, "revenue", "sales", "turnover") else 1.0, revenue
+            )
+        late = lateness(table)
+        if late and speaks_of(asked, *_LATE, "ontime") or late and _on_time(asked):
+            much = asked.aggregate in ("mean", "median", "max") and not asked.rate
+            yield Candidate(2.2, days_late(late) if much else late)
+        yield from _spans(asked, table)
+
+
+def _on_time(asked: Asked) -> bool:
+    return "on time" in asked.text.lower() or "on-time" in asked.text.lower()
+
+
+def speaks_of_exactly(asked: Asked, *plain: str) -> bool:
+    """Whether one of these very words (in any form) stands in the question."""
+    wanted = {stem(word) for word in plain}
+    return any(word.stem in wanted for word in asked.words)
+
+
+def product(table: Table) -> Measure | None:
+    """Revenue as quantity × unit price, less a discount given as a fraction."""
+    quantity = _one(table, ("quantity", "qty", "units", "pieces"), exclude=())
+    price = _one(table, ("price",), exclude=("quantity", "total"))
+    if quantity is None or price is None or quantity == price:
+        return None
+    discount = _one(table, ("discount",), exclude=())
+    fraction = (
+        discount is not None
+        and discount.low is not None
+        and 0 <= discount.low <= discount.high <= 1
+    )
+    columns = (quantity.name, price.name, *((discount.name,) if discount and fraction else ()))
+    return Measure("product", table.name, columns, "revenue")
+
+
+def _one(table: Table, words: Sequence[str], *, exclude: Sequence[str]) -> Column | None:
+    wanted, unwanted = {stem(word) for word in words}, {stem(word) for word in exclude}
+    for column in table.columns:
+        if (
+            column.kind == "number"
+            and wanted & set(column.stems)
+            and not unwanted & set(column.stems)
+        ):
+            return column
+    return None
+
+
+def lateness(table: Table) -> Measure | None:
+    """Delivered after promised, where the table has both dates."""
+    pair = _pair(table, _PROMISED, _DONE)
+    if pair is None:
+        return None
+    promised, done = pair
+    day_grain = not promised.facts.get("clock")
+    return Measure(
+        "late", table.name, (promised.name, done.name), "late", additive=False, day_grain=day_grain
+    )
+
+
+def days_late(late: Measure) -> Measure:
+    """The same two dates as a number of days."""
+    return Measure(
+        "days", late.table, late.columns, "days late", additive=False, day_grain=late.day_grain
+    )
+
+
+def _pair(table: Table, first: Sequence[str], last: Sequence[str]) -> tuple[Column, Column] | None:
+    def named(words: Sequence[str]) -> list[Column]:
+        stems = [stem(word) for word in words]
+        found = [column for column in table.dates if set(stems) & set(column.stems)]
+        return sorted(found, key=lambda c: min(stems.index(s) for s in c.stems if s in stems))
+
+    starts, ends = named(first), named(last)
+    return next(((a, b) for b in ends for a in starts if a != b), None)
+
+
+def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
+    """'delivery time', 'how long does it take': from the first date to the last."""
+    pair = _pair(table, _STARTED, _ENDED)
+    if pair is None or any(any_akin(c.stems, ("duration",)) for c in table.columns if c.measure):
+        return
+    timed = speaks_of_exactly(
+        asked, "duration", "long", "time", "take", "days", "longest", "fast", "slow"
+    )
+    asked_for = timed and (
+        near_stem(asked, pair[1].stems) or speaks_of_exactly(asked, "duration", "long", "take")
+    )
+    if asked_for:
+        label = f"days from {pair[0].label} to {pair[1].label}"
+        yield Candidate(
+            1.9, Measure("days", table.name, (pair[0].name, pair[1].name), label, additive=False)
+        )
+
+
+# -- shares --------------------------------------------------------------------------------------
+
+
+def _shares(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    yield from _events(asked, schema)
+    yield from _values(asked, schema)
+    if asked.rate and not asked.groups:
+        for column, values in asked.named:
+            if len(values) == 1:
+                label = (
+                    f"share of {schema.table(column.table).many} with {column.label} {values[0]}"
+                )
+                yield Candidate(1.7, _equals(column, values[0], label))
+
+
+def _equals(column: Column, value: str, label: str) -> Measure:
+    return Measure("equals", column.table, (column.name,), label, value=value, additive=False)
+
+
+def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    """Rows of a parent that a child table has rows for: orders with refunds."""
+    for child in schema.tables:
+        word = next(
+            (
+                w
+                for w in asked.words
+                if not steering(w) and any(akin(w.stem, s) for s in child.stems)
+            ),
+            None,
+        )
+        if word is None:
+            continue
+        event = any_akin(child.stems, _EVENTS)
+        verb = event and (asked.rate or asked.why or (asked.superlative and not asked.count))
+        for link in parents(schema, child.name):
+            if verb or asked.rate or asked.without:
+                bonus = 0.8 if verb else 0.0
+                own = (
+                    0.3
+                    if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
+                    else 0.0
+                )
+                yield Candidate(1.2 + bonus + own, exists(schema, link, asked))
+
+
+def parents(schema: Schema, child: str) -> tuple[Link, ...]:
+    """Links from a table to tables that it has at most some rows for."""
+    return tuple(
+        link for link in schema.links_from(child) if link.right_unique and link.right_found < 0.97
+    )
+
+
+def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
+    """Whether a row of the parent has a row in the child."""
+    parent, child = schema.table(link.right[0]), schema.table(link.left[0])
+    kind, word = "exists", "with"
+    if asked and asked.without and not any_akin(child.stems, _EVENTS):
+        kind, word = "absent", "without"
+    if any_akin(child.stems, ("refund", "return")) and kind == "exists":
+        label = (
+            "return rate"
+            if any(s == stem("return") for s in child.stems) or _says_return(asked)
+            else "refund rate"
+        )
+    else:
+        label = f"share of {parent.many} {word} {child.many}"
+    return Measure(
+        "absent" if kind == "absent" else "exists",
+        parent.name,
+        (link.right[1],),
+        label,
+        child=Field(child.name, link.left[1]),
+        additive=False,
+    )
+
+
+def _says_return(asked: Asked | None) -> bool:
+    return bool(asked and any(word.stem == "return" for word in asked.words))
+
+
+def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    """'cancellation rate', 'which region returns most': a status that says so."""
+    if not (asked.rate or asked.why or asked.superlative):
+        return
+    events = {stem(word) for word in (*_EVENTS, *_LATE)}
+    words = {word.stem for word in asked.words if not steering(word)}
+    for column in schema.columns:
+        if column.kind != "text" or not 1 < column.distinct <= 12:
+            continue
+        for value in column.values:
+            said = [one for one in words if one == stem(value)]
+            if said and (asked.rate or said[0] in events):
+                label = f"share {value}" if not asked.rate else f"{value} rate"
+                yield Candidate(1.8, _equals(column, value, label))
+
+
+# -- counts --------------------------------------------------------------------------------------
+
+
+def _counts(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    spoken = _counted_mentions(asked)
+    for mention, score in spoken:
+        yield from _count_of(asked, schema, mention, score)
+
+
+def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:
+    """Tables and columns whose rows or values may be what is counted."""
+    after = _after_count(asked)
+    for mention in asked.mentions:
+        if set(range(mention.start, mention.end)) & asked.used:
+            continue
+        near = after is not None and after <= mention.start <= after + 2
+        if asked.count and near:
+            yield mention, mention.score + 2.0 - 0.3 * (mention.start - (after or 0))
+        elif mention.column is None and mention.score >= 0.8:
+            most = mention.start and asked.words[mention.start - 1].lower in (
+                "most",
+                "fewest",
+                "least",
+                "more",
+            )
+            yield mention, (1.6 if most else 0.7) + 0.1 * mention.score
+        elif mention.column is not None and mention.column.key and asked.superlative:
+            yield mention, 0.5 + 0.1 * mention.score
+
+
+def _after_count(asked: Asked) -> int | None:
+    for index, word in enumerate(asked.words[:-1]):
+        nearby = [w.lower for w in asked.words[index : index + 2]]
+        if nearby in (["how", "many"], ["number", "of"]) or word.lower == "count":
+            return index + (2 if nearby[0] != "count" or nearby[1] == "of" else 1)
+    return None
+
+
+def _count_of(asked: Asked, schema: Schema, mention: Mention, score: float) -> Iterator[Candidate]:
+    table, column = mention.table, mention.column
+    if column is None:
+        if asked.distinct and asked.count and score < 2.5:
+            score -= 0.5
+        yield Candidate(score + 0.2, row_count(table), mention.start)
+    elif column.kind in ("text", "flag") or column.key:
+        plain = _plural(column)
+        if not column.unique or asked.distinct:
+            yield Candidate(
+                score - 0.2 + 0.8 * asked.distinct, key_count(column, plain), mention.start
+            )
+        elif column.unique:
+            yield Candidate(score, row_count(table), mention.start)
+
+
+def _plural(column: Column) -> str:
+    from .words import plural
+
+    bare = column.label
+    for ending in (" id", " key", " code", " name", "_id"):
+        bare = bare.removesuffix(ending) or bare
+    return plural(bare.lower())
+
+
+def usual(schema: Schema, table: Table | None = None) -> Candidate | None:
+    """What one measures when the question does not say: money, else quantity, else any amount."""
+    best: Candidate | None = None
+    for column in schema.columns:
+        if table is not None and column.table != table.name or not column.measure or column.binary:
+            continue
+        score = _usual_score(column)
+        if best is None or score > best.score:
+            best = Candidate(score, column_measure(column))
+    for one in schema.tables if table is None else (table,):
+        made = product(one)
+        if made and (best is None or best.score < 0.35):
+            best = Candidate(0.35, made)
+    return best
+
+
+def _usual_score(column: Column) -> float:
+    money = any_akin(column.stems[-1:], _MONEY) and column.additive
+    out = any(
+        one == stem(word) for one in (*column.stems, *_table_stems(column)) for word in _OUTGOING
+    )
+    if money and not out:
+        return 0.4
+    if any_akin(column.stems, ("quantity", "sessions", "count", "salary")):
+        return 0.3
+    return 0.2 if column.additive and not out else 0.1

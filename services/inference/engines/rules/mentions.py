@@ -1,0 +1,103 @@
+"""Where a question speaks of a column or of a table, and how surely."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .schema import Column, Schema, Table
+from .words import Token, akin, stem
+
+# Words that steer a question; they name a column only when the column is called exactly that.
+_STEERING = frozenset(
+    stem(word)
+    for word in (
+        "which what who where when why how many much is are was were do does did have has had most "
+        "least more less than top bottom best worst highest lowest total sum average mean median "
+        "number count share rate percent percentage ratio by per for each every across over time "
+        "trend show list give me compare between and or of in on the a an with without to from data "
+        "table file value values row rows column columns first last change different distinct all "
+        "it its there this that these those can could be been any not no group kind"
+    ).split()
+)
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Words start..end (exclusive) speak of a column, or of a whole table when column is None."""
+
+    start: int
+    end: int
+    score: float
+    table: Table
+    column: Column | None = None
+
+
+def find(words: Sequence[Token], schema: Schema) -> tuple[Mention, ...]:
+    """Every mention of every column and table, surest first."""
+    found: list[Mention] = []
+    for table in schema.tables:
+        spoken = _tables(words, table)
+        found += spoken
+        bonus = 0.3 if spoken else 0.0
+        for column in table.columns:
+            found += _columns(words, table, column, bonus)
+    return tuple(sorted(found, key=lambda mention: (-mention.score, mention.start)))
+
+
+def _tables(words: Sequence[Token], table: Table) -> list[Mention]:
+    stems = set(table.stems)
+    found = []
+    for index, word in enumerate(words):
+        if word.stem in stems and word.stem not in _STEERING:
+            whole = len(stems) == 1 or word.stem == table.stems[-1]
+            found.append(Mention(index, index + 1, 2.0 if whole else 1.0, table))
+        elif word.stem not in _STEERING and any(akin(word.stem, one) for one in stems):
+            found.append(Mention(index, index + 1, 0.8, table))
+    return found
+
+
+def _columns(words: Sequence[Token], table: Table, column: Column, bonus: float) -> list[Mention]:
+    stems = column.stems
+    found: list[Mention] = []
+    for start in range(len(words)):
+        end = _whole(words, start, stems)
+        if end:
+            steering = all(word.stem in _STEERING for word in words[start:end])
+            score = 1.0 if steering else 2.0 + 0.5 * len(stems)
+            # "order total": the word before names the table
+            before = start > 0 and words[start - 1].stem in table.stems
+            found.append(Mention(start, end, score + bonus + 0.5 * before, table, column))
+            continue
+        score = _partly(words[start].stem, stems)
+        if score:
+            before = start > 0 and words[start - 1].stem in table.stems
+            found.append(Mention(start, start + 1, score + bonus + 0.5 * before, table, column))
+    return found
+
+
+def _whole(words: Sequence[Token], start: int, stems: Sequence[str]) -> int:
+    """The end of a window from start that holds exactly these stems, in any order; 0 if none."""
+    for extra in (0, 1):
+        window = words[start : start + len(stems) + extra]
+        inside = [
+            word.stem for word in window if not extra or word.lower not in ("of", "the", "at")
+        ]
+        if len(window) == len(stems) + extra and sorted(inside) == sorted(stems):
+            return start + len(window)
+    return 0
+
+
+def _partly(word: str, stems: Sequence[str]) -> float:
+    if word in _STEERING or len(word) < 3:
+        return 0.0
+    if word == stems[-1]:
+        return 1.6
+    if word in stems:
+        return 1.2
+    if akin(word, stems[-1]):
+        return 1.3 if len(stems) == 1 else 0.9
+    return 0.6 if any(akin(word, one) for one in stems) else 0.0
+
+
+def steering(word: Token) -> bool:
+    """Whether a word steers the question rather than naming something in the data."""
+    return word.stem in _STEERING

@@ -1,0 +1,104 @@
+"""The terms that an analysis is made of: measures, groups, conditions, and how they read."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Aggregate = Literal["sum", "mean", "median", "min", "max", "std", "count", "unique"]
+Grain = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour", "season"]
+MeasureKind = Literal[
+    "rows", "unique", "column", "product", "days", "late", "exists", "absent", "equals"
+]
+
+GRAIN_WORDS: dict[Grain, str] = {
+    "year": "year",
+    "quarter": "quarter",
+    "month": "month",
+    "week": "week",
+    "day": "day",
+    "weekday": "day of the week",
+    "hour": "hour of the day",
+    "season": "calendar month",
+}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of one table."""
+
+    table: str
+    column: str
+
+    @property
+    def label(self) -> str:
+        return self.column.replace("_", " ").strip() or self.column
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that each row of a table has a value of.
+
+    `columns` by kind: rows and unique none or the key; product (quantity, price[, discount]);
+    days and late (from, to); exists and absent the key that `child` is looked up by; equals the
+    column that must hold `value`.
+    """
+
+    kind: MeasureKind
+    table: str
+    columns: tuple[str, ...]
+    label: str
+    child: Field | None = None
+    value: str = ""
+    additive: bool = True
+    day_grain: bool = False
+    binary: bool = False
+
+    @property
+    def share(self) -> bool:
+        """Whether each row is a yes or a no, so that its mean is a rate."""
+        return self.binary or self.kind in ("late", "exists", "absent", "equals")
+
+    @property
+    def counted(self) -> bool:
+        return self.kind in ("rows", "unique")
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the rows are split by: a column as it is, or a date at a grain."""
+
+    field: Field
+    grain: Grain = ""
+
+    @property
+    def label(self) -> str:
+        return GRAIN_WORDS[self.grain] if self.grain else self.field.label
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Rows to keep. `test` by kind: in (values), period (from, before), compare (operator, number)."""
+
+    kind: Literal["in", "period", "compare", "flag"]
+    field: Field
+    values: tuple[str, ...]
+    text: str
+
+
+def aggregate_words(aggregate: Aggregate, measure: Measure) -> str:
+    """'total revenue', 'average salary', 'number of orders', 'share of orders late'."""
+    if measure.counted:
+        return measure.label if measure.label.startswith("number") else f"number of {measure.label}"
+    if measure.share:
+        return measure.label
+    words: dict[Aggregate, str] = {
+        "sum": "total",
+        "mean": "average",
+        "median": "median",
+        "min": "lowest",
+        "max": "highest",
+        "std": "standard deviation of",
+        "count": "count of",
+        "unique": "number of different",
+    }
+    word = words[aggregate]
+    return measure.label if measure.label.split()[0] == word else f"{word} {measure.label}"
