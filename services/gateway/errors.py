@@ -1,0 +1,109 @@
+"""What the gateway itself refuses.
+
+    Fault
+    ├── Unauthenticated, InvalidField, Unsupported      (servicekit)
+    └── GatewayFault
+        ├── SourceNotFound
+        ├── NotFound
+        ├── AlreadyExists
+        ├── Conflict
+        ├── TooLarge
+        ├── ServiceLost
+        └── RunInterrupted
+
+What other services answer is a `RemoteFault`, and is passed on as it came.
+"""
+
+from servicekit.status import Fault
+
+
+class GatewayFault(Fault):
+    """Base of this tree."""
+
+
+class SourceNotFound(GatewayFault):
+    """No such source for this owner."""
+
+    remedy = "List your data sources with GET /v1/data-sources."
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"there is no data source {source!r}")
+        self.source = source
+
+    def metadata(self) -> dict[str, str]:
+        return {"source": self.source}
+
+
+class NotFound(GatewayFault):
+    """No such thread, run, file or model for this owner."""
+
+    def __init__(self, kind: str, id: str, *, field: str = "", remedy: str = "") -> None:
+        super().__init__(f"there is no {kind} {id!r}", remedy=remedy)
+        self.kind, self.id, self.field = kind, id, field
+
+    def metadata(self) -> dict[str, str]:
+        named = {"field": self.field} if self.field else {}
+        return {"kind": self.kind, "id": self.id, **named}
+
+
+class AlreadyExists(GatewayFault):
+    """The name is taken."""
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(f"{field} {value!r} is taken", remedy="Choose another one.")
+        self.field = field
+
+    def metadata(self) -> dict[str, str]:
+        return {"field": self.field}
+
+
+class Conflict(GatewayFault):
+    """Another call holds it."""
+
+    def __init__(self, kind: str, id: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.kind, self.id = kind, id
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": self.kind, "id": self.id}
+
+
+class TooLarge(GatewayFault):
+    """More bytes than this gateway takes."""
+
+    def __init__(self, name: str, limit_bytes: int) -> None:
+        super().__init__(
+            f"{name} is larger than {limit_bytes:,} bytes",
+            remedy="Put it into a data source, or have the limit raised.",
+        )
+        self.name, self.limit_bytes = name, limit_bytes
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.name, "limit_bytes": str(self.limit_bytes)}
+
+
+class ServiceLost(GatewayFault):
+    """A service of the platform went away, or does not answer."""
+
+    remedy = "Ask again in some seconds; the service restarts by itself."
+    retry_after_s = 2.0
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"the {service} service does not answer")
+        self.service = service
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": self.service}
+
+
+class RunInterrupted(GatewayFault):
+    """The gateway stopped under a run."""
+
+    remedy = "Ask again; what had happened is kept under the run."
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__("the gateway was restarted while this run was going")
+        self.run_id = run_id
+
+    def metadata(self) -> dict[str, str]:
+        return {"run_id": self.run_id}

@@ -1,0 +1,84 @@
+"""The prompt: the question under `# Instruction`, the workspace under `# Data`.
+
+The shape is the one that the model was trained on (entries of JSON indented by 4, size in KB with
+one decimal); what this platform knows beyond that stands in the same entries, after name and size.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from services.gateway.conversation import Message
+
+# a wide table is told by its first columns: 200 of some 40 characters are about 2,000 tokens
+MAX_COLUMNS = 200
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the workspace, as the model is told of it. `columns` are (name, type)."""
+
+    path: str
+    size_bytes: int
+    columns: Sequence[tuple[str, str]] = ()
+    rows: int | None = None
+    origin: str = ""
+    note: str = ""
+
+    def entry(self) -> dict[str, Any]:
+        """The JSON entry, in the trained order; what is not known is left out."""
+        entry: dict[str, Any] = {"name": self.path, "size": f"{self.size_bytes / 1024:.1f}KB"}
+        if self.rows is not None:
+            entry["rows"] = self.rows
+        if self.columns:
+            entry["columns"] = [{"name": n, "type": t} for n, t in self.columns[:MAX_COLUMNS]]
+        if len(self.columns) > MAX_COLUMNS:
+            entry["more_columns"] = len(self.columns) - MAX_COLUMNS
+        if self.origin:
+            entry["origin"] = self.origin
+        if self.note:
+            entry["note"] = self.note
+        return entry
+
+
+@dataclass(frozen=True)
+class LiveSource:
+    """A source that code may query. `notes` are the connector's own lines on how."""
+
+    name: str
+    type: str
+    description: str = ""
+    notes: str = ""
+
+
+def prompt(
+    messages: Sequence[Message], files: Sequence[DataFile], sources: Sequence[LiveSource] = ()
+) -> list[Message]:
+    """The messages with the last one, the question, rewritten; earlier ones unchanged."""
+    *earlier, last = messages
+    parts = [f"# Instruction\n{last.content}"]
+    if sources:
+        parts.append(_sources(sources))
+    if files:
+        parts.append(_data(files))
+    return [*earlier, replace(last, content="\n\n".join(parts))]
+
+
+def _data(files: Sequence[DataFile]) -> str:
+    entries = (
+        f"File {number}:\n{json.dumps(file.entry(), indent=4, ensure_ascii=False)}"
+        for number, file in enumerate(files, 1)
+    )
+    return "# Data\n" + "\n\n".join(entries)
+
+
+def _sources(sources: Sequence[LiveSource]) -> str:
+    lines = [
+        "The files under # Data lie in the working directory. "
+        "Code can also read these live sources, without credentials:"
+    ]
+    for source in sources:
+        lines.append(f'- sources["{source.name}"] ({source.type}) {source.description}'.rstrip())
+        lines.extend(f"  {note}" for note in source.notes.splitlines())
+    return "\n".join(lines)
