@@ -1,276 +1,217 @@
-"""The model's tags, read as they stream: text in any pieces in, typed events out.
+"""The model's tags, parsed as they stream: sans-IO, text in, events out.
 
-A block is `<Tag>` … `</Tag>`. What stands in back-ticks or in a code fence is text, even if it looks
-like a tag. Ticks are read as Markdown reads them (CommonMark 0.31, sections 4.5 and 6.1), but a span
-in single ticks ends with its line, because a lone tick in prose must not swallow the rest of a turn.
-A span or a fence that never closes guards nothing: a tag found in one is held back until the closing
-ticks make it text, or the end of the line or of the input makes it a tag after all.
+A turn is a sequence of blocks, `<Analyze>…</Analyze>` and so on (see `TAGS`). Text goes out as
+early as it can: only what may yet turn out to be a tag, or a code span, is held back. What comes
+out does not depend on how the text was cut: `"".join(event.source for event in events)` is always
+the text that went in.
 
-Text is handed on at once; only what may still become a tag waits. The pieces of source in the
-events, joined, are the text that came in.
+Tags inside back-ticks or fences are text. In `<Analyze>` and `<Understand>` another opening tag
+ends the block, because models forget to; in `<Code>` and `<Answer>` only the closing tag does.
+A `</Code>` that is the last thing a turn holds ends the program, even in a fence left open: it is
+where generation stops.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+
+ANALYZE, UNDERSTAND, CODE, EXECUTE, FILE, ANSWER = TAGS = (
+    "Analyze",
+    "Understand",
+    "Code",
+    "Execute",
+    "File",
+    "Answer",
+)
+OUTSIDE = ""
+# blocks that another opening tag ends
+_LOOSE = frozenset({OUTSIDE, ANALYZE, UNDERSTAND})
+# a code span longer than this is taken for a stray back-tick, so that little is held back
+_SPAN_CHARS = 1000
+_SPECIAL = re.compile(r"[<`\n]")
 
 
-class Tag(StrEnum):
-    ANALYZE = "Analyze"
-    UNDERSTAND = "Understand"
-    CODE = "Code"
-    EXECUTE = "Execute"
-    FILE = "File"
-    ANSWER = "Answer"
-
-    @property
-    def opening(self) -> str:
-        return f"<{self}>"
-
-    @property
-    def closing(self) -> str:
-        return f"</{self}>"
-
-
-ALL_TAGS = tuple(Tag)
-# what the model writes; the platform itself writes the others
-MODEL_TAGS = (Tag.ANALYZE, Tag.UNDERSTAND, Tag.CODE, Tag.ANSWER)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Opened:
-    tag: Tag
+    """A block began. `source` is the text it was read from, as in all events."""
 
-    @property
-    def source(self) -> str:
-        return self.tag.opening
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A piece of the open block's text; tag is None outside of any block."""
-
-    tag: Tag | None
-    text: str
-
-    @property
-    def source(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """`source` is the closing tag as far as it was written: empty where the next block's opening
-    tag or the end of the input closed this one, and the rest of the tag has to be restored."""
-
-    tag: Tag
+    kind: str
     source: str
 
 
-TagEvent = Opened | Text | Closed
+@dataclass(frozen=True)
+class Text:
+    """Text of a block; of none where `kind` is `OUTSIDE`."""
 
-_POINT = re.compile(r"[`\n<]")
-_TICKS = re.compile(r"`+")
-_BLANK = re.compile(r"[ \t]*")
-# the word after an opening fence that does not begin its line: "```python", not prose
-_INFO = re.compile(r"[\w+#.-]*[ \t]*")
-# A tag in an open fence waits no longer than this for the fence to close.
-_HELD_CHARACTERS = 64 * 1024
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A block ended; `source` is empty where its closing tag is missing."""
+
+    kind: str
+    source: str
+
+
+Event = Opened | Text | Closed
 
 
 class TagParser:
-    """`feed` text as it comes, then `finish`. Both give the events that are certain by then."""
-
-    def __init__(self, tags: tuple[Tag, ...] = ALL_TAGS) -> None:
-        self._openings = {tag.opening: tag for tag in tags}
-        self._block: Tag | None = None
-        self._rest = ""
-        self._ended = False
-        self._guard = _Guard()
-
-    @property
-    def block(self) -> Tag | None:
-        """The block that is open."""
-        return self._block
-
-    def feed(self, text: str) -> list[TagEvent]:
-        assert not self._ended, "fed after finish"
-        self._rest += text
-        return _joined(self._read())
-
-    def finish(self) -> list[TagEvent]:
-        """Decides what was held back, and closes the block that is still open."""
-        self._ended = True
-        return _joined(self._end())
-
-    def _end(self) -> Iterator[TagEvent]:
-        yield from self._read()
-        if self._block is not None:
-            # "</Co": the tag was being written when the text was cut
-            cut = len(self._rest) > 1
-            if self._rest and not cut:
-                yield Text(self._block, self._rest)
-            yield Closed(self._block, self._rest if cut else "")
-            self._block, self._rest = None, ""
-        elif self._rest:
-            yield Text(None, self._rest)
-            self._rest = ""
-
-    def _read(self) -> Iterator[TagEvent]:
-        text, self._rest = self._rest, ""
-        at = 0  # up to here everything is decided
-        while True:
-            found = _POINT.search(text, at)
-            stop = found.start() if found else len(text)
-            if stop > at:
-                yield Text(self._block, text[at:stop])
-                self._guard.plain(text[at:stop])
-            if found is None:
-                return
-            at = stop
-            if text[at] == "<":
-                self._guard.settle()
-                step = self._decide(text, at)
-                if step is None:
-                    self._rest = text[at:]
-                    return
-                events, at = step
-                yield from events
-            else:
-                at = yield from self._mark(text, at)
-
-    def _mark(self, text: str, at: int) -> Iterator[TagEvent]:  # type: ignore[misc]
-        """Ticks and line ends: text, which the guard takes note of."""
-        ticks = _TICKS.match(text, at)
-        end = ticks.end() if ticks else at + 1
-        yield Text(self._block, text[at:end])
-        if ticks:
-            self._guard.ticks(end - at)
-        else:
-            self._guard.newline()
-        return end
-
-    def _decide(self, text: str, at: int) -> tuple[list[TagEvent], int] | None:
-        """What the "<" at this place begins, and where to go on; None while that is open."""
-        tag = self._tag_at(text, at)
-        if tag is None:
-            if not self._ended and self._may_become_tag(text[at:]):
-                return None
-            if self._ended and self._is_cut_closing(text[at:]):
-                return None
-            return self._plain(text, at, at + 1)
-        if not self._guard.active:
-            return self._structure(text, at, tag)
-        end = self._guard.end(text, at + len(tag), ended=self._ended)
-        if end is None:
-            if len(text) - at > _HELD_CHARACTERS:
-                return self._plain(text, at, at + len(tag))
-            return None
-        if end:
-            self._guard.lift()
-            return self._plain(text, at, end)
-        self._guard.lift()
-        return self._structure(text, at, tag)
-
-    def _plain(self, text: str, at: int, end: int) -> tuple[list[TagEvent], int]:
-        last = text.rfind("\n", at, end)
-        if last >= 0:
-            self._guard.newline()
-        self._guard.plain(text[max(at, last + 1) : end])
-        return [Text(self._block, text[at:end])], end
-
-    def _structure(self, text: str, at: int, tag: str) -> tuple[list[TagEvent], int]:
-        events: list[TagEvent] = []
-        if self._block is not None:
-            closes = tag == self._block.closing
-            events.append(Closed(self._block, tag if closes else ""))
-            self._block = None
-        if tag in self._openings:
-            self._block = self._openings[tag]
-            events.append(Opened(self._block))
-        self._guard = _Guard()
-        return events, at + len(tag)
-
-    def _tag_at(self, text: str, at: int) -> str | None:
-        return next((tag for tag in self._possible() if text.startswith(tag, at)), None)
-
-    def _may_become_tag(self, rest: str) -> bool:
-        return any(tag.startswith(rest) for tag in self._possible())
-
-    def _is_cut_closing(self, rest: str) -> bool:
-        return self._block is not None and self._block.closing.startswith(rest)
-
-    def _possible(self) -> list[str]:
-        """Tags that mean something here. A new block may begin before the open one was closed, on
-        a line of its own; a program is never left but by its own closing tag."""
-        if self._block is None:
-            return list(self._openings)
-        if self._block is Tag.CODE or not self._guard.line_is_blank:
-            return [self._block.closing]
-        return [self._block.closing, *self._openings]
-
-
-class _Guard:
-    """Whether ticks make what follows text."""
+    """Feed text, take events; call `finish` when the turn is over."""
 
     def __init__(self) -> None:
-        self.line_is_blank = True
-        self._fence = 0  # ticks of the open fence
-        self._span = 0  # ticks of the open span
-        self._run = 0  # ticks read just now, which may go on
-        self._run_begins_line = False
-        self._info: str | None = None  # the rest of a line that may have opened a fence
-        self._info_begins_line = False
-        self._closing = False  # a line that closes the fence, if nothing more stands on it
+        self._block = OUTSIDE
+        self._pending = ""
+        self._line_start = True
+        self._fence = 0
 
     @property
-    def active(self) -> bool:
-        return bool(self._fence or self._span)
+    def block(self) -> str:
+        """The block that is open, or `OUTSIDE`."""
+        return self._block
 
-    def plain(self, text: str) -> None:
-        self.settle()
-        blank = _BLANK.fullmatch(text) is not None
-        self._closing = self._closing and blank
-        if self._info is not None:
-            self._info += text
-        self.line_is_blank = self.line_is_blank and blank
+    def feed(self, text: str) -> list[Event]:
+        """Events that `text` completes."""
+        self._pending += text
+        return list(_merged(self._drain(final=False)))
 
-    def ticks(self, count: int) -> None:
-        if not self._run:
-            self._run_begins_line = self.line_is_blank
-        self._run += count
-        self.line_is_blank = False
+    def finish(self) -> list[Event]:
+        """What was held back; a block that is still open is closed."""
+        events = list(_merged(self._drain(final=True)))
+        if self._block != OUTSIDE:
+            events.append(self._close(""))
+        return events
 
-    def newline(self) -> None:
-        self.settle(line_ends=True)
-        if self._info is not None and (self._info_begins_line or _INFO.fullmatch(self._info)):
-            self._fence = self._span
-        self._span, self._info = 0, None
-        self.line_is_blank = True
+    def _drain(self, *, final: bool) -> Iterator[Event]:
+        while self._pending:
+            events = self._step(final)
+            if events is None:
+                return
+            yield from events
 
-    def settle(self, *, line_ends: bool = False) -> None:
-        """The run of ticks is over, now that something else follows."""
-        run, self._run = self._run, 0
-        if run:
-            self._apply(run)
-        if self._closing and (line_ends or not run):
-            pass
+    def _step(self, final: bool) -> list[Event] | None:
+        """Consume something of what is pending; None = more text is needed to decide."""
+        found = _SPECIAL.search(self._pending)
+        if found is None:
+            return [self._take(len(self._pending))]
+        if found.start() > 0:
+            return [self._take(found.start())]
+        if found[0] == "\n":
+            return [self._take(1)]
+        return self._backticks(final) if found[0] == "`" else self._angle(final)
 
-    def _apply(self, run: int) -> None:
+    def _take(self, count: int) -> Text:
+        text, self._pending = self._pending[:count], self._pending[count:]
+        last_line = text.rpartition("\n")[2]
+        fresh = self._line_start or last_line != text
+        self._line_start = fresh and not last_line.strip(" \t")
+        return Text(self._block, text)
+
+    # Back-ticks
+
+    def _backticks(self, final: bool) -> list[Event] | None:
+        run = len(self._pending) - len(self._pending.lstrip("`"))
+        rest = self._pending[run:]
+        if not rest and not final:
+            return None
         if self._fence:
-            if self._run_begins_line and run >= self._fence:
-                self._closing = True
-        elif self._span == run:
-            self._span, self._info = 0, None
-        elif not self._span:
-            self._span = run
-            self._info = "" if run >= 3 else None
-            self._info_begins_line = self._run_begins_line
+            return self._fence_end(run, rest, final)
+        if run >= 3 and self._line_start:
+            self._fence = run
+            return [self._take(run)]
+        return self._span(run, rest, final)
 
-    def end(self, text: str, start: int, *, ended: bool) -> int | None:
-        raise NotImplementedError
+    def _fence_end(self, run: int, rest: str, final: bool) -> list[Event] | None:
+        if not self._line_start or run < self._fence:
+            return [self._take(run)]
+        after = rest.lstrip(" \t")
+        if not after and not final:
+            return None
+        if not after or after[0] in "\r\n<":
+            self._fence = 0
+        return [self._take(run)]
 
-    def lift(self) -> None:
-        self._fence = self._span = 0
-        self._info, self._closing = None, False
+    def _span(self, run: int, rest: str, final: bool) -> list[Event] | None:
+        line, newline, _ = rest[:_SPAN_CHARS].partition("\n")
+        end = re.search(rf"(?<!`)`{{{run}}}(?!`)", line)
+        decided = newline or final or len(rest) > _SPAN_CHARS
+        if end and (end.end() < len(line) or decided):
+            return [self._take(run + end.end())]
+        return [self._take(run)] if decided else None
+
+    # Tags
+
+    def _angle(self, final: bool) -> list[Event] | None:
+        if self._fence:
+            return self._angle_in_fence(final)
+        for tag in self._expected():
+            if self._pending.startswith(tag):
+                return self._tag(tag)
+        if not final and any(tag.startswith(self._pending) for tag in self._expected()):
+            return None
+        return [self._take(1)]
+
+    def _angle_in_fence(self, final: bool) -> list[Event] | None:
+        tag = f"</{CODE}>"
+        if self._block != CODE or not (
+            self._pending.startswith(tag) or tag.startswith(self._pending)
+        ):
+            return [self._take(1)]
+        if not final:
+            return None if not self._pending[len(tag) :].strip() else [self._take(1)]
+        if self._pending.startswith(tag) and not self._pending[len(tag) :].strip():
+            return self._tag(tag)
+        return [self._take(1)]
+
+    def _expected(self) -> list[str]:
+        closing = [] if self._block == OUTSIDE else [f"</{self._block}>"]
+        opening = [f"<{tag}>" for tag in TAGS] if self._block in _LOOSE else []
+        return closing + opening
+
+    def _tag(self, tag: str) -> list[Event]:
+        self._pending = self._pending[len(tag) :]
+        if tag.startswith("</"):
+            return [self._close(tag)]
+        events: list[Event] = [] if self._block == OUTSIDE else [self._close("")]
+        self._block, self._fence, self._line_start = tag[1:-1], 0, True
+        return [*events, Opened(self._block, tag)]
+
+    def _close(self, source: str) -> Closed:
+        closed = Closed(self._block, source)
+        self._block, self._fence, self._line_start = OUTSIDE, 0, True
+        return closed
+
+
+def _merged(events: Iterable[Event]) -> Iterator[Event]:
+    """Neighbouring texts of one block as one."""
+    held: Text | None = None
+    for event in events:
+        if isinstance(event, Text) and held is not None and held.kind == event.kind:
+            held = Text(held.kind, held.source + event.source)
+            continue
+        if held is not None:
+            yield held
+        held = event if isinstance(event, Text) else None
+        if held is None:
+            yield event
+    if held is not None:
+        yield held
+
+
+def parse(text: str) -> list[Event]:
+    """A whole turn at once."""
+    parser = TagParser()
+    return list(_merged([*parser.feed(text), *parser.finish()]))
+
+
+_FENCED = re.compile(
+    r"\A\s*(?P<fence>`{3,})[^\n]*\n(?P<body>.*?)(?:\n[ \t]*(?P=fence)`*\s*)?\Z", re.S
+)
+
+
+def program(code: str) -> str:
+    """The Python of a `<Code>` block: what stands in its fence, or all of it."""
+    fenced = _FENCED.match(code)
+    return fenced["body"] + "\n" if fenced else code
