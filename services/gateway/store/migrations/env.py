@@ -1,0 +1,9 @@
+"""Alembic's entry: it is always given an open connection, by `database.migrate`."""
+
+from alembic import context
+
+from services.gateway.store.tables import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+with context.begin_transaction():
+    context.run_migrations()

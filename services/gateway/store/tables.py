@@ -1,0 +1,138 @@
+"""The gateway's tables. Times are milliseconds since 1970 UTC, the same in SQLite and PostgreSQL."""
+
+import time
+
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# SQLite counts up by itself only where the column is its INTEGER
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
+
+
+def now_ms() -> int:
+    """The time as the tables keep it."""
+    return time.time_ns() // 1_000_000
+
+
+class Base(DeclarativeBase):
+    """All tables of this service."""
+
+    type_annotation_map = {int: BigInteger}  # noqa: RUF012  # SQLAlchemy's own way to say it
+
+
+class ApiKey(Base):
+    """A key is kept as its SHA-256 only."""
+
+    __tablename__ = "api_keys"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    created_ms: Mapped[int]
+
+
+class SourceRow(Base):
+    """A data source; its secrets lie with the credential service."""
+
+    __tablename__ = "sources"
+    __table_args__ = (UniqueConstraint("owner", "name"),)
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(String(100))
+    type: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str] = mapped_column(Text)
+    config_json: Mapped[str] = mapped_column(Text)
+    secrets_set: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    created_ms: Mapped[int]
+    updated_ms: Mapped[int]
+
+
+class ThreadRow(Base):
+    """A thread: a workspace and what was said."""
+
+    __tablename__ = "threads"
+    id: Mapped[str] = mapped_column(String(60), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200), index=True)
+    title: Mapped[str] = mapped_column(Text)
+    created_ms: Mapped[int]
+    expires_ms: Mapped[int] = mapped_column(index=True)
+
+
+class MessageRow(Base):
+    """One message of a thread, as the client saw it."""
+
+    __tablename__ = "messages"
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    thread_id: Mapped[str] = mapped_column(ForeignKey("threads.id"), index=True)
+    role: Mapped[str] = mapped_column(String(20))
+    content: Mapped[str] = mapped_column(Text)
+    created_ms: Mapped[int]
+
+
+class RunRow(Base):
+    """A run; `state` is a name of analyst.v1.RunState without its prefix, in lower case."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("owner", "idempotency_key"),
+        Index("runs_by_owner", "owner", "created_ms"),
+    )
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    thread_id: Mapped[str] = mapped_column(String(60), index=True)
+    model: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    created_ms: Mapped[int]
+    ended_ms: Mapped[int | None]
+    last_sequence: Mapped[int]
+    usage: Mapped[bytes] = mapped_column(LargeBinary)
+    error_reason: Mapped[str] = mapped_column(String(60))
+    error_message: Mapped[str] = mapped_column(Text)
+
+
+class EventRow(Base):
+    """One event of a run: the bytes of an analyst.v1.Event."""
+
+    __tablename__ = "events"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    event: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class FileRow(Base):
+    """An upload or an artifact; its bytes lie in the file store under its id."""
+
+    __tablename__ = "files"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(200), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    size_bytes: Mapped[int]
+    media_type: Mapped[str] = mapped_column(String(200))
+    purpose: Mapped[str] = mapped_column(String(40))
+    thread_id: Mapped[str] = mapped_column(String(60), index=True)
+    run_id: Mapped[str] = mapped_column(String(40))
+    created_ms: Mapped[int]
+
+
+class AuditRow(Base):
+    """Who did what to which data."""
+
+    __tablename__ = "audit"
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    at_ms: Mapped[int]
+    owner: Mapped[str] = mapped_column(String(200))
+    caller: Mapped[str] = mapped_column(String(200))
+    operation: Mapped[str] = mapped_column(String(60))
+    source_id: Mapped[str] = mapped_column(String(40))
+    request_id: Mapped[str] = mapped_column(String(128))
+    detail: Mapped[str] = mapped_column(Text)
