@@ -1,0 +1,64 @@
+"""Opens the store and the vault, and serves."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from isobath.credentials.v1.credentials_pb2_grpc import add_CredentialServiceServicer_to_server
+from servicekit.secrets import Secret
+from servicekit.server import Server
+from services.credentials import revoking, signing, store
+from services.credentials.clock import Clock
+from services.credentials.home import Home
+from services.credentials.issuer import Issuer, Terms
+from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
+from services.credentials.settings import Settings
+from services.credentials.store import Store
+from services.credentials.vaults import hashicorp
+from services.credentials.vaults.embedded import EmbeddedVault
+from services.credentials.vaults.port import Vault
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        issuer = await _issuer(stack, settings)
+        servicer = CredentialServicer(issuer, settings.heartbeat_s)
+        server.register(
+            NAME,
+            lambda to: add_CredentialServiceServicer_to_server(servicer, to),
+            statuses=STATUSES,
+            allow=allow(frozenset(settings.gateways), frozenset(settings.connectors)),
+            endless=frozenset({"WatchRevocations"}),
+        )
+        yield
+
+
+async def _issuer(stack: AsyncExitStack, settings: Settings) -> Issuer:
+    clock = Clock()
+    kept = await stack.enter_async_context(store.opened(Home(settings.home), settings.key))
+    return Issuer(
+        vault=await _vault(stack, settings, kept),
+        store=kept,
+        keyring=await signing.load(kept, clock.now()),
+        ledger=await revoking.load(kept, clock.now()),
+        clock=clock,
+        terms=Terms(
+            lease=timedelta(seconds=settings.lease_s),
+            key_lead=timedelta(seconds=settings.key_lead_s),
+        ),
+    )
+
+
+async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> Vault:
+    if settings.vault == "embedded":
+        return EmbeddedVault(kept)
+    place = hashicorp.Place(
+        url=settings.vault_url,
+        token=settings.vault_token or Secret(""),
+        mount=settings.vault_mount,
+        folder=settings.vault_folder,
+        namespace=settings.vault_namespace,
+        timeout_s=settings.vault_timeout_s,
+    )
+    return await stack.enter_async_context(hashicorp.opened(place))

@@ -1,0 +1,110 @@
+"""The service itself: keeps secrets, signs grants, takes both back."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from grants import tokens
+from grants.claims import Grant
+from grants.revocations import Kind, Revocation
+from servicekit.status import InvalidField
+from services.credentials import signing
+from services.credentials.clock import Clock
+from services.credentials.errors import SecretNotFound
+from services.credentials.revoking import Ledger
+from services.credentials.signing import Keyring, PublicKey
+from services.credentials.store import Store
+from services.credentials.vaults.port import Change, Description, Record, Vault
+from services.credentials.wishes import Wish
+
+
+@dataclass(frozen=True)
+class Minted:
+    token: str
+    grant: Grant
+
+
+@dataclass(frozen=True)
+class Redeemed:
+    record: Record
+    lease_ends_at: datetime
+
+
+@dataclass(frozen=True)
+class Terms:
+    lease: timedelta
+    key_lead: timedelta
+
+
+class Issuer:
+    def __init__(
+        self,
+        vault: Vault,
+        store: Store,
+        keyring: Keyring,
+        ledger: Ledger,
+        clock: Clock,
+        terms: Terms,
+    ) -> None:
+        self._vault = vault
+        self._store = store
+        self._keyring = keyring
+        self._clock = clock
+        self._terms = terms
+        self.ledger = ledger
+
+    async def put(self, change: Change) -> Description:
+        """A secret that took another one's place voids the grants that were given for the old."""
+        stored = await self._vault.put(change, self._clock.now())
+        if stored.version > 1:
+            await self.revoke("source", change.source_id)
+        return stored
+
+    async def delete(self, source_id: str) -> bool:
+        """The revocation comes first: while the vault is away, the source is closed at least."""
+        await self.revoke("source", source_id)
+        return await self._vault.delete(source_id)
+
+    async def describe(self, source_id: str) -> Description:
+        return await self._vault.describe(source_id)
+
+    def mint(self, wish: Wish) -> Minted:
+        """Raises InvalidField."""
+        wish.check()
+        now = self._clock.now()
+        grant = wish.grant(f"grant-{secrets.token_hex(16)}", now)
+        token = tokens.mint(grant, self._keyring.signer(now))
+        if len(token) > tokens.MAX_TOKEN_CHARS:
+            raise InvalidField("config", "the grant would be too large: shorten config or scopes")
+        return Minted(token, grant)
+
+    def verify(self, token: str) -> Grant:
+        """Raises GrantError."""
+        now = self._clock.now()
+        grant = tokens.verify(token, self._keyring.verifiers(now), now)
+        self.ledger.revocations.check(grant)
+        return grant
+
+    async def redeem(self, grant: Grant) -> Redeemed:
+        """Raises GrantRevoked, SecretNotFound."""
+        record = await self._vault.get(grant.source_id)
+        if record.owner != grant.owner:
+            raise SecretNotFound(grant.source_id)
+        # It may have been revoked while the vault was asked.
+        self.ledger.revocations.check(grant)
+        lease_ends_at = min(self._clock.now() + self._terms.lease, grant.expires_at)
+        return Redeemed(record, lease_ends_at)
+
+    async def revoke(self, kind: Kind, subject: str) -> None:
+        await self.ledger.add(Revocation(kind, subject, self._clock.now()))
+
+    def public_keys(self) -> list[PublicKey]:
+        return self._keyring.published(self._clock.now())
+
+    async def rotate(self) -> tuple[str, int]:
+        """The new signing key's id, and how many secrets lie under a new key now."""
+        resealed = await self._store.reseal()
+        before = self._keyring
+        now = self._clock.now()
+        self._keyring = await signing.rotate(self._store, before, now, self._terms.key_lead)
+        return self._keyring.keys[-1].key.key_id, resealed

@@ -1,0 +1,235 @@
+"""isobath.credentials.v1.CredentialService."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from connectorkit.refusals import STATUSES as REFUSALS
+from connectorkit.refusals import refusing
+from grants.claims import Json
+from grants.revocations import Kind, Revocation, Revocations
+from isobath.credentials.v1 import credentials_pb2 as pb
+from isobath.credentials.v1 import credentials_pb2_grpc as rpc
+from servicekit.secrets import Secret
+from servicekit.status import InvalidField, Status, StatusTable
+from services.credentials import errors
+from services.credentials.audit import audited, facts_of
+from services.credentials.issuer import Issuer
+from services.credentials.revoking import News
+from services.credentials.vaults.port import Change
+from services.credentials.wishes import Wish, require_source_id
+
+NAME = "isobath.credentials.v1.CredentialService"
+
+STATUSES: StatusTable = {
+    **REFUSALS,
+    errors.CredentialsFault: Status(grpc.StatusCode.INTERNAL, "INTERNAL"),
+    errors.SecretNotFound: Status(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
+    errors.VersionConflict: Status(grpc.StatusCode.ABORTED, "CONFLICT"),
+    errors.VaultUnavailable: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.VaultRefused: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.StoreDamaged: Status(grpc.StatusCode.INTERNAL, "INTERNAL"),
+    errors.WatcherTooSlow: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_BUSY"),
+}
+
+_KINDS: Mapping[str, Kind] = {
+    "grant_id": "grant",
+    "source_id": "source",
+    "run_id": "run",
+    "owner": "owner",
+}
+_FIELDS: Mapping[Kind, str] = {kind: field for field, kind in _KINDS.items()}
+
+
+def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, frozenset[str]]:
+    """Method -> identities. Keys and revocations are for everybody who verifies grants."""
+    anyone = frozenset({"*"})
+    return {
+        "PutSecret": gateways,
+        "DeleteSecret": gateways,
+        "DescribeSecret": gateways,
+        "MintGrant": gateways,
+        "RevokeGrant": gateways,
+        "RotateKeys": gateways,
+        "RedeemGrant": connectors,
+        "WatchRevocations": anyone,
+        "GrantKeys": anyone,
+    }
+
+
+class CredentialServicer(rpc.CredentialServiceServicer):
+    def __init__(self, issuer: Issuer, heartbeat_s: float) -> None:
+        self._issuer = issuer
+        self._heartbeat_s = heartbeat_s
+
+    async def PutSecret(self, request: pb.PutSecretRequest, context: Any) -> pb.PutSecretResponse:
+        names = sorted(request.fields)
+        facts = {"source_id": request.source_id, "owner": request.owner, "names": names}
+        with audited("put_secret", **facts) as told:
+            stored = await self._issuer.put(_change(request))
+            told["version"] = stored.version
+        return pb.PutSecretResponse(version=stored.version, fields_set=stored.fields_set)
+
+    async def DeleteSecret(
+        self, request: pb.DeleteSecretRequest, context: Any
+    ) -> pb.DeleteSecretResponse:
+        with audited("delete_secret", source_id=request.source_id) as told:
+            require_source_id(request.source_id)
+            told["existed"] = await self._issuer.delete(request.source_id)
+        return pb.DeleteSecretResponse(existed=told["existed"])
+
+    async def DescribeSecret(
+        self, request: pb.DescribeSecretRequest, context: Any
+    ) -> pb.DescribeSecretResponse:
+        require_source_id(request.source_id)
+        stored = await self._issuer.describe(request.source_id)
+        return pb.DescribeSecretResponse(
+            version=stored.version,
+            fields_set=stored.fields_set,
+            updated_at=_timestamp(stored.updated_at),
+        )
+
+    async def MintGrant(self, request: pb.MintGrantRequest, context: Any) -> pb.MintGrantResponse:
+        with audited("mint_grant", source_id=request.source_id, owner=request.owner) as told:
+            minted = self._issuer.mint(_wish(request))
+            told.update(facts_of(minted.grant))
+        return pb.MintGrantResponse(
+            grant=minted.token,
+            grant_id=minted.grant.grant_id,
+            expires_at=_timestamp(minted.grant.expires_at),
+        )
+
+    async def RedeemGrant(
+        self, request: pb.RedeemGrantRequest, context: Any
+    ) -> pb.RedeemGrantResponse:
+        with audited("redeem_grant") as told, refusing():
+            grant = self._issuer.verify(request.grant)
+            told.update(facts_of(grant))
+            redeemed = await self._issuer.redeem(grant)
+            told["version"] = redeemed.record.version
+        return pb.RedeemGrantResponse(
+            fields={name: value.reveal() for name, value in redeemed.record.fields.items()},
+            lease_expires_at=_timestamp(redeemed.lease_ends_at),
+        )
+
+    async def RevokeGrant(
+        self, request: pb.RevokeGrantRequest, context: Any
+    ) -> pb.RevokeGrantResponse:
+        field = request.WhichOneof("what") or ""
+        subject = getattr(request, field) if field else ""
+        with audited("revoke_grant", what=field, subject=subject, cause=request.cause):
+            if not subject:
+                # an empty run, say, would be that of every grant without one
+                raise InvalidField(field or "what", "say which grant, source, run or owner")
+            await self._issuer.revoke(_KINDS[field], subject)
+        return pb.RevokeGrantResponse()
+
+    async def WatchRevocations(
+        self, request: pb.WatchRevocationsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchRevocationsResponse]:
+        async with aclosing(self._issuer.ledger.watch(self._heartbeat_s)) as watch:
+            async for news in watch:
+                for event in _events(news):
+                    yield event
+
+    async def GrantKeys(self, request: pb.GrantKeysRequest, context: Any) -> pb.GrantKeysResponse:
+        keys = [
+            pb.GrantKey(
+                key_id=key.key_id,
+                public_key=key.public.public_bytes_raw(),
+                not_after=_timestamp(key.not_after) if key.not_after else None,
+            )
+            for key in self._issuer.public_keys()
+        ]
+        return pb.GrantKeysResponse(keys=keys)
+
+    async def RotateKeys(
+        self, request: pb.RotateKeysRequest, context: Any
+    ) -> pb.RotateKeysResponse:
+        with audited("rotate_keys") as told:
+            key_id, resealed = await self._issuer.rotate()
+            told.update(key_id=key_id, secrets_reencrypted=resealed)
+        return pb.RotateKeysResponse(key_id=key_id, secrets_reencrypted=resealed)
+
+
+def _change(request: pb.PutSecretRequest) -> Change:
+    require_source_id(request.source_id)
+    if not request.owner:
+        raise InvalidField("owner", "owner is needed")
+    if "" in request.fields:
+        raise InvalidField("fields", "a secret field has a name")
+    expected = request.expected_version if request.HasField("expected_version") else None
+    return Change(
+        source_id=request.source_id,
+        owner=request.owner,
+        fields={name: Secret(value) for name, value in request.fields.items()},
+        clear=frozenset(request.clear),
+        expected_version=expected,
+    )
+
+
+def _wish(request: pb.MintGrantRequest) -> Wish:
+    return Wish(
+        owner=request.owner,
+        caller=request.caller,
+        source_id=request.source_id,
+        source_type=request.source_type,
+        source_version=request.source_version,
+        config=cast("dict[str, Json]", _whole_numbers(MessageToDict(request.config))),
+        operations=frozenset(request.operations),
+        scopes=tuple(request.scopes),
+        max_rows=request.max_rows,
+        max_bytes=request.max_bytes,
+        max_seconds=_seconds(request.max_time),
+        run_id=request.run_id,
+        thread_id=request.thread_id,
+        lifetime=_timedelta(request.lifetime) if request.HasField("lifetime") else None,
+    )
+
+
+def _whole_numbers(value: Json) -> Json:
+    """A Struct knows doubles only; a port is to come out as it went in."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _whole_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole_numbers(inner) for inner in value]
+    return value
+
+
+def _events(news: News) -> list[pb.WatchRevocationsResponse]:
+    match news:
+        case None:
+            return [pb.WatchRevocationsResponse(heartbeat=pb.Heartbeat())]
+        case Revocation():
+            return [pb.WatchRevocationsResponse(revocation=_revocation(news))]
+        case Revocations():
+            told = [pb.WatchRevocationsResponse(revocation=_revocation(one)) for one in news]
+            return [*told, pb.WatchRevocationsResponse(caught_up=pb.CaughtUp())]
+
+
+def _revocation(one: Revocation) -> pb.Revocation:
+    said = pb.Revocation(at=_timestamp(one.at))
+    setattr(said, _FIELDS[one.kind], one.subject)
+    return said
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def _timedelta(duration: Duration) -> timedelta:
+    return timedelta(seconds=_seconds(duration))
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,44 @@
+"""ISOBATH_CREDENTIALS_…"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+
+
+@dataclass(frozen=True)
+class Listen(ServerSettings):
+    bind: str = "127.0.0.1:50051"
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: Listen = field(default_factory=Listen)
+    # signing keys, revocations and, in the embedded vault, secrets; 0700, made when it is not there
+    home: Path = field(default_factory=lambda: Path("~/.isobath/credentials").expanduser())
+    vault: Literal["embedded", "hashicorp"] = "embedded"
+    # Fernet keys: the first encrypts, all decrypt; unset = kept in home, made at the first start
+    key: Secret | None = None
+    vault_url: str = "http://127.0.0.1:8200"
+    vault_token: Secret | None = None
+    vault_namespace: str = ""
+    # the mount of the KV engine, version 2, and the folder in it
+    vault_mount: str = "secret"
+    vault_folder: str = "isobath/sources"
+    vault_timeout_s: float = 10.0
+    gateways: tuple[str, ...] = ("gateway",)
+    # who may redeem
+    connectors: tuple[str, ...] = ("pg_connector", "blob_connector")
+    # how long a connector may keep a secret; never longer than the grant that it was redeemed with
+    lease_s: float = 900.0
+    heartbeat_s: float = 5.0
+    # a new signing key is published for this long before it signs; connectors look every 10 s
+    key_lead_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if min(self.lease_s, self.heartbeat_s, self.vault_timeout_s) <= 0 or self.key_lead_s < 0:
+            raise ValueError("LEASE_S, HEARTBEAT_S and VAULT_TIMEOUT_S expect more than 0 seconds")
+        if self.vault == "hashicorp" and not self.vault_token:
+            raise ValueError("VAULT=hashicorp expects VAULT_TOKEN or VAULT_TOKEN_FILE")

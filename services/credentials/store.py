@@ -1,0 +1,161 @@
+"""The SQLite file of the service, worked on by one thread."""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+from servicekit.limits import Limiter
+from servicekit.secrets import Secret
+from services.credentials.errors import StoreDamaged, StoreUnusable
+from services.credentials.home import Home
+from services.credentials.sealing import Seal, new_key, parse_keys
+
+T = TypeVar("T")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS lid (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS secrets (
+    source_id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    updated_at TEXT NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS signing_keys (
+    key_id TEXT PRIMARY KEY,
+    active_from TEXT NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS revocations (
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (kind, subject)
+) STRICT;
+"""
+# table and primary key of all that is sealed
+_SEALED = (("lid", "name"), ("secrets", "source_id"), ("signing_keys", "key_id"))
+_LID = ("lid", "store")
+
+
+class Store:
+    """Work is given as `fn(connection, seal)` and runs in one transaction: all of it or nothing."""
+
+    def __init__(
+        self,
+        threads: Limiter,
+        home: Home,
+        connection: sqlite3.Connection,
+        seal: Seal,
+        own_key: bool,
+    ) -> None:
+        self._threads = threads
+        self._home = home
+        self._connection = connection
+        self._seal = seal
+        self._own_key = own_key
+
+    async def run(self, work: Callable[[sqlite3.Connection, Seal], T]) -> T:
+        return await self._threads.run(self._run, work)
+
+    async def reseal(self) -> int:
+        """Encrypts everything under a new key, or under the first of those that were configured.
+        Returns how many secrets that were."""
+        return await self._threads.run(self._reseal)
+
+    def _run(self, work: Callable[[sqlite3.Connection, Seal], T]) -> T:
+        with _transaction(self._connection) as connection:
+            return work(connection, self._seal)
+
+    def _reseal(self) -> int:
+        if not self._own_key:
+            return self._renew_all(self._seal)
+        fresh = new_key()
+        both = (fresh, *self._home.keys())
+        # Wherever this stops, the key file holds a key for every record.
+        self._home.write_keys(both)
+        renewing = Seal(both)
+        count = self._renew_all(renewing)
+        self._home.write_keys((fresh,))
+        self._seal = Seal((fresh,))
+        return count
+
+    def _renew_all(self, seal: Seal) -> int:
+        with _transaction(self._connection) as connection:
+            counts = [_renew(connection, seal, *table) for table in _SEALED]
+        self._seal = seal
+        return counts[1]
+
+
+@asynccontextmanager
+async def opened(home: Home, key: Secret | None) -> AsyncIterator[Store]:
+    """The store of a folder, made when it is not there. Raises StoreUnusable."""
+    async with Limiter("credentials-store", 1) as threads:
+        await threads.run(home.prepare)
+        with home.held():
+            keys = parse_keys(key) if key else await threads.run(home.keys)
+            seal = Seal(keys)
+            connection = await threads.run(_connect, home, seal)
+            try:
+                yield Store(threads, home, connection, seal, own_key=key is None)
+            finally:
+                await threads.run(connection.close)
+
+
+def _connect(home: Home, seal: Seal) -> sqlite3.Connection:
+    # SQLite gives its journals the mode of the file, so the file is made first, closed to others.
+    os.close(os.open(home.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        connection = sqlite3.connect(home.database, isolation_level=None)
+    except sqlite3.Error as exc:
+        raise StoreUnusable(f"{home.database} cannot be opened: {exc}") from exc
+    try:
+        _prepare(connection, home, seal)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, home: Home, seal: Seal) -> None:
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.executescript(_SCHEMA)
+        with _transaction(connection):
+            _require_right_key(connection, seal)
+    except StoreDamaged as exc:
+        raise StoreUnusable(f"the key given does not open {home.database}") from exc
+    except sqlite3.Error as exc:
+        raise StoreUnusable(f"{home.database} is no store of this service: {exc}") from exc
+
+
+def _require_right_key(connection: sqlite3.Connection, seal: Seal) -> None:
+    row = connection.execute("SELECT sealed FROM lid WHERE name = 'store'").fetchone()
+    if row is None:
+        connection.execute("INSERT INTO lid VALUES ('store', ?)", (seal.close(_LID, 1),))
+    else:
+        seal.open(_LID, row[0])
+
+
+def _renew(connection: sqlite3.Connection, seal: Seal, table: str, key: str) -> int:
+    rows = connection.execute(f"SELECT {key}, sealed FROM {table}").fetchall()  # noqa: S608
+    connection.executemany(
+        f"UPDATE {table} SET sealed = ? WHERE {key} = ?",  # noqa: S608
+        [(seal.renew(sealed), name) for name, sealed in rows],
+    )
+    return len(rows)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

@@ -1,0 +1,185 @@
+"""Secrets in HashiCorp Vault, or what speaks its API: the KV engine, version 2, through hvac.
+
+KV keeps a version of its own for each path and writes only over the one that is named
+(check-and-set): https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import hvac
+import requests
+from hvac import exceptions as refused
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from servicekit.limits import Limiter
+from servicekit.secrets import Secret
+from services.credentials.errors import (
+    SecretNotFound,
+    StoreDamaged,
+    VaultRefused,
+    VaultUnavailable,
+    VersionConflict,
+)
+from services.credentials.vaults.port import Change, Description, Record, changed
+
+T = TypeVar("T")
+
+# hvac blocks, so this many calls may run at once, each on a connection of its own.
+_THREADS = 4
+# Reading may be repeated; a repeated write would meet the version that it made itself.
+_RETRY = Retry(
+    total=3,
+    backoff_factor=0.2,
+    backoff_jitter=0.2,
+    status_forcelist=(412, 429, 502, 503),
+    allowed_methods=("GET",),
+    raise_on_status=False,
+)
+# Two writers of one path without an expected version: the loser reads again.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Place:
+    url: str
+    token: Secret
+    mount: str
+    folder: str
+    namespace: str
+    timeout_s: float
+
+
+class HashiCorpVault:
+    def __init__(self, threads: Limiter, kv: Any, place: Place) -> None:
+        self._threads = threads
+        self._kv = kv
+        self._place = place
+
+    async def put(self, change: Change, now: datetime) -> Description:
+        return (await self._run(self._put, change, now)).description
+
+    async def get(self, source_id: str) -> Record:
+        record = await self._run(self._find, source_id)
+        if record is None:
+            raise SecretNotFound(source_id)
+        return record
+
+    async def describe(self, source_id: str) -> Description:
+        return (await self.get(source_id)).description
+
+    async def delete(self, source_id: str) -> bool:
+        return await self._run(self._delete, source_id)
+
+    async def _run(self, work: Callable[..., T], *args: Any) -> T:
+        return await self._threads.run(_translated, work, *args)
+
+    def _put(self, change: Change, now: datetime) -> Record:
+        for _ in range(_TRIES):
+            held = self._find(change.source_id)
+            record = changed(held, change, now)
+            if record is held or self._write(record):
+                return record
+        raise VersionConflict(change.source_id, change.expected_version, None)
+
+    def _find(self, source_id: str) -> Record | None:
+        try:
+            answer = self._kv.read_secret_version(
+                path=self._path(source_id),
+                mount_point=self._place.mount,
+                raise_on_deleted_version=True,
+            )
+        except refused.InvalidPath:
+            return None
+        return _record(source_id, answer["data"])
+
+    def _write(self, record: Record) -> bool:
+        """Whether the version before this one was still the last."""
+        try:
+            self._kv.create_or_update_secret(
+                path=self._path(record.source_id),
+                secret=_document(record),
+                cas=record.version - 1,
+                mount_point=self._place.mount,
+            )
+        except refused.InvalidRequest as exc:
+            if "check-and-set" in str(exc):
+                return False
+            raise
+        return True
+
+    def _delete(self, source_id: str) -> bool:
+        there = self._find(source_id) is not None
+        self._kv.delete_metadata_and_all_versions(
+            path=self._path(source_id), mount_point=self._place.mount
+        )
+        return there
+
+    def _path(self, source_id: str) -> str:
+        return f"{self._place.folder}/{source_id}"
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
+    """Connects at the first call, so that this service starts without Vault too."""
+    with requests.Session() as session:
+        adapter = HTTPAdapter(max_retries=_RETRY, pool_maxsize=_THREADS)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        # else requests would take proxies, and credentials of a .netrc, from the environment
+        session.trust_env = False
+        client = hvac.Client(
+            url=place.url,
+            token=place.token.reveal(),
+            namespace=place.namespace or None,
+            timeout=place.timeout_s,
+            session=session,
+        )
+        async with Limiter("credentials-vault", _THREADS) as threads:
+            yield HashiCorpVault(threads, client.secrets.kv.v2, place)
+
+
+def _translated(work: Callable[..., T], *args: Any) -> T:
+    with _translating():
+        return work(*args)
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (refused.Forbidden, refused.Unauthorized) as exc:
+        raise VaultRefused("Vault does not allow this to the credential service") from exc
+    except refused.InvalidRequest as exc:
+        raise VaultRefused("Vault refused the request of the credential service") from exc
+    except (refused.VaultError, requests.RequestException) as exc:
+        raise VaultUnavailable("Vault does not answer as it should") from exc
+
+
+def _document(record: Record) -> dict[str, str]:
+    """KV takes any JSON; the fields are one text, so that no name of theirs meets one of ours."""
+    return {
+        "source_id": record.source_id,
+        "owner": record.owner,
+        "updated_at": record.updated_at.isoformat(),
+        "fields": json.dumps({name: value.reveal() for name, value in record.fields.items()}),
+    }
+
+
+def _record(source_id: str, data: dict[str, Any]) -> Record:
+    document, version = data["data"], data["metadata"]["version"]
+    try:
+        fields = json.loads(document["fields"])
+        updated_at = datetime.fromisoformat(document["updated_at"])
+        named, owner = document["source_id"], document["owner"]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise StoreDamaged(f"secret {source_id}") from exc
+    if named != source_id:
+        raise StoreDamaged(f"secret {source_id}")
+    secrets = {name: Secret(value) for name, value in fields.items()}
+    return Record(source_id, owner, version, secrets, updated_at)
