@@ -1,4 +1,4 @@
-"""The gateway's tables. Times are milliseconds since 1970 UTC, the same in SQLite and PostgreSQL."""
+"""The gateway's tables. Times are milliseconds since 1970 UTC, whatever the database."""
 
 import time
 

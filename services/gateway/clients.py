@@ -1,0 +1,150 @@
+"""The other services, as the gateway calls them."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+
+from isobath.connector.v1 import connector_pb2 as connector
+from isobath.connector.v1 import connector_pb2_grpc as connector_stubs
+from isobath.credentials.v1 import credentials_pb2_grpc as credentials_stubs
+from isobath.inference.v1 import inference_pb2_grpc as inference_stubs
+from isobath.sandbox.v1 import sandbox_pb2_grpc as sandbox_stubs
+from servicekit import logs
+from servicekit.channels import calling, channel, faults, streaming
+from servicekit.secrets import Secret
+from servicekit.status import RemoteFault, Unsupported
+from services.gateway.errors import ServiceLost
+
+T = TypeVar("T")
+_log = logs.get(__name__)
+
+# a service that restarts is back within some seconds: 0.1 + 0.3 + 0.9 + 2.7 s, and half of that again
+_RETRIES = 4
+_DESCRIBE_S = 5.0
+
+
+def named(service: str, fault: RemoteFault) -> Exception:
+    """The fault, or `ServiceLost` with the service's name where it is the transport's own."""
+    lost = fault.reason == "SERVICE_UNAVAILABLE" and not fault.fields.get("service")
+    return ServiceLost(service) if lost else fault
+
+
+async def call(service: str, awaitable: Awaitable[T]) -> T:
+    """Await one answer; raises `RemoteFault`, or `ServiceLost` when the service is away."""
+    try:
+        return await calling(awaitable)
+    except RemoteFault as fault:
+        raise named(service, fault) from fault
+
+
+async def retried(service: str, start: Callable[[], Awaitable[T]]) -> T:
+    """`call` of something that is safe to repeat, again while the service is away."""
+    for attempt in range(_RETRIES):
+        try:
+            return await call(service, start())
+        except ServiceLost:
+            _log.warning("service_away", service_called=service, attempt=attempt)
+            await asyncio.sleep(0.1 * 3**attempt * random.uniform(1.0, 1.5))  # noqa: S311
+    return await call(service, start())
+
+
+@asynccontextmanager
+async def stream(service: str, call: Any) -> AsyncIterator[AsyncIterator[Any]]:
+    """A call's messages, with faults as `call` gives them; leaving cancels it."""
+    async with streaming(call) as opened:
+        yield _named_faults(service, faults(opened))
+
+
+async def _named_faults(service: str, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    try:
+        async for message in messages:
+            yield message
+    except RemoteFault as fault:
+        raise named(service, fault) from fault
+
+
+class Connectors:
+    """Connectors by the type of source that each says it serves."""
+
+    def __init__(self, channels: dict[str, grpc.aio.Channel]) -> None:
+        self._stubs = {a: connector_stubs.ConnectorServiceStub(c) for a, c in channels.items()}
+        self._described: dict[str, connector.DescribeResponse] = {}
+
+    async def types(self) -> list[connector.DescribeResponse]:
+        """What is served now; a connector that is away is left out until it answers."""
+        unknown = [address for address in self._stubs if address not in self._described]
+        await asyncio.gather(*(self._describe(address) for address in unknown))
+        return sorted(self._described.values(), key=lambda each: each.type)
+
+    async def _describe(self, address: str) -> None:
+        request = connector.DescribeRequest()
+        try:
+            answer = await calling(self._stubs[address].Describe(request, timeout=_DESCRIBE_S))
+        except RemoteFault as fault:
+            _log.warning("connector_away", address=address, reason=fault.reason)
+            return
+        self._described[address] = answer
+
+    async def describe(self, type: str) -> connector.DescribeResponse:
+        """What the connector of this type says. Raises `Unsupported`, `ServiceLost`."""
+        return (await self._of(type))[1]
+
+    async def stub(self, type: str) -> connector_stubs.ConnectorServiceStub:
+        """The connector of this type. Raises `Unsupported`, `ServiceLost`."""
+        return self._stubs[(await self._of(type))[0]]
+
+    async def _of(self, type: str) -> tuple[str, connector.DescribeResponse]:
+        for _ in range(2):
+            for address, described in self._described.items():
+                if described.type == type:
+                    return address, described
+            await self.types()
+        if len(self._described) < len(self._stubs):
+            raise ServiceLost(f"{type} connector")
+        served = ", ".join(sorted(each.type for each in self._described.values()))
+        raise Unsupported(
+            f"there is no connector for the type {type!r}", ability=type, remedy=f"Use {served}."
+        )
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that the gateway calls."""
+
+    credentials: credentials_stubs.CredentialServiceStub
+    connectors: Connectors
+    sandbox: sandbox_stubs.SandboxServiceStub
+    inference: inference_stubs.InferenceServiceStub
+    channels: dict[str, grpc.aio.Channel]
+
+
+@asynccontextmanager
+async def connected(
+    *,
+    credentials: str,
+    connectors: Sequence[str],
+    sandbox: str,
+    inference: str,
+    token: Secret | None,
+) -> AsyncIterator[Services]:
+    """Channels to all services, closed on leaving. Connecting happens with the first calls."""
+    async with AsyncExitStack() as stack:
+
+        async def opened(address: str) -> grpc.aio.Channel:
+            return await stack.enter_async_context(channel(address, token=token))
+
+        named = {"credentials": credentials, "sandbox": sandbox, "inference": inference}
+        channels = {name: await opened(address) for name, address in named.items()}
+        data = {address: await opened(address) for address in connectors}
+        yield Services(
+            credentials=credentials_stubs.CredentialServiceStub(channels["credentials"]),
+            connectors=Connectors(data),
+            sandbox=sandbox_stubs.SandboxServiceStub(channels["sandbox"]),
+            inference=inference_stubs.InferenceServiceStub(channels["inference"]),
+            channels={**channels, **{f"connector {a}": c for a, c in data.items()}},
+        )

@@ -1,0 +1,302 @@
+"""The registry of data sources. It holds no code for any type: connectors say what they need."""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jsonschema
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from isobath.connector.v1 import connector_pb2 as connector
+from isobath.credentials.v1 import credentials_pb2 as credentials
+from servicekit import logs
+from servicekit.status import InvalidField
+from services.gateway.callers import Caller
+from services.gateway.clients import Services, retried
+from services.gateway.errors import AlreadyExists, Conflict, SourceNotFound
+from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.store.database import Database
+from services.gateway.store.tables import SourceRow, now_ms
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source as its owner sees it. `secrets_set` are names of fields, never values."""
+
+    id: str
+    owner: str
+    name: str
+    type: str
+    description: str
+    config: Mapping[str, Any]
+    secrets_set: tuple[str, ...]
+    version: int
+    created_ms: int
+    updated_ms: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A source to be made."""
+
+    name: str
+    type: str
+    config: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to change; None and empty leave things as they are."""
+
+    name: str | None = None
+    description: str | None = None
+    config: Mapping[str, Any] | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clear_secrets: tuple[str, ...] = ()
+
+
+class Registry:
+    """Sources in the database, their secrets with the credential service."""
+
+    def __init__(self, database: Database, services: Services) -> None:
+        self._database = database
+        self._services = services
+
+    async def create(self, caller: Caller, draft: Draft) -> Source:
+        """Validate, keep the secrets, keep the source; nothing stays when a part fails.
+
+        Raises `InvalidField`, `AlreadyExists`, `Unsupported`, `ServiceLost`.
+        """
+        _check_name(draft.name)
+        described = await self._services.connectors.describe(draft.type)
+        check(described, draft.config, draft.secrets, set(draft.secrets))
+        if await self._named(caller.owner, draft.name) is not None:
+            raise AlreadyExists("name", draft.name)
+        source = _new(caller, draft)
+        await self._put(source, draft.secrets, expected_version=0)
+        try:
+            async with self._database.begin() as session:
+                session.add(_row(source))
+        except BaseException as failed:
+            await self._forget(source.id)
+            if isinstance(failed, IntegrityError):
+                raise AlreadyExists("name", draft.name) from failed
+            raise
+        return source
+
+    async def page(self, owner: str, size: int = 0, token: str = "") -> Page[Source]:
+        """The owner's sources by name."""
+        size = page_size(size)
+        query = select(SourceRow).where(SourceRow.owner == owner).order_by(SourceRow.name)
+        if token:
+            query = query.where(SourceRow.name > value_of(token))
+        async with self._database.begin() as session:
+            rows = (await session.scalars(query.limit(size + 1))).all()
+        more = token_of(rows[size - 1].name) if len(rows) > size else ""
+        return Page([_source(row) for row in rows[:size]], more)
+
+    async def get(self, owner: str, id_or_name: str) -> Source:
+        """One source of this owner, by id or by name. Raises `SourceNotFound`."""
+        async with self._database.begin() as session:
+            row = await session.get(SourceRow, id_or_name)
+        if row is None or row.owner != owner:
+            row = await self._named(owner, id_or_name)
+        if row is None:
+            raise SourceNotFound(id_or_name)
+        return _source(row)
+
+    async def update(self, caller: Caller, id_or_name: str, change: Change) -> Source:
+        """Make the next version; connections of the old one are closed everywhere."""
+        before = await self.get(caller.owner, id_or_name)
+        described = await self._services.connectors.describe(before.type)
+        after = _changed(before, change)
+        _check_name(after.name)
+        check(described, after.config, change.secrets, set(after.secrets_set))
+        if change.secrets or change.clear_secrets:
+            await self._put(after, change.secrets, change.clear_secrets)
+        await self._replace(before, after)
+        if after.version != before.version:
+            await self._revoke(before, "the source was changed")
+        return after
+
+    async def delete(self, caller: Caller, id_or_name: str) -> None:
+        """Forget the source and its secret, revoke its grants, close its connections."""
+        source = await self.get(caller.owner, id_or_name)
+        await self._revoke(source, "the source was deleted")
+        await self._forget(source.id)
+        async with self._database.begin() as session:
+            await session.execute(delete(SourceRow).where(SourceRow.id == source.id))
+
+    async def types(self) -> list[connector.DescribeResponse]:
+        """The types of source that are served."""
+        return await self._services.connectors.types()
+
+    async def _named(self, owner: str, name: str) -> SourceRow | None:
+        query = select(SourceRow).where(SourceRow.owner == owner, SourceRow.name == name)
+        async with self._database.begin() as session:
+            found: SourceRow | None = await session.scalar(query)
+            return found
+
+    async def _replace(self, before: Source, after: Source) -> None:
+        try:
+            async with self._database.begin() as session:
+                row = await session.get(SourceRow, before.id, with_for_update=True)
+                if row is None or row.version != before.version:
+                    raise Conflict("data source", before.id, "it was changed meanwhile")
+                row.name, row.description = after.name, after.description
+                row.config_json = json.dumps(after.config)
+                row.secrets_set = json.dumps(after.secrets_set)
+                row.version, row.updated_ms = after.version, after.updated_ms
+        except IntegrityError as taken:
+            raise AlreadyExists("name", after.name) from taken
+
+    async def _put(
+        self,
+        source: Source,
+        values: Mapping[str, str],
+        clear: tuple[str, ...] = (),
+        expected_version: int | None = None,
+    ) -> None:
+        request = credentials.PutSecretRequest(
+            source_id=source.id,
+            owner=source.owner,
+            fields=values,
+            clear=clear,
+            expected_version=expected_version,
+        )
+        await retried("credentials", lambda: self._services.credentials.PutSecret(request))
+
+    async def _revoke(self, source: Source, cause: str) -> None:
+        request = credentials.RevokeGrantRequest(source_id=source.id, cause=cause)
+        await retried("credentials", lambda: self._services.credentials.RevokeGrant(request))
+
+    async def _forget(self, source_id: str) -> None:
+        request = credentials.DeleteSecretRequest(source_id=source_id)
+        await retried("credentials", lambda: self._services.credentials.DeleteSecret(request))
+
+
+def check(
+    described: connector.DescribeResponse,
+    config: Mapping[str, Any],
+    values: Mapping[str, str],
+    present: set[str],
+) -> None:
+    """Hold settings and secrets against the connector's schemas.
+
+    `present` are the secret fields that will be set; those without a value in `values` are kept
+    ones. Raises `InvalidField`, which names the field and never shows a secret.
+    """
+    _validate(described.config_schema, dict(config), "config")
+    secrets_given = {name: values.get(name, "kept") for name in present}
+    _validate(described.secrets_schema, secrets_given, "secrets", show=False)
+
+
+def _validate(schema: Struct, given: dict[str, Any], at: str, *, show: bool = True) -> None:
+    validator = jsonschema.Draft202012Validator(MessageToDict(schema))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(given))
+    if error is None:
+        return
+    where = ".".join([at, *(str(part) for part in error.absolute_path), *_missing(error)])
+    what = error.message if show else _without_value(error)
+    raise InvalidField(where, f"{where}: {what}", remedy="See GET /v1/data-source-templates.")
+
+
+def _missing(error: Any) -> list[str]:
+    """The property that `required` misses, so that the field is named rather than its parent."""
+    if error.validator != "required":
+        return []
+    return [name for name in error.validator_value if name not in error.instance][:1]
+
+
+def _without_value(error: Any) -> str:
+    """What is wrong, in the schema's words: jsonschema's own would show the value."""
+    named = {
+        "required": "is required",
+        "additionalProperties": f"only {', '.join(error.schema.get('properties', {}))} may be set",
+        "oneOf": f"exactly one of {', '.join(_alternatives(error.schema))} must be set",
+        "minProperties": "at least one must be set",
+        "maxProperties": "only one may be set",
+    }
+    return named.get(error.validator, f"does not fit ({error.validator})")
+
+
+def _alternatives(schema: Mapping[str, Any]) -> list[str]:
+    required = [name for each in schema.get("oneOf", []) for name in each.get("required", [])]
+    return required or list(schema.get("properties", {}))
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InvalidField(
+            "name", "name takes 1 to 64 letters, digits, - and _", remedy="Shorten it."
+        )
+
+
+def _new(caller: Caller, draft: Draft) -> Source:
+    return Source(
+        id="ds-" + secrets.token_hex(8),
+        owner=caller.owner,
+        name=draft.name,
+        type=draft.type,
+        description=draft.description,
+        config=draft.config,
+        secrets_set=tuple(sorted(draft.secrets)),
+        version=1,
+        created_ms=now_ms(),
+        updated_ms=now_ms(),
+    )
+
+
+def _changed(source: Source, change: Change) -> Source:
+    kept = (set(source.secrets_set) | set(change.secrets)) - set(change.clear_secrets)
+    renewed = change.config is not None or change.secrets or change.clear_secrets
+    return replace(
+        source,
+        name=change.name if change.name is not None else source.name,
+        description=change.description if change.description is not None else source.description,
+        config=change.config if change.config is not None else source.config,
+        secrets_set=tuple(sorted(kept)),
+        version=source.version + 1 if renewed else source.version,
+        updated_ms=now_ms(),
+    )
+
+
+def _row(source: Source) -> SourceRow:
+    return SourceRow(
+        id=source.id,
+        owner=source.owner,
+        name=source.name,
+        type=source.type,
+        description=source.description,
+        config_json=json.dumps(dict(source.config)),
+        secrets_set=json.dumps(source.secrets_set),
+        version=source.version,
+        created_ms=source.created_ms,
+        updated_ms=source.updated_ms,
+    )
+
+
+def _source(row: SourceRow) -> Source:
+    return Source(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        type=row.type,
+        description=row.description,
+        config=json.loads(row.config_json),
+        secrets_set=tuple(json.loads(row.secrets_set)),
+        version=row.version,
+        created_ms=row.created_ms,
+        updated_ms=row.updated_ms,
+    )
