@@ -1,0 +1,71 @@
+"""Puts the chosen engine behind the contract."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import openai
+
+from isobath.inference.v1 import inference_pb2_grpc as rpc
+from servicekit.limits import Limiter
+from servicekit.server import Server
+from services.inference.engines.bounded import BoundedEngine
+from services.inference.engines.embedded import EmbeddedEngine
+from services.inference.engines.openai import OpenAIEngine
+from services.inference.engines.port import Adapters, Engine
+from services.inference.models import Model
+from services.inference.servicer import SERVICE, STATUSES, InferenceServicer
+from services.inference.settings import Settings
+
+_RULES_THREADS = 2
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    engine, adapters = await _engine(settings)
+    try:
+        servicer = InferenceServicer(engine, adapters)
+        server.register(
+            SERVICE,
+            lambda target: rpc.add_InferenceServiceServicer_to_server(servicer, target),
+            statuses=STATUSES,
+        )
+        yield
+    finally:
+        await engine.aclose()
+
+
+async def _engine(settings: Settings) -> tuple[Engine, Adapters | None]:
+    engine: Engine = _openai(settings) if settings.engine == "openai" else _rules(settings)
+    return BoundedEngine(engine, slots=settings.slots, queue=settings.queue), None
+
+
+def _rules(settings: Settings) -> Engine:
+    from services.inference.engines.rules import RulesEngine
+
+    model = Model(
+        settings.public_model,
+        "rules",
+        "A rule-based analyst: no language model, no GPU. It computes what it reports.",
+        settings.context_tokens,
+    )
+    threads = Limiter("rules", _RULES_THREADS)
+    return EmbeddedEngine(RulesEngine().respond, model, threads)
+
+
+def _openai(settings: Settings) -> Engine:
+    client = openai.AsyncOpenAI(
+        base_url=settings.openai_base_url,
+        api_key=settings.openai_api_key.reveal(),
+        # retried by the engine, which knows whether anything was given out
+        max_retries=0,
+        timeout=openai.Timeout(settings.stall_timeout_s, connect=settings.connect_timeout_s),
+    )
+    description = f"{settings.model} on a model server"
+    model = Model(settings.public_model, "openai", description, settings.context_tokens)
+    return OpenAIEngine(
+        client,
+        model,
+        upstream=settings.model,
+        protocol=settings.protocol,
+        retries=settings.openai_retries,
+    )

@@ -1,0 +1,61 @@
+"""ISOBATH_INFERENCE_…"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+
+EngineName = Literal["rules", "openai", "vllm"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    engine: EngineName = "rules"
+    # The model as the engine knows it: its name on the model server (openai), or a folder or a name
+    # of the model hub (vllm). `rules` has one of its own.
+    model: str = "DeepAnalyze-8B"
+    # The name it is served under here; unset = "DeepAnalyze-8B", and "isobath-rules" for rules.
+    served_model: str = ""
+    # native = trained on the tags; taught = a system prompt explains them
+    protocol: Literal["native", "taught"] = "taught"
+
+    openai_base_url: str = ""
+    # servers of one's own mostly want none
+    openai_api_key: Secret = field(default_factory=lambda: Secret("none"))
+    openai_retries: int = 4
+    connect_timeout_s: float = 5.0
+    # no chunk for so long: the model server is taken for dead
+    stall_timeout_s: float = 180.0
+
+    # 0 = not told to callers; vllm: the engine's own
+    context_tokens: int = 0
+    # answers at once, and how many more may wait
+    slots: int = 64
+    queue: int = 512
+
+    vllm_gpu_memory_fraction: float = 0.90
+    # 0 = one per the GPUs that the model needs, that is 1
+    vllm_tensor_parallel: int = 1
+    vllm_enforce_eager: bool = False
+    vllm_dtype: str = "auto"
+    vllm_adapters: int = 4
+    vllm_adapter_rank: int = 64
+
+    # who we are to other services; none is called today, the supervisor sets it for all alike
+    token: Secret | None = None
+    server: ServerSettings = field(default_factory=lambda: ServerSettings(bind="127.0.0.1:50055"))
+
+    def __post_init__(self) -> None:
+        if self.engine == "openai" and not self.openai_base_url:
+            raise ValueError(
+                "ENGINE=openai needs OPENAI_BASE_URL, such as http://127.0.0.1:8000/v1"
+            )
+        if self.slots < 1 or self.queue < 0:
+            raise ValueError("SLOTS expects at least 1, QUEUE at least 0")
+
+    @property
+    def public_model(self) -> str:
+        return self.served_model or (
+            "isobath-rules" if self.engine == "rules" else "DeepAnalyze-8B"
+        )
