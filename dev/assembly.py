@@ -1,7 +1,7 @@
 """The whole platform on this machine: real parts, sample company, six services, two sources."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from dev.roster import NAMES, Ports, ports, services
 from dev.samples import Company, generate
 from dev.samples.load import Login, load_blobs, load_postgres
 from dev.settings import Settings
-from dev.supervisor import Listener, Supervisor, supervised
+from dev.supervisor import Listener, Service, Supervisor, supervised
 from servicekit import logs
 from servicekit.secrets import Secret
 
@@ -60,8 +60,11 @@ class Platform:
 
 
 @asynccontextmanager
-async def platform(settings: Settings, home: Home, board: Board) -> AsyncIterator[Platform]:
-    """Start everything, and stop it on leaving, also when cancelled half way.
+async def platform(
+    settings: Settings, home: Home, board: Board, given: Mapping[str, str]
+) -> AsyncIterator[Platform]:
+    """Start everything, and stop it on leaving, also when cancelled half way. For `given` see
+    `dev.roster.services`.
 
     Raises AlreadyRunning, or what the part, service or source raised that failed, alone or in an
     ExceptionGroup.
@@ -76,7 +79,8 @@ async def platform(settings: Settings, home: Home, board: Board) -> AsyncIterato
             company = await asyncio.to_thread(generate)
         async with asyncio.TaskGroup() as group:
             loading = group.create_task(_load(parts, company, board))
-            supervisor = await _start_services(stack, settings, home, places, listener)
+            wanted = services(settings, home, places, issue(NAMES, home.run), given)
+            supervisor = await _start_services(stack, home, wanted, listener)
         key = Secret(home.first_key())
         registered = await _register(parts, loading.result(), places, key, board)
         running = Platform(home, places, key, registered, company, parts, supervisor)
@@ -133,10 +137,8 @@ async def _load(parts: Parts, company: Company, board: Board) -> Login:
 
 
 async def _start_services(
-    stack: AsyncExitStack, settings: Settings, home: Home, places: Ports, listener: _Listener
+    stack: AsyncExitStack, home: Home, wanted: list[Service], listener: _Listener
 ) -> Supervisor:
-    who = issue(NAMES, home.run)
-    wanted = services(settings, home, places, who)
     hears = Listener(ready=listener.ready, told=listener.told, changed=listener.changed)
     with listener.showing():
         return await stack.enter_async_context(supervised(wanted, home.run, home.logs, hears))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -30,7 +30,7 @@ REPORT = "report.md"
 FIGURES = frozenset({".png", ".svg"})
 
 
-async def demo(settings: Settings, console: Console) -> int:
+async def demo(settings: Settings, console: Console, given: Mapping[str, str]) -> int:
     """0 when the answer names what the data shows, and a report and a figure were saved."""
     folder = _results_folder(settings)
     board = Board(console)
@@ -39,7 +39,7 @@ async def demo(settings: Settings, console: Console) -> int:
         async with AsyncExitStack() as stack:
             with board.live():
                 running = await stack.enter_async_context(
-                    platform(_elsewhere(settings), Home(Path(own)), board)
+                    platform(_elsewhere(settings), Home(Path(own)), board, given)
                 )
             problems = await _ask(running, console, folder)
             console.print("Stopping everything …")
@@ -105,7 +105,7 @@ def main() -> int:
     except SettingsError as error:
         console.print(str(error), style="red", markup=False)
         return 2
-    return run(demo(settings, console), console)
+    return run(demo(settings, console, os.environ), console)
 
 
 if __name__ == "__main__":

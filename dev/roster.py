@@ -62,8 +62,13 @@ def _ports(settings: Settings) -> Ports:
     return Ports(given_http or http, known)
 
 
-def services(settings: Settings, home: Home, places: Ports, who: Identities) -> list[Service]:
-    """All six, in an order in which they may be started one after the other."""
+def services(
+    settings: Settings, home: Home, places: Ports, who: Identities, given: Mapping[str, str]
+) -> list[Service]:
+    """All six, in an order in which they may be started one after the other.
+
+    `given` are variables that go before ours, each to the service whose prefix it has, such as
+    ISOBATH_INFERENCE_PROTOCOL."""
     own = {
         "credentials": {"HOME": str(home.state_of("credentials"))},
         "pg_connector": {"CREDENTIALS": places.address("credentials")},
@@ -77,7 +82,9 @@ def services(settings: Settings, home: Home, places: Ports, who: Identities) -> 
             name=name,
             module=f"services.{name}",
             address=places.address(name),
-            environment=_environment(name, settings, places, who) | _prefixed(name, own[name]),
+            environment=_environment(name, settings, places, who)
+            | _prefixed(name, own[name])
+            | {key: value for key, value in given.items() if key.startswith(_prefix(name))},
             needs=NEEDS[name],
         )
         for name in NEEDS
@@ -96,8 +103,12 @@ def _environment(name: str, settings: Settings, places: Ports, who: Identities) 
     return _prefixed(name, common) | {"ISOBATH_LOG_LEVEL": settings.log_level}
 
 
+def _prefix(name: str) -> str:
+    return f"ISOBATH_{name.upper()}_"
+
+
 def _prefixed(name: str, fields: Mapping[str, str]) -> dict[str, str]:
-    return {f"ISOBATH_{name.upper()}_{field}": value for field, value in fields.items()}
+    return {_prefix(name) + field: value for field, value in fields.items()}
 
 
 def _connectors(places: Ports) -> str:

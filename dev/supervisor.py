@@ -113,7 +113,7 @@ class Supervisor:
 
     def _spawn(self, service: Service) -> None:
         command = Command(
-            arguments=[service.python, "-m", service.module],
+            arguments=[service.python, "-P", "-m", service.module],
             environment=minimal_environment(**service.environment),
             log=self._logs / f"{service.name}.log",
             folder=self._folder,

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 from rich.console import Console
@@ -15,13 +16,13 @@ from dev.settings import Settings
 from servicekit.settings import SettingsError, load
 
 
-async def up(settings: Settings, console: Console) -> int:
+async def up(settings: Settings, console: Console, given: Mapping[str, str]) -> int:
     """Start, tell, stay; 0 once a signal ended it in good order."""
     board = Board(console)
     async with AsyncExitStack() as stack:
         with board.live():
             home = Home(settings.home.absolute())
-            running = await stack.enter_async_context(platform(settings, home, board))
+            running = await stack.enter_async_context(platform(settings, home, board, given))
         running.write_ready()
         _announce(board, running)
         try:
@@ -46,7 +47,7 @@ def main() -> int:
     except SettingsError as error:
         console.print(str(error), style="red", markup=False)
         return 2
-    return run(up(settings, console), console)
+    return run(up(settings, console, os.environ), console)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
 
 
-def roster(tmp_path: Path, settings: Settings) -> dict[str, Service]:
+def roster(tmp_path: Path, settings: Settings, **given: str) -> dict[str, Service]:
     home = Home(tmp_path)
-    listed = services(settings, home, ports(settings), issue(NAMES, home.run))
+    listed = services(settings, home, ports(settings), issue(NAMES, home.run), given)
     return {each.name: each for each in listed}
 
 
@@ -69,6 +69,14 @@ def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
         assert not [each for each in hidden if each in str(dict(service.environment))]
     written = Path(found["inference"].environment["ISOBATH_INFERENCE_OPENAI_API_KEY_FILE"])
     assert written.read_text() == "sk-abc"
+
+
+def test_roster_lets_given_variables_go_first(tmp_path: Path) -> None:
+    given = {"ISOBATH_INFERENCE_PROTOCOL": "native", "ISOBATH_SANDBOX_HOME": "/x"}
+    found = roster(tmp_path, Settings(), **given)
+    assert found["inference"].environment["ISOBATH_INFERENCE_PROTOCOL"] == "native"
+    assert found["sandbox"].environment["ISOBATH_SANDBOX_HOME"] == "/x"
+    assert "ISOBATH_INFERENCE_PROTOCOL" not in found["gateway"].environment
 
 
 def test_address_is_on_loopback() -> None:
