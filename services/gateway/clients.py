@@ -23,8 +23,8 @@ from services.gateway.errors import ServiceLost
 T = TypeVar("T")
 _log = logs.get(__name__)
 
-# a service that restarts is back within some seconds: 0.1 + 0.3 + 0.9 + 2.7 s, and half of that again
-_RETRIES = 4
+# a service that restarts is back within some seconds: 0.1 + 0.3 + 0.9 s, and up to half again
+_RETRIES = 3
 _DESCRIBE_S = 5.0
 
 

@@ -9,6 +9,7 @@
         ├── Conflict
         ├── TooLarge
         ├── ServiceLost
+        ├── TooBusy
         └── RunInterrupted
 
 What other services answer is a `RemoteFault`, and is passed on as it came.
@@ -94,6 +95,20 @@ class ServiceLost(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"service": self.service}
+
+
+class TooBusy(GatewayFault):
+    """As many runs as this gateway takes are going."""
+
+    remedy = "Ask again when one of them has ended."
+    retry_after_s = 5.0
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} runs are going, which is the limit")
+        self.limit = limit
+
+    def metadata(self) -> dict[str, str]:
+        return {"limit": str(self.limit)}
 
 
 class RunInterrupted(GatewayFault):
