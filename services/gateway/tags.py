@@ -12,7 +12,7 @@ where generation stops.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 ANALYZE, UNDERSTAND, CODE, EXECUTE, FILE, ANSWER = TAGS = (
@@ -59,227 +59,159 @@ Event = Opened | Text | Closed
 
 
 class TagParser:
-    """`feed` text as it comes, then `finish`. Both give the events that are certain by then."""
-
-    def __init__(self, tags: tuple[Tag, ...] = ALL_TAGS) -> None:
-        self._openings = {tag.opening: tag for tag in tags}
-        self._block: Tag | None = None
-        self._rest = ""
-        self._ended = False
-        self._guard = _Guard()
-
-    @property
-    def block(self) -> Tag | None:
-        """The block that is open."""
-        return self._block
-
-    def feed(self, text: str) -> list[TagEvent]:
-        assert not self._ended, "fed after finish"
-        self._rest += text
-        return _joined(self._read())
-
-    def finish(self) -> list[TagEvent]:
-        """Decides what was held back, and closes the block that is still open."""
-        self._ended = True
-        return _joined(self._end())
-
-    def _end(self) -> Iterator[TagEvent]:
-        yield from self._read()
-        rest, self._rest = self._rest, ""
-        # "</Co": the closing tag was being written when the text was cut
-        cut = rest if len(rest) > 1 else ""
-        if rest and not cut:
-            yield Text(self._block, rest)
-        if self._block is not None:
-            yield Closed(self._block, cut)
-            self._block = None
-
-    def _read(self) -> Iterator[TagEvent]:
-        text, self._rest = self._rest, ""
-        at = 0  # up to here everything is decided
-        while at < len(text):
-            if text[at] != "<":
-                end = self._mark(text, at)
-                yield Text(self._block, text[at:end])
-            else:
-                events, end = self._decide(text, at)
-                if end == at:
-                    self._rest = text[at:]
-                    return
-                yield from events
-            at = end
-
-    def _mark(self, text: str, at: int) -> int:
-        """Anything but "<" is text, of which the guard takes note."""
-        if text[at] == "\n":
-            self._guard.newline()
-            return at + 1
-        if ticks := _TICKS.match(text, at):
-            self._guard.ticks(ticks.end() - at)
-            return ticks.end()
-        found = _POINT.search(text, at)
-        end = found.start() if found else len(text)
-        self._guard.plain(text[at:end])
-        return end
-
-    def _decide(self, text: str, at: int) -> tuple[list[TagEvent], int]:
-        """What this "<" begins, and where to go on: at the same place while that is open."""
-        self._guard.angle()
-        tag = self._tag_at(text, at)
-        if tag is None:
-            return ([], at) if self._may_be_cut(text[at:]) else self._plain(text, at, at + 1)
-        if not self._guard.active:
-            return self._structure(tag, at)
-        end = self._guard.end(text, at + len(tag), ended=self._ended)
-        if end is None:
-            late = len(text) - at > _HELD_CHARACTERS
-            return self._plain(text, at, at + len(tag)) if late else ([], at)
-        self._guard.lift()
-        return self._plain(text, at, end) if end else self._structure(tag, at)
-
-    def _plain(self, text: str, at: int, end: int) -> tuple[list[TagEvent], int]:
-        last = text.rfind("\n", at, end)
-        if last >= 0:
-            self._guard.newline()
-        self._guard.plain(text[max(at, last + 1) : end])
-        return [Text(self._block, text[at:end])], end
-
-    def _structure(self, tag: str, at: int) -> tuple[list[TagEvent], int]:
-        events: list[TagEvent] = []
-        if self._block is not None:
-            events.append(Closed(self._block, tag if tag == self._block.closing else ""))
-        self._block = self._openings.get(tag)
-        if self._block is not None:
-            events.append(Opened(self._block))
-        self._guard = _Guard()
-        return events, at + len(tag)
-
-    def _tag_at(self, text: str, at: int) -> str | None:
-        return next((tag for tag in self._possible() if text.startswith(tag, at)), None)
-
-    def _may_be_cut(self, rest: str) -> bool:
-        """It may become a tag with what comes; at the end, only a closing tag is completed."""
-        if self._ended:
-            return self._block is not None and self._block.closing.startswith(rest)
-        return any(tag.startswith(rest) for tag in self._possible())
-
-    def _possible(self) -> list[str]:
-        """Tags that mean something here. A new block may begin before the open one was closed, on
-        a line of its own; a program is never left but by its own closing tag."""
-        if self._block is None:
-            return list(self._openings)
-        if self._block is Tag.CODE or not self._guard.line_is_blank:
-            return [self._block.closing]
-        own = self._block.opening
-        return [self._block.closing, *(tag for tag in self._openings if tag != own)]
-
-
-class _Guard:
-    """Whether ticks make what follows text."""
+    """Feed text, take events; call `finish` when the turn is over."""
 
     def __init__(self) -> None:
-        self.line_is_blank = True
-        self._fence = 0  # ticks of the open fence
-        self._span = 0  # ticks of the open span
-        self._run = 0  # ticks read just now, which may go on
-        self._run_begins_line = False
-        # the rest of the line after ticks that open a fence, unless they turn out to be a span
-        self._info: str | None = None
-        self._info_begins_line = False
-        self._closing = False  # ticks that close the fence, if nothing more stands on their line
+        self._block = OUTSIDE
+        self._pending = ""
+        self._line_start = True
+        self._fence = 0
 
     @property
-    def active(self) -> bool:
-        return bool(self._fence or self._span)
+    def block(self) -> str:
+        """The block that is open, or `OUTSIDE`."""
+        return self._block
 
-    def ticks(self, count: int) -> None:
-        if not self._run:
-            self._run_begins_line = self.line_is_blank
-        self._run += count
-        self.line_is_blank = False
+    def feed(self, text: str) -> list[Event]:
+        """Events that `text` completes."""
+        self._pending += text
+        return list(_merged(self._drain(final=False)))
 
-    def plain(self, text: str) -> None:
-        self._settle()
-        blank = _BLANK.fullmatch(text) is not None
-        self._closing = self._closing and blank
-        self.line_is_blank = self.line_is_blank and blank
-        if self._info is not None:
-            self._info += text
+    def finish(self) -> list[Event]:
+        """What was held back; a block that is still open is closed."""
+        events = list(_merged(self._drain(final=True)))
+        if self._block != OUTSIDE:
+            events.append(self._close(""))
+        return events
 
-    def newline(self) -> None:
-        self.angle()
-        if self._info is not None and (self._info_begins_line or _INFO.fullmatch(self._info)):
-            self._fence = self._span
-        self._span, self._info = 0, None
-        self.line_is_blank = True
+    def _drain(self, *, final: bool) -> Iterator[Event]:
+        while self._pending:
+            events = self._step(final)
+            if events is None:
+                return
+            yield from events
 
-    def angle(self) -> None:
-        """A "<" or the end of the line: closing ticks before it close the fence."""
-        self._settle()
-        if self._closing:
-            self.lift()
+    def _step(self, final: bool) -> list[Event] | None:
+        """Consume something of what is pending; None = more text is needed to decide."""
+        found = _SPECIAL.search(self._pending)
+        if found is None:
+            return [self._take(len(self._pending))]
+        if found.start() > 0:
+            return [self._take(found.start())]
+        if found[0] == "\n":
+            return [self._take(1)]
+        return self._backticks(final) if found[0] == "`" else self._angle(final)
 
-    def lift(self) -> None:
-        self._fence = self._span = 0
-        self._info, self._closing = None, False
+    def _take(self, count: int) -> Text:
+        text, self._pending = self._pending[:count], self._pending[count:]
+        last_line = text.rpartition("\n")[2]
+        fresh = self._line_start or last_line != text
+        self._line_start = fresh and not last_line.strip(" \t")
+        return Text(self._block, text)
 
-    def end(self, text: str, start: int, *, ended: bool) -> int | None:
-        """Where the open guard ends, if ticks close it; 0 if none ever do; None while unknown."""
+    # Back-ticks
+
+    def _backticks(self, final: bool) -> list[Event] | None:
+        run = len(self._pending) - len(self._pending.lstrip("`"))
+        rest = self._pending[run:]
+        if not rest and not final:
+            return None
         if self._fence:
-            return _fence_end(self._fence, text, start, ended=ended)
-        line_end = text.find("\n", start)
-        stop = line_end if line_end >= 0 else len(text)
-        for run in _TICKS.finditer(text, start, stop):
-            if run.end() == len(text) and not ended:
-                return None
-            if run.end() - run.start() == self._span:
-                return run.end()
-        if line_end < 0:
-            return 0 if ended else None
-        if self._info is not None and self._info_begins_line:
-            return _fence_end(self._span, text, line_end, ended=ended)
-        return 0
+            return self._fence_end(run, rest, final)
+        if run >= 3 and self._line_start:
+            self._fence = run
+            return [self._take(run)]
+        return self._span(run, rest, final)
 
-    def _settle(self) -> None:
-        """The run of ticks is over, now that something else follows."""
-        run, self._run = self._run, 0
-        if not run:
-            return
+    def _fence_end(self, run: int, rest: str, final: bool) -> list[Event] | None:
+        if not self._line_start or run < self._fence:
+            return [self._take(run)]
+        after = rest.lstrip(" \t")
+        if not after and not final:
+            return None
+        if not after or after[0] in "\r\n<":
+            self._fence = 0
+        return [self._take(run)]
+
+    def _span(self, run: int, rest: str, final: bool) -> list[Event] | None:
+        line, newline, _ = rest[:_SPAN_CHARS].partition("\n")
+        end = re.search(rf"(?<!`)`{{{run}}}(?!`)", line)
+        decided = newline or final or len(rest) > _SPAN_CHARS
+        if end and (end.end() < len(line) or decided):
+            return [self._take(run + end.end())]
+        return [self._take(run)] if decided else None
+
+    # Tags
+
+    def _angle(self, final: bool) -> list[Event] | None:
         if self._fence:
-            self._closing = self._run_begins_line and run >= self._fence
-        elif self._span == run:
-            self._span, self._info = 0, None
-        elif not self._span:
-            self._span = run
-            self._info = "" if run >= 3 else None
-            self._info_begins_line = self._run_begins_line
+            return self._angle_in_fence(final)
+        for tag in self._expected():
+            if self._pending.startswith(tag):
+                return self._tag(tag)
+        if not final and any(tag.startswith(self._pending) for tag in self._expected()):
+            return None
+        return [self._take(1)]
+
+    def _angle_in_fence(self, final: bool) -> list[Event] | None:
+        tag = f"</{CODE}>"
+        if self._block != CODE or not (
+            self._pending.startswith(tag) or tag.startswith(self._pending)
+        ):
+            return [self._take(1)]
+        if not final:
+            return None if not self._pending[len(tag) :].strip() else [self._take(1)]
+        if self._pending.startswith(tag) and not self._pending[len(tag) :].strip():
+            return self._tag(tag)
+        return [self._take(1)]
+
+    def _expected(self) -> list[str]:
+        closing = [] if self._block == OUTSIDE else [f"</{self._block}>"]
+        opening = [f"<{tag}>" for tag in TAGS] if self._block in _LOOSE else []
+        return closing + opening
+
+    def _tag(self, tag: str) -> list[Event]:
+        self._pending = self._pending[len(tag) :]
+        if tag.startswith("</"):
+            return [self._close(tag)]
+        events: list[Event] = [] if self._block == OUTSIDE else [self._close("")]
+        self._block, self._fence, self._line_start = tag[1:-1], 0, True
+        return [*events, Opened(self._block, tag)]
+
+    def _close(self, source: str) -> Closed:
+        closed = Closed(self._block, source)
+        self._block, self._fence, self._line_start = OUTSIDE, 0, True
+        return closed
 
 
-def _fence_end(ticks: int, text: str, start: int, *, ended: bool) -> int | None:
-    last = r"\n|<|\Z" if ended else r"\n|<"
-    found = re.compile(rf"\n[ \t]*`{{{ticks},}}[ \t\r]*(?={last})").search(text, start)
-    if found:
-        return found.end()
-    return 0 if ended else None
-
-
-def _joined(events: Iterator[TagEvent]) -> list[TagEvent]:
-    joined: list[TagEvent] = []
+def _merged(events: Iterable[Event]) -> Iterator[Event]:
+    """Neighbouring texts of one block as one."""
+    held: Text | None = None
     for event in events:
-        last = joined[-1] if joined else None
-        if isinstance(event, Text) and isinstance(last, Text):
-            joined[-1] = Text(last.tag, last.text + event.text)
-        else:
-            joined.append(event)
-    return joined
+        if isinstance(event, Text) and held is not None and held.kind == event.kind:
+            held = Text(held.kind, held.source + event.source)
+            continue
+        if held is not None:
+            yield held
+        held = event if isinstance(event, Text) else None
+        if held is None:
+            yield event
+    if held is not None:
+        yield held
 
 
-def program(block: str) -> str:
-    """The program in the text of a Code block: what stands between the first line that opens a
-    fence and the last that closes it, or the whole where there is no fence."""
-    opened = _FENCE_OPENS.search(block)
-    if opened is None:
-        return block.strip("\n")
-    inner = block[opened.end() :]
-    closings = list(re.finditer(rf"^[ \t]*`{{{len(opened[1])},}}[ \t\r]*$", inner, re.MULTILINE))
-    return inner[: closings[-1].start()].rstrip("\n") if closings else inner.rstrip("\n")
+def parse(text: str) -> list[Event]:
+    """A whole turn at once."""
+    parser = TagParser()
+    return list(_merged([*parser.feed(text), *parser.finish()]))
+
+
+_FENCED = re.compile(
+    r"\A\s*(?P<fence>`{3,})[^\n]*\n(?P<body>.*?)(?:\n[ \t]*(?P=fence)`*\s*)?\Z", re.S
+)
+
+
+def program(code: str) -> str:
+    """The Python of a `<Code>` block: what stands in its fence, or all of it."""
+    fenced = _FENCED.match(code)
+    return fenced["body"] + "\n" if fenced else code
