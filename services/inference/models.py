@@ -110,7 +110,7 @@ _TOKENS_PER_WORD = 1.3
 def estimated_tokens(text: str) -> int:
     """For engines without a tokenizer; never zero for a text that is not empty."""
     words = len(text.split())
-    return max(bool(text), round(words * _TOKENS_PER_WORD))
+    return max(1 if text else 0, round(words * _TOKENS_PER_WORD))
 
 
 def estimated_prompt(messages: Sequence[Message]) -> int:

@@ -88,7 +88,7 @@ class OpenAIEngine:
             "messages": wording.messages(request, self._protocol),
             **wording.parameters(request, self._protocol, answer.finder),
         }
-        async with self._translated(), self._opened(arguments) as stream:
+        async with self._translated(answer), self._opened(arguments) as stream:
             async for chunk in stream:
                 if text := answer.take(chunk):
                     yield Delta(text)
@@ -140,16 +140,16 @@ class OpenAIEngine:
         return stream
 
     @asynccontextmanager
-    async def _translated(self) -> AsyncIterator[None]:
+    async def _translated(self, answer: "_Answer") -> AsyncIterator[None]:
         try:
             yield
         except (openai.APIError, httpx2.HTTPError) as exc:
-            raise self._fault(exc) from exc
+            raise self._fault(exc, answer) from exc
 
-    def _fault(self, exc: Exception) -> InferenceFault:
+    def _fault(self, exc: Exception, answer: "_Answer") -> InferenceFault:
         if isinstance(exc, openai.APIStatusError):
             return self._refusal(exc)
-        if isinstance(exc, openai.APIConnectionError):
+        if isinstance(exc, openai.APIConnectionError) and not answer.begun:
             return self._unavailable("the model server does not answer", exc.__cause__ or exc)
         return self._unavailable("the model server broke the answer off", exc)
 
@@ -241,6 +241,10 @@ class _Answer:
         # what vLLM tells in its field `stop_reason`; absent elsewhere
         self._reason: object = _NOT_TOLD
         self._usage: CompletionUsage | None = None
+
+    @property
+    def begun(self) -> bool:
+        return bool(self._text)
 
     @property
     def ended(self) -> bool:
