@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
@@ -17,6 +17,8 @@ from services.gateway.registry import Registry, Source
 
 # a single call's grant: long enough for a slow source, short enough to be worthless later
 CALL_GRANT_S = 15 * 60
+UNARY_S = 120.0
+T = TypeVar("T")
 SERVICE_OF = "connector of {}"
 
 
@@ -72,31 +74,41 @@ class Data:
     async def check(self, caller: Caller, source: str) -> connector.CheckResponse:
         """Try the source."""
         request = connector.CheckRequest()
-        return await self._unary(caller, source, "Check", ("list", "read"), request)
+        return await self._unary(
+            caller, source, "Check", ("list", "read"), request, connector.CheckResponse
+        )
 
     async def browse(
         self, caller: Caller, source: str, request: connector.BrowseRequest
     ) -> connector.BrowseResponse:
         """What lies in the source."""
-        return await self._unary(caller, source, "Browse", ("list",), request)
+        return await self._unary(
+            caller, source, "Browse", ("list",), request, connector.BrowseResponse
+        )
 
     async def inspect(
         self, caller: Caller, source: str, request: connector.InspectRequest
     ) -> connector.InspectResponse:
         """Columns, keys, sizes."""
-        return await self._unary(caller, source, "Inspect", ("list", "read"), request)
+        return await self._unary(
+            caller, source, "Inspect", ("list", "read"), request, connector.InspectResponse
+        )
 
     async def preview(
         self, caller: Caller, source: str, request: connector.PreviewRequest
     ) -> connector.PreviewResponse:
         """The first rows."""
-        return await self._unary(caller, source, "Preview", ("list", "read"), request)
+        return await self._unary(
+            caller, source, "Preview", ("list", "read"), request, connector.PreviewResponse
+        )
 
     async def profile(
         self, caller: Caller, source: str, request: connector.ProfileRequest
     ) -> connector.ProfileResponse:
         """Statistics of columns."""
-        return await self._unary(caller, source, "Profile", ("list", "read"), request)
+        return await self._unary(
+            caller, source, "Profile", ("list", "read"), request, connector.ProfileResponse
+        )
 
     @asynccontextmanager
     async def fetch(
@@ -109,12 +121,20 @@ class Data:
             yield events
 
     async def _unary(
-        self, caller: Caller, source: str, method: str, operations: Sequence[str], request: Any
-    ) -> Any:
+        self,
+        caller: Caller,
+        source: str,
+        method: str,
+        operations: Sequence[str],
+        request: Any,
+        reply: type[T],
+    ) -> T:
         found = await self._granted(caller, source, method, operations, request)
         stub = await self._connectors.stub(found.type)
         service = SERVICE_OF.format(found.type)
-        return await call(service, getattr(stub, method)(request, timeout=120))
+        answer = await call(service, getattr(stub, method)(request, timeout=UNARY_S))
+        assert isinstance(answer, reply)
+        return answer
 
     async def _granted(
         self, caller: Caller, source: str, method: str, operations: Sequence[str], request: Any
