@@ -1,0 +1,444 @@
+"""One run, from its data to its answer: drives the conversation against the services.
+
+Every step goes out as an event. What is raised ends the run; what was opened for it is closed by
+`Runs`, which owns the task.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from google.protobuf.duration_pb2 import Duration
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from isobath.connector.v1 import connector_pb2 as connector
+from isobath.inference.v1 import inference_pb2 as inference
+from isobath.sandbox.v1 import sandbox_pb2 as sandbox
+from services.gateway import render
+from services.gateway.callers import Caller
+from services.gateway.clients import Services, call, stream
+from services.gateway.conversation import (
+    Conversation,
+    Execute,
+    Fetched,
+    Finish,
+    Generate,
+    Ran,
+    Turn,
+)
+from services.gateway.files import ARTIFACT, FileStore
+from services.gateway.journal import Live
+from services.gateway.plan import Plan, Selection
+from services.gateway.prompt import DataFile, LiveSource, prompt
+from services.gateway.registry import Source
+from services.gateway.tags import Closed, Opened, TagParser, Text
+
+BLOCKS = {
+    "": analyst.BLOCK_KIND_UNSPECIFIED,
+    "Analyze": analyst.BLOCK_KIND_ANALYZE,
+    "Understand": analyst.BLOCK_KIND_UNDERSTAND,
+    "Code": analyst.BLOCK_KIND_CODE,
+    "Execute": analyst.BLOCK_KIND_EXECUTE,
+    "File": analyst.BLOCK_KIND_FILE,
+    "Answer": analyst.BLOCK_KIND_ANSWER,
+}
+STREAMS = {
+    sandbox.STREAM_STDOUT: "stdout",
+    sandbox.STREAM_STDERR: "stderr",
+    sandbox.STREAM_RESULT: "result",
+    sandbox.STREAM_TRACEBACK: "traceback",
+}
+# beyond the program's own time: for its interrupt, and for figures to be stored
+EXECUTE_MARGIN_S = 30.0
+MAX_WORKSPACE_FILES = 200
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A selection with its source, and the source's grant for this run."""
+
+    selection: Selection
+    source: Source
+    grant: str
+
+
+@dataclass
+class Usage:
+    """What a run used so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    rounds: int = 0
+    fetched_bytes: int = 0
+    fetched_rows: int = 0
+    estimated: bool = False
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self.started
+
+    def message(self) -> analyst.RunUsage:
+        """As the contract tells it."""
+        elapsed = Duration()
+        elapsed.FromMilliseconds(int(self.elapsed_s * 1000))
+        return analyst.RunUsage(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            rounds=self.rounds,
+            fetched_bytes=self.fetched_bytes,
+            fetched_rows=self.fetched_rows,
+            elapsed=elapsed,
+            estimated=self.estimated,
+        )
+
+
+@dataclass
+class Analysis:
+    """One run at work."""
+
+    caller: Caller
+    plan: Plan
+    run_id: str
+    thread_id: str
+    model: str
+    chosen: Sequence[Chosen]
+    live: Live
+    services: Services
+    files: FileStore
+    chat_rows: int
+    session_id: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+    async def open(self) -> None:
+        """Open the thread's session and give it the run's sources."""
+        request = sandbox.OpenSessionRequest(thread_id=self.thread_id, owner=self.caller.owner)
+        opened = await call("sandbox", self.services.sandbox.OpenSession(request, timeout=60))
+        self.session_id = opened.session_id
+        started = analyst.RunStarted(
+            thread_id=self.thread_id, model=self.plan.model or self.model, tier=opened.tier
+        )
+        self.live.emit(started=started)
+        if self.chosen:
+            sources = {each.source.id: _source(each) for each in self.chosen}
+            attach = sandbox.AttachSourcesRequest(
+                session_id=self.session_id, run_id=self.run_id, sources=sources.values()
+            )
+            await call("sandbox", self.services.sandbox.AttachSources(attach))
+
+    async def close(self) -> None:
+        """Take the sources away again."""
+        if self.session_id and self.chosen:
+            request = sandbox.DetachSourcesRequest(session_id=self.session_id, run_id=self.run_id)
+            await call("sandbox", self.services.sandbox.DetachSources(request, timeout=5))
+
+    # Data
+
+    async def fetch(self) -> list[DataFile]:
+        """Bring uploads and selections into the workspace; all files that lie there then."""
+        async with asyncio.TaskGroup() as group:
+            uploads = [group.create_task(self._send(id)) for id in self.plan.file_ids]
+            imports = group.create_task(self._import())
+        found = {file.path: file for file in await self._present()}
+        found |= {each.result().path: each.result() for each in uploads}
+        found |= {file.path: file for file in imports.result()}
+        return list(found.values())
+
+    async def _import(self) -> list[DataFile]:
+        if not self.chosen:
+            return []
+        items = [self._item(each) for each in self.chosen]
+        request = sandbox.ImportRequest(session_id=self.session_id, items=items)
+        timeout = self.plan.bounds.seconds
+        found: list[DataFile] = []
+        async with stream(
+            "sandbox", self.services.sandbox.Import(request, timeout=timeout)
+        ) as events:
+            async for event in events:
+                found.extend(self._imported(event))
+        return found
+
+    def _item(self, chosen: Chosen) -> sandbox.ImportItem:
+        given = chosen.selection
+        selected = connector.Selection()
+        if given.sql:
+            selected.query.CopyFrom(render.query(given.sql, given.parameters))
+        else:
+            selected.path = given.path
+        return sandbox.ImportItem(
+            source=_source(chosen),
+            selection=selected,
+            format=connector.Format.Value(f"FORMAT_{(given.format or 'unspecified').upper()}"),
+            limits=render.limits(given, default_rows=self.chat_rows),
+            target=given.target,
+        )
+
+    def _imported(self, event: sandbox.ImportResponse) -> list[DataFile]:
+        source = self.chosen[event.item].source
+        if event.HasField("progress"):
+            told = event.progress
+            total = told.total_bytes if told.HasField("total_bytes") else None
+            self.live.emit(
+                fetch_progress=analyst.FetchProgress(
+                    selection=event.item,
+                    source=source.name,
+                    rows=told.rows,
+                    bytes=told.bytes,
+                    total_bytes=total,
+                )
+            )
+        if not event.HasField("file"):
+            return []
+        file = event.file
+        rows = file.rows if file.HasField("rows") else None
+        self.usage.fetched_bytes += file.size_bytes
+        self.usage.fetched_rows += rows or 0
+        self.live.emit(
+            file_ready=analyst.FileReady(
+                selection=event.item,
+                source=source.name,
+                path=file.path,
+                size_bytes=file.size_bytes,
+                rows=rows,
+                columns=file.columns,
+                truncated=file.truncated,
+                truncated_by=file.truncated_by,
+            )
+        )
+        return [_data_file(file, source, self.chosen[event.item].selection)]
+
+    async def _send(self, file_id: str) -> DataFile:
+        info = await self.files.get(self.caller.owner, file_id)
+        chunks = await self.files.open(self.caller.owner, file_id)
+
+        async def requests() -> AsyncIterator[sandbox.WriteFileRequest]:
+            start = sandbox.WriteFileStart(session_id=self.session_id, path=info.name)
+            yield sandbox.WriteFileRequest(start=start)
+            async for chunk in chunks:
+                yield sandbox.WriteFileRequest(piece=chunk)
+
+        written = await call("sandbox", self.services.sandbox.WriteFile(requests(), timeout=300))
+        return DataFile(written.file.path, written.file.size_bytes, origin="uploaded")
+
+    async def _present(self) -> list[DataFile]:
+        request = sandbox.ListFilesRequest(
+            session_id=self.session_id, page_size=MAX_WORKSPACE_FILES
+        )
+        listed = await call("sandbox", self.services.sandbox.ListFiles(request))
+        return [DataFile(file.path, file.size_bytes) for file in listed.files]
+
+    # The loop
+
+    async def work(self, files: Sequence[DataFile]) -> Finish:
+        """Generate and execute until the answer, or a bound."""
+        conversation = Conversation(self.plan.bounds)
+        live = await self._live_sources()
+        action = conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
+        while not isinstance(action, Finish):
+            if isinstance(action, Generate):
+                action = conversation.advance(await self._generate(action))
+            else:
+                action = conversation.advance(await self._execute(action))
+        return action
+
+    async def _live_sources(self) -> list[LiveSource]:
+        sources = {each.source.id: each.source for each in self.chosen}.values()
+        described = [await self.services.connectors.describe(each.type) for each in sources]
+        return [
+            LiveSource(each.name, each.type, each.description, told.code_notes)
+            for each, told in zip(sources, described, strict=True)
+        ]
+
+    async def _generate(self, action: Generate) -> Turn:
+        request = render.generate_request(self.model, self.caller.owner, self.plan, action)
+        parser, text, completion = TagParser(), [], inference.Completion()
+        left = max(1.0, self.plan.bounds.seconds - self.usage.elapsed_s) + EXECUTE_MARGIN_S
+        generated = self.services.inference.Generate(request, timeout=left)
+        async with stream("inference", generated) as events:
+            async for event in events:
+                if event.HasField("completion"):
+                    completion = event.completion
+                    continue
+                text.append(event.delta.text)
+                self._tell(parser.feed(event.delta.text))
+        self._tell(parser.finish())
+        self._count(completion.usage)
+        stopped = completion.matched_stop == "</Code>"
+        tokens = completion.usage.completion_tokens
+        return Turn("".join(text), tokens, self.usage.elapsed_s, stopped_at_code=stopped)
+
+    def _count(self, usage: inference.Usage) -> None:
+        self.usage.prompt_tokens += usage.prompt_tokens
+        self.usage.completion_tokens += usage.completion_tokens
+        self.usage.estimated |= usage.estimated
+
+    def _tell(self, events: Sequence[Opened | Text | Closed]) -> None:
+        for event in events:
+            kind = BLOCKS[event.kind]
+            if isinstance(event, Opened):
+                self.live.emit(block_opened=analyst.BlockOpened(kind=kind))
+            elif isinstance(event, Closed):
+                self.live.emit(block_closed=analyst.BlockClosed(kind=kind))
+            else:
+                self.live.emit(block_text=analyst.BlockText(kind=kind, text=event.source))
+
+    def _platform_block(self, kind: str, text: str) -> None:
+        self._tell([Opened(kind, ""), Text(kind, text), Closed(kind, "")])
+
+    async def _execute(self, action: Execute) -> Ran:
+        self.usage.rounds = action.round
+        self.live.emit(program_started=analyst.ProgramStarted(round=action.round, code=action.code))
+        timeout = Duration()
+        timeout.FromMilliseconds(int(action.seconds * 1000))
+        request = sandbox.ExecuteRequest(
+            session_id=self.session_id,
+            program_id=f"{self.run_id}-{action.round}",
+            code=action.code,
+            timeout=timeout,
+        )
+        running = self.services.sandbox.Execute(request, timeout=action.seconds + EXECUTE_MARGIN_S)
+        program = Program(self, action)
+        async with stream("sandbox", running) as events:
+            async for event in events:
+                await program.take(event)
+        output = program.output()
+        self._platform_block("Execute", output)
+        if program.kept:
+            self._platform_block("File", render.file_links(program.kept))
+        return Ran(output, self.usage.elapsed_s)
+
+    async def keep_artifact(self, round: int, artifact: sandbox.Artifact) -> analyst.FileInfo:
+        """Copy a file that a program left out of the workspace, so that it outlives it."""
+        request = sandbox.ReadFileRequest(session_id=self.session_id, path=artifact.path)
+        reading = self.services.sandbox.ReadFile(request, timeout=300)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            async with stream("sandbox", reading) as events:
+                async for event in events:
+                    if event.HasField("piece"):
+                        yield event.piece
+
+        info = await self.keep(artifact.path, pieces(), media_type=artifact.media_type)
+        self.live.emit(
+            artifact=analyst.ArtifactReady(
+                round=round,
+                file_id=info.id,
+                name=info.name,
+                size_bytes=info.size_bytes,
+                media_type=info.media_type,
+            )
+        )
+        return info
+
+    async def keep(
+        self, name: str, pieces: AsyncIterator[bytes], *, media_type: str = ""
+    ) -> analyst.FileInfo:
+        """Store a file of this run."""
+        return await self.files.put(
+            self.caller.owner,
+            PurePosixPath(name).name,
+            pieces,
+            purpose=ARTIFACT,
+            media_type=media_type,
+            thread_id=self.thread_id,
+            run_id=self.run_id,
+        )
+
+
+class Program:
+    """Collects what one program does: events out, and the text that the model reads."""
+
+    def __init__(self, analysis: Analysis, action: Execute) -> None:
+        self._analysis = analysis
+        self._action = action
+        self._text: list[str] = []
+        self.kept: list[analyst.FileInfo] = []
+
+    async def take(self, event: sandbox.ExecuteResponse) -> None:
+        """One event of the sandbox."""
+        kind = event.WhichOneof("event")
+        if kind == "output":
+            self._said(event.output)
+        elif kind == "display":
+            await self._shown(event.display)
+        elif kind == "artifact":
+            kept = await self._analysis.keep_artifact(self._action.round, event.artifact)
+            self.kept.append(kept)
+        elif kind == "finished":
+            self._finished(event.finished)
+
+    def output(self) -> str:
+        """What the program printed, as the model reads it."""
+        return "".join(self._text) or "(no output)\n"
+
+    def _said(self, output: sandbox.Output) -> None:
+        self._text.append(output.text)
+        self._analysis.live.emit(
+            program_output=analyst.ProgramOutput(
+                round=self._action.round,
+                stream=STREAMS.get(output.stream, "stdout"),
+                text=output.text,
+            )
+        )
+
+    async def _shown(self, display: sandbox.Display) -> None:
+        image = display.data.get("image/png")
+        if image is None:
+            text = display.data.get("text/plain", b"").decode(errors="replace")
+            if text:
+                self._said(sandbox.Output(stream=sandbox.STREAM_RESULT, text=text + "\n"))
+            return
+        name = f"figure-{self._action.round}-{len(self.kept) + 1}.png"
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield image
+
+        info = await self._analysis.keep(name, whole(), media_type="image/png")
+        self.kept.append(info)
+        self._analysis.live.emit(
+            figure=analyst.Figure(
+                round=self._action.round,
+                media_type=info.media_type,
+                file_id=info.id,
+                name=info.name,
+                size_bytes=info.size_bytes,
+            )
+        )
+
+    def _finished(self, finished: sandbox.Finished) -> None:
+        outcome = sandbox.Outcome.Name(finished.outcome).removeprefix("OUTCOME_").lower()
+        self._text.append(render.ending(finished, self._action.seconds))
+        if finished.outcome == sandbox.OUTCOME_DIED:
+            lost = f"the kernel died ({finished.cause}); its variables are lost, files are kept"
+            self._analysis.live.emit(notice=analyst.Notice(text=lost))
+        self._analysis.live.emit(
+            program_finished=analyst.ProgramFinished(
+                round=self._action.round,
+                outcome=outcome,
+                elapsed=finished.elapsed,
+                error=f"{finished.error_name}: {finished.error_text}".strip(": "),
+            )
+        )
+
+
+def _source(chosen: Chosen) -> sandbox.Source:
+    return sandbox.Source(
+        name=chosen.source.name,
+        source_id=chosen.source.id,
+        type=chosen.source.type,
+        grant=chosen.grant,
+    )
+
+
+def _data_file(file: sandbox.ImportedFile, source: Source, selection: Selection) -> DataFile:
+    return DataFile(
+        path=file.path,
+        size_bytes=file.size_bytes,
+        columns=[(column.name, column.type) for column in file.columns],
+        rows=file.rows if file.HasField("rows") else None,
+        origin=f"{source.name} ({source.type}): {selection.path or selection.sql}",
+        note=f"cut by {file.truncated_by}" if file.truncated else "",
+    )
