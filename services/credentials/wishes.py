@@ -15,8 +15,8 @@ _MAX_WORD_CHARS = 256
 _MAX_CONFIG_BYTES = 16 * 1024
 
 _SECRET_NAME = re.compile(
-    r"(?i)passw|pwd|passphrase|secret|token|credential|signature|connection_?string"
-    r"|(^|[_-])(key|keys|sas|dsn|auth|authorization)$|[a-z]Key$"
+    r"(?i)passw|pwd|passphrase|secret|token|signature|connection_?string"
+    r"|(^|[_-])(key|keys|sas|dsn|authorization)$|(?-i:[a-z]Key$)"
     r"|(account|access|api|private|shared|storage)[_-]?key"
 )
 _SECRET_VALUE = re.compile(
