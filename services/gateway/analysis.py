@@ -171,7 +171,7 @@ class Analysis:
         return sandbox.ImportItem(
             source=_source(chosen),
             selection=selected,
-            format=connector.Format.Value(f"FORMAT_{(given.format or 'unspecified').upper()}"),
+            format=f"FORMAT_{(given.format or 'unspecified').upper()}",
             limits=render.limits(given, default_rows=self.chat_rows),
             target=given.target,
         )

@@ -1,0 +1,373 @@
+"""Runs: each a task of its own, which its watchers follow and anyone of its owner may cancel."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from isobath.inference.v1 import inference_pb2 as inference
+from servicekit import context, logs
+from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
+from services.gateway.analysis import Analysis, Chosen
+from services.gateway.callers import Caller
+from services.gateway.clients import Services, call
+from services.gateway.conversation import Finish
+from services.gateway.data import Grants
+from services.gateway.errors import Conflict, NotFound, TooBusy
+from services.gateway.files import FileStore
+from services.gateway.journal import Journal, Live
+from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.plan import Plan
+from services.gateway.registry import Registry, Source
+from services.gateway.report import report
+from services.gateway.store.database import Database
+from services.gateway.store.tables import RunRow, now_ms
+from services.gateway.threads import Threads
+
+GRANT_MARGIN_S = 10 * 60
+CLEANUP_S = 8.0
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What runs may do here."""
+
+    agent_model: str
+    max_runs: int
+    chat_rows: int
+
+
+class Runs:
+    """Starts, follows and stops runs. `aclose` cancels those that still go."""
+
+    def __init__(
+        self,
+        database: Database,
+        services: Services,
+        registry: Registry,
+        files: FileStore,
+        threads: Threads,
+        settings: RunSettings,
+        statuses: StatusTable,
+    ) -> None:
+        self._database = database
+        self._services = services
+        self._registry = registry
+        self._files = files
+        self._threads = threads
+        self._settings = settings
+        self._statuses = statuses
+        self._grants = Grants(services)
+        self._journal = Journal(database)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._busy_threads: set[str] = set()
+
+    async def recover(self) -> int:
+        """After a crash: end the runs that it cut off."""
+        return await self._journal.interrupt_left_over()
+
+    async def aclose(self) -> None:
+        """Cancel what still goes, and wait for it."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def models(self) -> list[analyst.ChatModel]:
+        """The agent under its own name and each model's, and each model without the agent."""
+        request = inference.ListModelsRequest()
+        listed = await call("inference", self._services.inference.ListModels(request))
+        agent = self._settings.agent_model
+        found = {agent: analyst.ChatModel(id=agent, is_agent=True, description="the analyst")}
+        for model in listed.models:
+            told = {"id": model.id, "is_agent": True, "description": model.description}
+            found.setdefault(model.id, analyst.ChatModel(**told))
+        return list(found.values())
+
+    async def start(self, caller: Caller, plan: Plan) -> str:
+        """Begin a run, and give its id; the same idempotency key gives the same run.
+
+        Raises `SourceNotFound`, `NotFound` (model, thread, file), `InvalidField`, `Conflict`,
+        `TooBusy`; nothing is kept then.
+        """
+        if plan.idempotency_key and (known := await self._known(caller, plan.idempotency_key)):
+            return known
+        if len(self._tasks) >= self._settings.max_runs:
+            raise TooBusy(self._settings.max_runs)
+        model = await self._model(plan.model)
+        sources = await self._sources(caller, plan)
+        for id in plan.file_ids:
+            await self._files.get(caller.owner, id)
+        thread_id = await self._threads.take(caller.owner, plan)
+        if thread_id in self._busy_threads:
+            raise Conflict("thread", thread_id, "a run of this thread is going", remedy="Wait.")
+        self._busy_threads.add(thread_id)
+        try:
+            run_id = await self._insert(caller, plan, thread_id, model)
+        except BaseException:
+            self._busy_threads.discard(thread_id)
+            raise
+        self._launch(caller, replace(plan, thread_id=thread_id), run_id, model, sources)
+        return run_id
+
+    def _launch(
+        self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
+    ) -> None:
+        live = self._journal.open(run_id)
+        work = self._run(caller, plan, live, model, sources)
+        task = asyncio.create_task(work, name=f"run {run_id}")
+        self._tasks[run_id] = task
+        task.add_done_callback(lambda _: self._done(run_id, plan.thread_id))
+
+    def _done(self, run_id: str, thread_id: str) -> None:
+        self._tasks.pop(run_id, None)
+        self._busy_threads.discard(thread_id)
+
+    async def watch(self, owner: str, run_id: str, after: int = 0) -> AsyncIterator[analyst.Event]:
+        """The run's events above `after`, followed to its end. Raises `NotFound`."""
+        await self._row(owner, run_id)
+        async for event in self._journal.watch(run_id, after):
+            yield event
+
+    async def cancel(self, owner: str, run_id: str) -> analyst.Run:
+        """Stop a run, and say how it stands. Raises `NotFound`."""
+        await self._row(owner, run_id)
+        task = self._tasks.get(run_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task}, timeout=CLEANUP_S)
+        return await self.get(owner, run_id)
+
+    async def get(self, owner: str, run_id: str) -> analyst.Run:
+        """How a run stands. Raises `NotFound`."""
+        return _run(await self._row(owner, run_id))
+
+    async def page(
+        self, owner: str, thread_id: str = "", size: int = 0, token: str = ""
+    ) -> Page[analyst.Run]:
+        """Runs, newest first."""
+        size = page_size(size)
+        query = select(RunRow).where(RunRow.owner == owner)
+        if thread_id:
+            query = query.where(RunRow.thread_id == thread_id)
+        if token:
+            query = query.where(RunRow.created_ms < int(value_of(token)))
+        query = query.order_by(RunRow.created_ms.desc(), RunRow.id).limit(size + 1)
+        async with self._database.begin() as session:
+            rows = (await session.scalars(query)).all()
+        more = token_of(str(rows[size - 1].created_ms)) if len(rows) > size else ""
+        return Page([_run(row) for row in rows[:size]], more)
+
+    # Before a run
+
+    async def _known(self, caller: Caller, key: str) -> str:
+        query = select(RunRow.id).where(RunRow.owner == caller.owner, RunRow.idempotency_key == key)
+        async with self._database.begin() as session:
+            return await session.scalar(query) or ""
+
+    async def _model(self, asked: str) -> str:
+        """The inference service's own id for what was asked; empty for its default."""
+        models = {each.id for each in await self.models()}
+        if asked and asked not in models:
+            remedy = f"Use one of: {', '.join(sorted(models))}."
+            raise NotFound("model", asked, field="model", remedy=remedy)
+        request = inference.ListModelsRequest()
+        served = await call("inference", self._services.inference.ListModels(request))
+        return asked if asked in {each.id for each in served.models} else ""
+
+    async def _sources(self, caller: Caller, plan: Plan) -> list[Source]:
+        found = [await self._registry.get(caller.owner, each.source) for each in plan.selections]
+        for number, (source, chosen) in enumerate(zip(found, plan.selections, strict=True)):
+            if chosen.type and chosen.type != source.type:
+                field = f"data_sources[{number}].type"
+                raise InvalidField(field, f"{source.name} is of type {source.type}")
+        return found
+
+    async def _insert(self, caller: Caller, plan: Plan, thread_id: str, model: str) -> str:
+        run_id = "run-" + secrets.token_hex(12)
+        row = RunRow(
+            id=run_id,
+            owner=caller.owner,
+            thread_id=thread_id,
+            model=plan.model or model,
+            state="fetching",
+            idempotency_key=plan.idempotency_key or None,
+            created_ms=now_ms(),
+            ended_ms=None,
+            last_sequence=0,
+            usage=b"",
+            error_reason="",
+            error_message="",
+        )
+        try:
+            async with self._database.begin() as session:
+                session.add(row)
+        except IntegrityError as twice:
+            raise Conflict("run", plan.idempotency_key, "this key is being used") from twice
+        return run_id
+
+    async def _row(self, owner: str, run_id: str) -> RunRow:
+        async with self._database.begin() as session:
+            row = await session.get(RunRow, run_id)
+        if row is None or row.owner != owner:
+            raise NotFound("run", run_id)
+        return row
+
+    # A run
+
+    async def _run(
+        self, caller: Caller, plan: Plan, live: Live, model: str, sources: list[Source]
+    ) -> None:
+        analysis = Analysis(
+            caller=caller,
+            plan=plan,
+            run_id=live.run_id,
+            thread_id=plan.thread_id,
+            model=model,
+            chosen=[],
+            live=live,
+            services=self._services,
+            files=self._files,
+            chat_rows=self._settings.chat_rows,
+        )
+        keeping = asyncio.create_task(self._journal.keep(live))
+        try:
+            await self._analyse(analysis, sources)
+        except asyncio.CancelledError:
+            live.emit(cancelled=analyst.RunCancelled(usage=analysis.usage.message()))
+        except BaseException as failed:
+            self._failed(analysis, failed)
+        finally:
+            keeping.cancel()
+            await asyncio.shield(self._end(analysis, keeping))
+
+    async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
+        analysis.chosen = await self._granted(analysis, sources)
+        await analysis.open()
+        files = await analysis.fetch()
+        await self._mark(analysis.run_id, state="working")
+        finish = await analysis.work(files)
+        await self._answered(analysis, finish)
+
+    async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
+        """One grant for each source, however many selections it has."""
+        lifetime = analysis.plan.bounds.seconds + GRANT_MARGIN_S
+        grants = {
+            source.id: await self._grants.mint(
+                analysis.caller,
+                source,
+                ("list", "read"),
+                run_id=analysis.run_id,
+                thread_id=analysis.thread_id,
+                lifetime_s=lifetime,
+            )
+            for source in {each.id: each for each in sources}.values()
+        }
+        pairs = zip(analysis.plan.selections, sources, strict=True)
+        return [Chosen(selection, source, grants[source.id]) for selection, source in pairs]
+
+    async def _answered(self, analysis: Analysis, finish: Finish) -> None:
+        kept = await self._files.of_run(analysis.run_id)
+        question = analysis.plan.messages[-1].content
+        text = report(question, finish.answer, analysis.live.events, kept)
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield text.encode()
+
+        written = await analysis.keep("report.md", whole(), media_type="text/markdown")
+        analysis.live.emit(
+            artifact=analyst.ArtifactReady(
+                round=analysis.usage.rounds,
+                file_id=written.id,
+                name=written.name,
+                size_bytes=written.size_bytes,
+                media_type=written.media_type,
+            )
+        )
+        await self._threads.said(analysis.thread_id, question, finish.answer)
+        analysis.live.emit(
+            completed=analyst.RunCompleted(
+                answer=finish.answer,
+                usage=analysis.usage.message(),
+                finish=finish.why,
+                files=[*kept, written],
+            )
+        )
+
+    def _failed(self, analysis: Analysis, failed: BaseException) -> None:
+        told = outcome(_first(failed), self._statuses, context.request_id())
+        if not told.known:
+            _log.exception("run_failed", run_id=analysis.run_id)
+        analysis.live.emit(failed=_run_failed(told, analysis))
+
+    async def _end(self, analysis: Analysis, keeping: asyncio.Task[None]) -> None:
+        """Write the last events, say how the run stands, and close what it opened."""
+        await asyncio.wait({keeping})
+        last = analysis.live.events[-1]
+        await self._journal.close(analysis.live)
+        await self._mark(
+            analysis.run_id,
+            state=str(last.WhichOneof("event")),
+            ended_ms=now_ms(),
+            usage=analysis.usage.message().SerializeToString(),
+            error_reason=last.failed.reason,
+            error_message=last.failed.message,
+        )
+        with contextlib.suppress(Fault, TimeoutError):
+            async with asyncio.timeout(CLEANUP_S):
+                await analysis.close()
+                if analysis.chosen:
+                    await self._grants.revoke_run(analysis.run_id)
+
+    async def _mark(self, run_id: str, **values: object) -> None:
+        async with self._database.begin() as session:
+            await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+def _first(error: BaseException) -> BaseException:
+    """Of a group, the first member: the others are its consequences."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _run_failed(told: Outcome, analysis: Analysis) -> analyst.RunFailed:
+    fields = dict(told.fields)
+    return analyst.RunFailed(
+        reason=told.reason,
+        message=told.message,
+        remedy=fields.pop("remedy", ""),
+        metadata=fields,
+        usage=analysis.usage.message(),
+        code=told.code.value[0],
+    )
+
+
+def _run(row: RunRow) -> analyst.Run:
+    run = analyst.Run(
+        run_id=row.id,
+        thread_id=row.thread_id,
+        model=row.model,
+        state=f"RUN_STATE_{row.state.upper()}",
+        created_at=_time(row.created_ms),
+        last_sequence=row.last_sequence,
+        usage=analyst.RunUsage.FromString(row.usage),
+        error_reason=row.error_reason,
+        error_message=row.error_message,
+    )
+    if row.ended_ms:
+        run.ended_at.CopyFrom(_time(row.ended_ms))
+    return run
+
+
+def _time(ms: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromMilliseconds(ms)
+    return stamp
