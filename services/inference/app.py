@@ -1,5 +1,6 @@
 """Puts the chosen engine behind the contract."""
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,6 +9,7 @@ import openai
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.limits import Limiter
 from servicekit.server import Server
+from services.inference.engines import vllm
 from services.inference.engines.bounded import BoundedEngine
 from services.inference.engines.embedded import EmbeddedEngine
 from services.inference.engines.openai import OpenAIEngine
@@ -21,7 +23,7 @@ _RULES_THREADS = 2
 
 @asynccontextmanager
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
-    engine, adapters = await _engine(settings)
+    engine, adapters = await _engine(server, settings)
     try:
         servicer = InferenceServicer(engine, adapters)
         server.register(
@@ -34,9 +36,22 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         await engine.aclose()
 
 
-async def _engine(settings: Settings) -> tuple[Engine, Adapters | None]:
-    engine: Engine = _openai(settings) if settings.engine == "openai" else _rules(settings)
-    return BoundedEngine(engine, slots=settings.slots, queue=settings.queue), None
+async def _engine(server: Server, settings: Settings) -> tuple[Engine, Adapters | None]:
+    if settings.engine == "vllm":
+        found = await vllm.opened(settings, lambda: _give_up(server))
+        return _bounded(found, settings), found
+    engine = _openai(settings) if settings.engine == "openai" else _rules(settings)
+    return _bounded(engine, settings), None
+
+
+def _bounded(engine: Engine, settings: Settings) -> Engine:
+    return BoundedEngine(engine, slots=settings.slots, queue=settings.queue)
+
+
+def _give_up(server: Server) -> None:
+    """Not ready from now on, and out by the ordinary way; whoever runs us starts us anew."""
+    server.set_serving(False)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _rules(settings: Settings) -> Engine:

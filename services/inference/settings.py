@@ -35,10 +35,11 @@ class Settings:
     queue: int = 512
 
     vllm_gpu_memory_fraction: float = 0.90
-    # 0 = one per the GPUs that the model needs, that is 1
+    # GPUs that share the model; an 8B model needs one
     vllm_tensor_parallel: int = 1
     vllm_enforce_eager: bool = False
     vllm_dtype: str = "auto"
+    # adapters in one batch; 0 = none can be loaded
     vllm_adapters: int = 4
     vllm_adapter_rank: int = 64
 
