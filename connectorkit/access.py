@@ -92,7 +92,8 @@ class Gate:
             link = await stack.enter_async_context(channel(self._address, token=self._token))
             self._stub = rpc.CredentialServiceStub(link)
             self._feed = Feed(link, self._patience, self._withdraw)
-            self._tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            self._tasks = await asyncio.TaskGroup().__aenter__()
+            stack.push_async_callback(self._join)
             stack.push_async_callback(self._leases.aclose)
             stack.callback(self._stop_background)
             self._spawn(self._feed.run(), "feed")
@@ -242,6 +243,11 @@ class Gate:
         task = self._tasks.create_task(work, name=name)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _join(self) -> None:
+        """What the connector itself raised is not the tasks' to know: it would come out of their
+        group wrapped."""
+        await self._tasks.__aexit__(None, None, None)
 
     def _stop_background(self) -> None:
         for task in self._background:
