@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dev.backoff import Backoff
-from dev.child import Child, Command, minimal_environment, start, tail
+from dev.child import Child, Command, minimal_environment, start
+from dev.logtail import last_words
 from servicekit import health, logs
 
 READY_S = 60.0
@@ -148,7 +149,7 @@ class Supervisor:
 
     def _failed(self, service: Service, why: str) -> ServiceFailed:
         log = self._logs / f"{service.name}.log"
-        return ServiceFailed(f"{service.name} did not start: {why}\n{log}:\n{tail(log)}")
+        return ServiceFailed(f"{service.name} did not start: {why}\n{log}:\n{last_words(log)}")
 
     async def _keep(self, kept: _Kept) -> None:
         while True:
