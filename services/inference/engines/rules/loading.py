@@ -7,7 +7,22 @@ from collections.abc import Sequence
 from .profiling import pattern
 from .schema import Column, Schema, Table
 
-_TAKEN = frozenset("data table pd np plt json glob result series figure axis chart".split())
+_TAKEN = frozenset(
+    [
+        "data",
+        "table",
+        "pd",
+        "np",
+        "plt",
+        "json",
+        "glob",
+        "result",
+        "series",
+        "figure",
+        "axis",
+        "chart",
+    ]
+)
 
 
 def variable(table: Table, schema: Schema) -> str:

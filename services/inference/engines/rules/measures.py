@@ -181,7 +181,7 @@ def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 1.5 if speaks_of_exactly(asked, "revenue", "sales", "turnover") else 1.0, revenue
             )
         late = lateness(table)
-        if late and speaks_of(asked, *_LATE, "ontime") or late and _on_time(asked):
+        if (late and speaks_of(asked, *_LATE, "ontime")) or (late and _on_time(asked)):
             much = asked.aggregate in ("mean", "median", "max") and not asked.rate
             yield Candidate(2.2, days_late(late) if much else late)
         yield from _spans(asked, table)
@@ -231,7 +231,9 @@ def lateness(table: Table) -> Measure | None:
     if pair is None:
         return None
     promised, done = pair
-    day_grain = not promised.facts.get("clock")
+    # A delivery is promised for a day; a reply may be due by the hour.
+    by_day = any_akin((*promised.stems, *done.stems), ("delivered", "shipped", "arrived"))
+    day_grain = by_day or not promised.facts.get("clock")
     return Measure(
         "late", table.name, (promised.name, done.name), "late", additive=False, day_grain=day_grain
     )
@@ -435,7 +437,11 @@ def usual(schema: Schema, table: Table | None = None) -> Candidate | None:
     """What one measures when the question does not say: money, else quantity, else any amount."""
     best: Candidate | None = None
     for column in schema.columns:
-        if table is not None and column.table != table.name or not column.measure or column.binary:
+        if (
+            (table is not None and column.table != table.name)
+            or not column.measure
+            or column.binary
+        ):
             continue
         score = _usual_score(column)
         if best is None or score > best.score:

@@ -10,7 +10,23 @@ from .words import any_akin, name_stems, plural, singular
 Kind = Literal["number", "date", "flag", "text"]
 _KINDS: tuple[Kind, ...] = ("number", "date", "flag", "text")
 _KEYS = frozenset(
-    "id ids key code no nr number sku uuid guid ref zip postcode postal phone".split()
+    [
+        "id",
+        "ids",
+        "key",
+        "code",
+        "no",
+        "nr",
+        "number",
+        "sku",
+        "uuid",
+        "guid",
+        "ref",
+        "zip",
+        "postcode",
+        "postal",
+        "phone",
+    ]
 )
 _LEVELS = (
     "price rate ratio percent percentage pct age temperature temp humidity score rating average avg "

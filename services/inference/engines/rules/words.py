@@ -24,7 +24,29 @@ _KEPT = {
 }
 _FINAL = frozenset({"late", "rating", "this", "during", "news", "status"})
 _SUFFIXES = ("ation", "ment", "ing", "edly", "ied", "ed")
-_NOISE = frozenset("id ids at on of the is has was no nr code key name by in a an to".split())
+_NOISE = frozenset(
+    [
+        "id",
+        "ids",
+        "at",
+        "on",
+        "of",
+        "the",
+        "is",
+        "has",
+        "was",
+        "no",
+        "nr",
+        "code",
+        "key",
+        "name",
+        "by",
+        "in",
+        "a",
+        "an",
+        "to",
+    ]
+)
 
 # Words of one row stand for one another when no column carries the word itself.
 _FAMILIES = """

@@ -1,0 +1,1 @@
+"""The analyses: each writes a program, and tells what the numbers that it printed mean."""

@@ -1,0 +1,263 @@
+"""The analyst: from a transcript to the text of its next turn. Nothing else is kept or read."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from . import asking, profiling, routing, schema, suggestions, titles, transcript
+from .analyses.overview import gaps, sizes
+from .analyses.program import MARKER, Analysis, Result
+from .prose import SIGNATURE, cell, listing, number
+from .schema import Schema
+from .transcript import FileEntry, Message, Transcript
+
+_PROFILES = 2  # the second looks at less
+_REPAIRS = 3
+_SOURCES = "The files under # Data lie in the working directory."
+_FOLLOWING = re.compile(
+    r"^\s*(?:and|now|also|what about|how about|the same|same|but|only|instead|then)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class _State:
+    """Where the work stands after the outputs read so far."""
+
+    question: str
+    files: tuple[FileEntry, ...]
+    profiles: int = 0
+    tables: Schema | None = None
+    step: Analysis | None = None
+    done: tuple[tuple[Analysis, Result], ...] = ()
+    failures: tuple[str, ...] = ()
+    planned: bool = field(default=False)
+
+
+def respond(messages: Sequence[Message]) -> str:
+    """The assistant's next turn: text that ends in one `<Code>` block or in an `<Answer>`."""
+    told = transcript.read(messages)
+    instruction = _own_words(told.current.instruction)
+    label = titles.wanted(instruction)
+    if label and not told.current.files:
+        earlier = told.earlier[-1].instruction if told.earlier else ""
+        return f"<Answer>\n{titles.answer(label, instruction, earlier)}\n</Answer>"
+    state = _State(_question(told, instruction), told.files)
+    if not any(profiling.readable(entry.name) for entry in state.files):
+        return _no_data(state)
+    for output in told.outputs:
+        state = _after(state, output)
+    return _turn(state)
+
+
+def _own_words(instruction: str) -> str:
+    """The instruction without what the platform says of live sources."""
+    return instruction.split(_SOURCES)[0].strip()
+
+
+def _question(told: Transcript, instruction: str) -> str:
+    """A question that leans on the one before is read together with it."""
+    previous = [_own_words(asked.instruction) for asked in told.earlier]
+    previous = [text for text in previous if text and not titles.wanted(text)]
+    if previous and _FOLLOWING.search(instruction) and len(instruction.split()) < 14:
+        return f"{instruction} {previous[-1]}"
+    return instruction
+
+
+# -- the steps -----------------------------------------------------------------------------------
+
+
+def _after(state: _State, output: str) -> _State:
+    """The state once a program has printed this."""
+    if state.tables is None:
+        return _profiled(state, output)
+    if state.step is None:
+        return state
+    result = transcript.marked(output, MARKER)
+    if result is None:
+        return _repaired(state, output)
+    done = (*state.done, (state.step, result))
+    following = state.step.next(result) if len(done) < 3 else None
+    return replace(state, done=done, step=following)
+
+
+def _profiled(state: _State, output: str) -> _State:
+    found = transcript.marked(output, profiling.MARKER)
+    tables = schema.decode(found) if found else None
+    if tables is None:
+        failures = (*state.failures, transcript.failure(output))
+        return replace(state, profiles=state.profiles + 1, failures=failures)
+    usable = tuple(table for table in tables.tables if table.rows and table.columns)
+    if not usable:
+        return replace(state, tables=tables)
+    return replace(state, tables=tables, step=_first_step(state.question, tables))
+
+
+def _first_step(question: str, tables: Schema) -> Analysis | None:
+    usable = tuple(table for table in tables.tables if table.rows and table.columns)
+    tables = replace(tables, tables=usable, links=_links_among(tables, usable))
+    return routing.choose(asking.read(question, tables), tables)
+
+
+def _links_among(tables: Schema, usable: Sequence[schema.Table]) -> tuple[schema.Link, ...]:
+    names = {table.name for table in usable}
+    return tuple(link for link in tables.links if {link.left[0], link.right[0]} <= names)
+
+
+def _repaired(state: _State, output: str) -> _State:
+    failures = (*state.failures, transcript.failure(output))
+    simpler = state.step.simpler() if state.step and len(failures) <= _REPAIRS else None
+    return replace(state, failures=failures, step=simpler)
+
+
+# -- the turns -----------------------------------------------------------------------------------
+
+
+def _turn(state: _State) -> str:
+    if state.tables is None:
+        return _look(state) if state.profiles < _PROFILES else _unreadable(state)
+    if state.step is not None:
+        return _compute(state, state.step)
+    if state.done:
+        return _answer(state)
+    return _cannot(state, state.tables)
+
+
+def _look(state: _State) -> str:
+    names = [entry.name for entry in state.files]
+    if state.profiles:
+        why = f"The first look failed ({cell(state.failures[-1])}). I look at a smaller part."
+    else:
+        why = (
+            f"The question: {_quoted(state.question)} First I look at what is in the "
+            f"{number(len(names))} file{'s' if len(names) > 1 else ''}: how they read, their columns, "
+            "and which columns join them."
+        )
+    program = profiling.program(names, state.question, small=state.profiles > 0)
+    return f"<Analyze>\n{why}\n</Analyze>\n{_code(program)}"
+
+
+def _compute(state: _State, step: Analysis) -> str:
+    parts: list[str] = []
+    failed = bool(state.failures) and not state.done
+    if not state.done and not failed and state.tables:
+        parts.append(f"<Understand>\n{_understood(state.tables)}\n</Understand>")
+    if failed or (state.failures and state.done):
+        plan = f"That failed: {cell(state.failures[-1])} I try a simpler way. {step.aim()}"
+    else:
+        plan = ("Next: " if state.done else "The plan: ") + step.aim()
+    parts.append(f"<Analyze>\n{_plain(plan)}\n</Analyze>")
+    return "\n".join([*parts, _code(step.program())])
+
+
+def _answer(state: _State) -> str:
+    parts = [step.report(result) for step, result in state.done]
+    return _final([*parts, *_caveats(state)])
+
+
+def _cannot(state: _State, tables: Schema) -> str:
+    usable = [table for table in tables.tables if table.rows and table.columns]
+    if not usable:
+        lines = ["**The files hold no rows that could be analysed.**", *_caveats(state)]
+        if tables.tables:
+            lines.insert(1, sizes(tables))
+        return _final(lines)
+    if state.failures:
+        opening = "**The programs for this question failed, so there is no answer to it.** What the data hold:"
+    else:
+        opening = (
+            "**I could not tell what to compute for this question**: "
+            "it names nothing that I find in the data. What the data hold:"
+        )
+    offered = "\n".join(f"- {cell(question)}" for question in suggestions.questions(tables))
+    parts = [opening, sizes(tables), gaps(tables), f"Questions that I can answer:\n\n{offered}"]
+    return _final([*parts, *_caveats(state)])
+
+
+def _unreadable(state: _State) -> str:
+    names = listing([f"`{entry.name}`" for entry in state.files[:12]])
+    why = cell(state.failures[-1]) if state.failures else "nothing came back"
+    return _final([f"**The files could not be read.** I tried {names}; the last error was: {why}"])
+
+
+def _no_data(state: _State) -> str:
+    if state.files:
+        names = listing([f"`{cell(entry.name)}`" for entry in state.files[:12]])
+        text = f"I find no table in {names}. I read CSV, TSV, Parquet, Excel and JSON files."
+    else:
+        text = (
+            "There is no data in this conversation. Name a data source or attach a file "
+            "(CSV, Parquet, Excel or JSON), and ask about what is in it: totals, averages, "
+            "shares, the top of something, a course over time, what goes together."
+        )
+    return _final([text])
+
+
+def _caveats(state: _State) -> list[str]:
+    lines = [
+        f"- `{entry.name}`: {cell(entry.facts['note'])}"
+        for entry in state.files
+        if entry.facts.get("note")
+    ]
+    if state.tables:
+        lines += [
+            f"- `{file}` could not be read: {cell(error)}" for file, error in state.tables.problems
+        ]
+        lines += [
+            f"- Only the first rows of {cell(t.name)} were profiled."
+            for t in state.tables.tables
+            if t.cut
+        ]
+    if state.failures and state.done:
+        lines.append(
+            f"- A program failed on the way ({cell(state.failures[-1])}); the numbers come from the simpler one that ran."
+        )
+    elif state.failures:
+        lines += [f"- It failed with: {cell(failure)}" for failure in state.failures]
+    return ["\n".join(lines)] if lines else []
+
+
+def _final(parts: Sequence[str]) -> str:
+    body = "\n\n".join(part for part in (*parts, SIGNATURE) if part)
+    return f"<Answer>\n{body}\n</Answer>"
+
+
+def _understood(tables: Schema) -> str:
+    lines = [
+        f"- {cell(table.name)}: {number(table.rows)} rows, {_roles(table)}"
+        for table in tables.tables[:20]
+    ]
+    lines += [
+        f"- {cell('.'.join(link.left))} joins {cell('.'.join(link.right))}"
+        for link in tables.links[:12]
+    ]
+    return "\n".join(lines)
+
+
+def _roles(table: schema.Table) -> str:
+    kinds = (
+        ("keys", [c for c in table.columns if c.key]),
+        ("dates", list(table.dates)),
+        ("measures", [c for c in table.columns if c.measure and not c.binary]),
+        ("groups", [c for c in table.columns if c.dimension and c.kind != "number" and not c.key]),
+    )
+    told = [f"{name} {', '.join(cell(c.name) for c in held[:8])}" for name, held in kinds if held]
+    return "; ".join(told) or "no column that I can use"
+
+
+def _quoted(question: str) -> str:
+    return _plain(" ".join(question.split())[:300]) or "none was asked."
+
+
+def _plain(text: str) -> str:
+    """Text without anything that reads as one of the protocol's tags."""
+    return text.replace("<", "‹").replace(">", "›")
+
+
+_TAG = re.compile(r"<(?=/?(?:Code|Answer|Analyze|Understand|Execute|File)\b)")
+
+
+def _code(program: str) -> str:
+    # A file name may hold a tag or a fence: inside a string literal its escape means the same.
+    program = _TAG.sub(r"\\x3c", program).replace("```", r"\x60\x60\x60")
+    return f"<Code>\n```python\n{program}\n```\n</Code>"
