@@ -29,7 +29,7 @@ PURE = (
     "services/blob_connector/paths.py",
     "services/inference/engines/rules",
 )
-IO_MODULES = {"asyncio", "socket", "grpc", "asyncpg", "aiohttp", "httpx", "sqlalchemy"}
+IO_MODULES = {
     "asyncio",
     "socket",
     "grpc",

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -295,11 +295,20 @@ def test_every_fault_has_a_status() -> None:
     assert leaves <= STATUSES.keys()
 
 
+@pytest.fixture
+def told() -> Iterator[StringIO]:
+    """What is logged, at every level."""
+    stream = StringIO()
+    logs.configure("credentials", level="DEBUG", stream=stream)
+    yield stream
+    logs.configure("")
+
+
 @pytest.mark.req("D2", "S4")
-async def test_planted_secrets_are_in_no_log_file_or_error(service: Service, home: Path) -> None:
+async def test_planted_secrets_are_in_no_log_file_or_error(
+    service: Service, home: Path, told: StringIO
+) -> None:
     planted, wrong = f"planted-{uuid.uuid4().hex}", f"planted-{uuid.uuid4().hex}"
-    told = StringIO()
-    logs.configure("credentials", level="DEBUG", stream=told)
     shown = []
     async with service.started() as stub:
         await stub.PutSecret(put_request(fields={"password": planted}))
