@@ -43,6 +43,16 @@ class Health:
             await asyncio.wait(tuple(self._pending))
 
 
+async def state(opened: grpc.aio.Channel) -> str:
+    """What a server says of itself: SERVING, NOT_SERVING, …; UNREACHABLE where it says nothing."""
+    request = health_pb2.HealthCheckRequest()
+    try:
+        told = await health_pb2_grpc.HealthStub(opened).Check(request, timeout=_ASK_S)
+    except grpc.aio.AioRpcError:
+        return "UNREACHABLE"
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(told.status))
+
+
 class NotReady(Exception):
     """The service did not become ready in time; the text has the last thing heard of it."""
 

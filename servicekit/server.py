@@ -37,6 +37,8 @@ class ServerSettings:
     drain_s: float = 10.0
     # JSON {identity: sha256 of its token}; unset = this machine only, everybody is "local"
     callers_file: Path | None = None
+    # its services tell callers apart by themselves, so that any address may be bound without a file
+    public: bool = False
     max_message_bytes: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:
@@ -162,7 +164,7 @@ class CannotListen(OSError):
 
 
 def _refuse_open_door(settings: ServerSettings) -> None:
-    if settings.callers_file is None and not is_local(settings.bind):
+    if settings.callers_file is None and not settings.public and not is_local(settings.bind):
         raise SettingsError(
             [
                 f"SERVER_BIND {settings.bind} can be reached from other machines, but "

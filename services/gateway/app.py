@@ -1,0 +1,34 @@
+"""Joins the gateway's parts, and opens both its faces."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from servicekit.addresses import split_host_port
+from servicekit.server import Server
+from services.gateway import servicer
+from services.gateway.gateway import Gateway, opened
+from services.gateway.http.app import application
+from services.gateway.http.listener import listening
+from services.gateway.settings import Settings
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(opened(settings))
+        await _first_key(gateway)
+        servicer.register(server, gateway)
+        host, port = split_host_port(settings.http_bind)
+        await stack.enter_async_context(listening(application(gateway), host, port))
+        yield
+
+
+async def _first_key(gateway: Gateway) -> None:
+    """Accept the key that is set; at a first start without one, make one and print it once."""
+    settings = gateway.settings
+    if settings.api_key is not None:
+        await gateway.callers.create(settings.owner, settings.api_key.reveal())
+    elif await gateway.callers.none_yet():
+        key = await gateway.callers.create(settings.owner)
+        print(f"API key (shown once): {key}", file=sys.stderr)  # noqa: T201

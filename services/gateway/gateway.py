@@ -1,0 +1,109 @@
+"""The application behind both faces: what HTTP and gRPC call."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from servicekit import health, logs
+from servicekit.limits import Limiter
+from servicekit.status import Fault
+from services.gateway.audit import Audit
+from services.gateway.callers import Callers
+from services.gateway.clients import Services, connected
+from services.gateway.data import Data, Grants
+from services.gateway.files import FileStore
+from services.gateway.registry import Registry
+from services.gateway.runs import Runs, RunSettings
+from services.gateway.settings import Settings
+from services.gateway.statuses import STATUSES
+from services.gateway.store import database
+from services.gateway.threads import Threads
+
+FILE_THREADS = 4
+EXPIRY_S = 60.0
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """All parts, joined."""
+
+    settings: Settings
+    callers: Callers
+    registry: Registry
+    data: Data
+    files: FileStore
+    threads: Threads
+    runs: Runs
+    services: Services
+
+    async def health(self) -> dict[str, str]:
+        """Each service's own word: SERVING, NOT_SERVING, or UNREACHABLE."""
+        names = self.services.channels
+        states = await asyncio.gather(*(health.state(each) for each in names.values()))
+        return dict(zip(names, states, strict=True))
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway at work; on leaving, its runs are cancelled and everything is closed."""
+    files_folder = folder(settings.home) / "files"
+    files_folder.mkdir(mode=0o700, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        threads_pool = await stack.enter_async_context(Limiter("files", FILE_THREADS))
+        store = await stack.enter_async_context(database.opened(database_url(settings)))
+        services = await stack.enter_async_context(
+            connected(
+                credentials=settings.credentials,
+                connectors=settings.connectors,
+                sandbox=settings.sandbox,
+                inference=settings.inference,
+                token=settings.token,
+            )
+        )
+        registry = Registry(store, services)
+        files = FileStore(store, files_folder, threads_pool, settings.upload_bytes)
+        threads = Threads(store, services, files, settings.thread_ttl_s)
+        limits = RunSettings(settings.agent_model, settings.max_runs, settings.chat_rows)
+        runs = Runs(store, services, registry, files, threads, limits, STATUSES)
+        data = Data(registry, Grants(services), services, Audit(store))
+        await runs.recover()
+        stack.push_async_callback(runs.aclose)
+        await stack.enter_async_context(_expiring(threads))
+        callers = Callers(store)
+        yield Gateway(settings, callers, registry, data, files, threads, runs, services)
+
+
+@asynccontextmanager
+async def _expiring(threads: Threads) -> AsyncIterator[None]:
+    """Remove threads whose time is over, beside everything else."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(EXPIRY_S)
+            try:
+                await threads.expire()
+            except Fault as fault:
+                _log.warning("expiry_failed", error=str(fault))
+
+    task = asyncio.create_task(sweep(), name="expiry of threads")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def folder(home: Path) -> Path:
+    """The gateway's home, made when it is not there."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def database_url(settings: Settings) -> str:
+    """Where the database is; it may hold a password."""
+    if settings.database_url is not None:
+        return settings.database_url.reveal()
+    return f"sqlite+aiosqlite:///{settings.home / 'gateway.db'}"

@@ -1,0 +1,187 @@
+"""POST /v1/chat/completions: a run, as a stream of chunks or as one completion."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.types import Receive, Scope, Send
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit import context
+from servicekit.status import InvalidField
+from services.gateway.gateway import Gateway
+from services.gateway.http.asking import authenticated, body_of
+from services.gateway.http.edge import Json
+from services.gateway.openai import Chunks, completion, failure
+from services.gateway.plan import plan
+from services.gateway.statuses import http_status
+
+# a run whose fetch is done: from here on the response is a stream whatever happens
+_BEGUN = frozenset({"block_opened", "block_text", "completed", "cancelled"})
+_ENDS = frozenset({"completed", "failed", "cancelled"})
+_STREAM_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+    # the run has begun: the SDK must not send the question again by itself
+    (b"x-should-retry", b"false"),
+]
+
+
+def routes(gateway: Gateway) -> APIRouter:
+    """The chat route."""
+    router = APIRouter(tags=["chat"])
+
+    @router.post("/v1/chat/completions")
+    async def chat_completions(request: Request) -> RunResponse:
+        """Ask a question of data sources; see docs/api.md for the body."""
+        caller = await authenticated(gateway, request)
+        body = await body_of(request)
+        asked = plan(body, request.headers, gateway.settings.bounds)
+        options = body.get("stream_options") or {}
+        if not isinstance(options, dict):
+            raise InvalidField("stream_options", "stream_options must be an object")
+        run_id = await gateway.runs.start(caller, asked)
+        chunks = Chunks(
+            run_id,
+            asked.model or gateway.settings.agent_model,
+            created=int(time.time()),
+            include_usage=bool(options.get("include_usage")),
+        )
+        return RunResponse(
+            gateway, caller.owner, run_id, chunks, asked.model, stream=bool(body.get("stream"))
+        )
+
+    return router
+
+
+class RunResponse:
+    """Renders a run's events; a client that goes away cancels the run.
+
+    The status waits for the end of the fetch, so that its fault is an HTTP error, but no longer
+    than `hold_s`: then the stream begins, with comments against idle timeouts.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        owner: str,
+        run_id: str,
+        chunks: Chunks,
+        model: str,
+        *,
+        stream: bool,
+    ) -> None:
+        self._gateway = gateway
+        self._owner = owner
+        self._run_id = run_id
+        self._chunks = chunks
+        self._model = model or gateway.settings.agent_model
+        self._stream = stream
+        # FastAPI looks for it when a route gives a response of its own
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        serve = self._streamed if self._stream else self._whole
+        serving = asyncio.create_task(serve(scope, receive, send))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not serving.done():
+                await self._gateway.runs.cancel(self._owner, self._run_id)
+            else:
+                await serving
+        finally:
+            for task in (serving, leaving):
+                task.cancel()
+            await asyncio.gather(serving, leaving, return_exceptions=True)
+
+    def _events(self) -> AsyncIterator[analyst.Event]:
+        return self._gateway.runs.watch(self._owner, self._run_id)
+
+    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
+        events = [event async for event in self._events()]
+        last = events[-1]
+        if last.HasField("completed"):
+            body = completion(self._run_id, self._model, events, created=int(time.time()))
+            await Json(body)(scope, receive, send)
+        elif last.HasField("failed"):
+            await self._refuse(last.failed, scope, receive, send)
+        else:
+            cancelled = analyst.RunFailed(reason="CANCELLED", message="the run was cancelled")
+            await self._refuse(cancelled, scope, receive, send)
+
+    async def _refuse(
+        self, failed: analyst.RunFailed, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        body = failure(failed, context.request_id())
+        status = http_status(failed.reason, failed.code)
+        headers = {"x-should-retry": "false"}
+        await Json(body, status, headers=headers)(scope, receive, send)
+
+    async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        queue: asyncio.Queue[analyst.Event] = asyncio.Queue()
+        pump = asyncio.create_task(_pumped(self._events(), queue))
+        try:
+            held = await self._held(queue)
+            if held and held[-1].HasField("failed"):
+                await self._refuse(held[-1].failed, scope, receive, send)
+                return
+            start = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
+            await send(start)
+            await self._send_all(held, queue, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            pump.cancel()
+            await asyncio.gather(pump, return_exceptions=True)
+
+    async def _held(self, queue: asyncio.Queue[analyst.Event]) -> list[analyst.Event]:
+        """Events up to the first of the model's, the end, or the end of patience."""
+        held: list[analyst.Event] = []
+        try:
+            async with asyncio.timeout(self._gateway.settings.hold_s):
+                while True:
+                    held.append(await queue.get())
+                    if held[-1].WhichOneof("event") in _BEGUN | _ENDS:
+                        return held
+        except TimeoutError:
+            return held
+
+    async def _send_all(
+        self, held: list[analyst.Event], queue: asyncio.Queue[analyst.Event], send: Send
+    ) -> None:
+        await send(_body(b": run " + self._run_id.encode() + b"\n\n"))
+        for event in held:
+            await self._send(event, send)
+        while not (held and held[-1].WhichOneof("event") in _ENDS):
+            try:
+                async with asyncio.timeout(self._gateway.settings.heartbeat_s):
+                    held = [await queue.get()]
+            except TimeoutError:
+                await send(_body(b": keep-alive\n\n"))
+                continue
+            await self._send(held[0], send)
+        await send(_body(b"data: [DONE]\n\n"))
+
+    async def _send(self, event: analyst.Event, send: Send) -> None:
+        for chunk in self._chunks.of(event, context.request_id()):
+            await send(_body(b"data: " + orjson.dumps(chunk) + b"\n\n"))
+
+
+def _body(data: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": data, "more_body": True}
+
+
+async def _pumped(
+    events: AsyncIterator[analyst.Event], queue: asyncio.Queue[analyst.Event]
+) -> None:
+    async for event in events:
+        queue.put_nowait(event)
+
+
+async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,66 @@
+"""ISOBATH_GATEWAY_…"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from servicekit.addresses import split_host_port
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+from services.gateway.conversation import Bounds
+
+
+@dataclass(frozen=True)
+class Listen(ServerSettings):
+    bind: str = "127.0.0.1:50050"
+    # callers are told apart by API key, not by service token
+    public: bool = True
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: Listen = field(default_factory=Listen)
+    http_bind: str = "127.0.0.1:8200"
+    # database and files, unless they are told to lie elsewhere; 0700, made when it is not there
+    home: Path = field(default_factory=lambda: Path("~/.isobath/gateway").expanduser())
+    # sqlite+aiosqlite:///… or postgresql+asyncpg://…; unset = SQLite in home
+    database_url: Secret | None = None
+    # accepted as a key of `owner`; unset = one is made at the first start and printed once
+    api_key: Secret | None = None
+    owner: str = "default"
+    # this service's own identity towards the others
+    token: Secret | None = None
+    credentials: str = "127.0.0.1:50051"
+    connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
+    sandbox: str = "127.0.0.1:50054"
+    inference: str = "127.0.0.1:50055"
+    # the id under which existing clients ask for the analyst
+    agent_model: str = "DeepAnalyze-8B"
+    max_runs: int = 64
+    # rows of a selection that names no limit of its own
+    chat_rows: int = 10_000
+    query_rows: int = 1_000
+    rounds: int = 30
+    tokens: int = 32_768
+    run_s: float = 30 * 60.0
+    program_s: float = 120.0
+    upload_bytes: int = 512 * 1024 * 1024
+    # threads without a run for this long are removed with their workspace
+    thread_ttl_s: float = 12 * 3600.0
+    heartbeat_s: float = 10.0
+    # a fetch that takes longer than this opens the stream; its fault is then told in the stream
+    hold_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        split_host_port(self.http_bind)
+        if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:
+            raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a run may use at most."""
+        return Bounds(
+            rounds=self.rounds,
+            tokens=self.tokens,
+            seconds=self.run_s,
+            program_seconds=self.program_s,
+        )
