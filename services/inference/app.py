@@ -14,6 +14,7 @@ from services.inference.engines.bounded import BoundedEngine
 from services.inference.engines.embedded import EmbeddedEngine
 from services.inference.engines.openai import OpenAIEngine
 from services.inference.engines.port import Adapters, Engine
+from services.inference.engines.rules import respond
 from services.inference.models import Model
 from services.inference.servicer import SERVICE, STATUSES, InferenceServicer
 from services.inference.settings import Settings
@@ -55,8 +56,6 @@ def _give_up(server: Server) -> None:
 
 
 def _rules(settings: Settings) -> Engine:
-    from services.inference.engines.rules import RulesEngine
-
     model = Model(
         settings.public_model,
         "rules",
@@ -64,7 +63,7 @@ def _rules(settings: Settings) -> Engine:
         settings.context_tokens,
     )
     threads = Limiter("rules", _RULES_THREADS)
-    return EmbeddedEngine(RulesEngine().respond, model, threads)
+    return EmbeddedEngine(respond, model, threads)
 
 
 def _openai(settings: Settings) -> Engine:

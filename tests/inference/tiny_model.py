@@ -3,7 +3,9 @@
 It writes nonsense. What it can be made to write is chosen by `favour`: the output row of one token
 is set to win whatever came before, so that stops can be shown to fire."""
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 TAGS = ("Analyze", "Understand", "Code", "Execute", "File", "Answer")
 SPECIAL = (
@@ -17,19 +19,23 @@ TEMPLATE = (
 _CORPUS = ["count the orders by region and month", "print(table.groupby('region').sum())"] * 50
 
 
+def _library(name: str) -> Any:
+    """Of vLLM's environment; the checker's has none of them."""
+    return importlib.import_module(name)
+
+
 def make(folder: Path, *, favour: str = "") -> Path:
-    import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    torch, transformers = _library("torch"), _library("transformers")
 
     tokenizer = _tokenizer()
     torch.manual_seed(7)
-    config = Qwen3Config(
+    config = transformers.Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
         num_attention_heads=2, num_key_value_heads=1, head_dim=64, max_position_embeddings=512,
         tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    model = Qwen3ForCausalLM(config)
+    model = transformers.Qwen3ForCausalLM(config)
     if favour:
         _make_win(model, tokenizer.convert_tokens_to_ids(favour))
     model.save_pretrained(folder)
@@ -39,9 +45,7 @@ def make(folder: Path, *, favour: str = "") -> Path:
 
 def _make_win(model, token: int) -> None:
     """Every hidden state ends as the same vector, along which this token's row is the largest."""
-    import torch
-
-    with torch.no_grad():
+    with _library("torch").no_grad():
         model.model.norm.weight.zero_()
         model.lm_head.weight.zero_()
         for layer in model.model.layers:
@@ -53,10 +57,12 @@ def _make_win(model, token: int) -> None:
 
 
 def _tokenizer():
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    fast = _library("transformers").PreTrainedTokenizerFast
+    tokenizers = _library("tokenizers")
+    decoders, models = tokenizers.decoders, tokenizers.models
+    pre_tokenizers, trainers = tokenizers.pre_tokenizers, tokenizers.trainers
 
-    bpe = Tokenizer(models.BPE())
+    bpe = tokenizers.Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -64,7 +70,7 @@ def _tokenizer():
         vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=alphabet
     )
     bpe.train_from_iterator(_CORPUS, trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = fast(
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>",
         additional_special_tokens=[token for token in SPECIAL if token[1] != "|"],
     )  # fmt: skip
@@ -76,8 +82,9 @@ def make_adapter(folder: Path, base: Path) -> Path:
     """A LoRA of rank 8 in peft's format, written by hand: peft is not in vLLM's environment."""
     import json
 
-    import torch
-    from safetensors.torch import save_file
+    torch = _library("torch")
+
+    save_file = _library("safetensors.torch").save_file
 
     folder.mkdir()
     torch.manual_seed(11)
