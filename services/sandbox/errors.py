@@ -1,0 +1,138 @@
+"""Why the sandbox refuses or fails.
+
+SandboxFault
+├── TierUnavailable    cannot isolate as configured
+├── UnknownSession     expired, closed, or never there
+├── SessionBusy        a program runs already
+├── NoSlot             all slots are taken
+├── WrongOwner         the thread's session belongs to somebody else
+├── UnsafePath         a name that cannot stand in a workspace
+├── NoSuchFile
+├── WorkspaceFull
+├── KernelFailed       no kernel could be started
+├── UnknownSourceType  no connector serves it
+├── BrokenTransfer     a connector's stream is not what it says
+└── NoSuchSource       code asked for a source that the run does not have
+"""
+
+from servicekit.status import Fault
+
+
+class SandboxFault(Fault):
+    """Base."""
+
+
+class TierUnavailable(SandboxFault):
+    def __init__(self, tier: str, missing: str, remedy: str) -> None:
+        super().__init__(f"the tier {tier!r} is not available: {missing}", remedy=remedy)
+        self.tier, self.missing = tier, missing
+
+    def metadata(self) -> dict[str, str]:
+        return {"tier": self.tier, "missing": self.missing}
+
+
+class UnknownSession(SandboxFault):
+    remedy = "Open the session again."
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__("no such session: it expired, was closed, or the sandbox was restarted")
+        self.session_id = session_id
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "session", "id": self.session_id}
+
+
+class SessionBusy(SandboxFault):
+    remedy = "Wait for the running program, or interrupt it."
+
+    def __init__(self, session_id: str, doing: str) -> None:
+        super().__init__(f"the session is busy: {doing}")
+        self.session_id = session_id
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "session", "id": self.session_id}
+
+
+class NoSlot(SandboxFault):
+    remedy = "Try again shortly, or allow more sessions."
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"all {limit} slots for sessions are taken", retry_after_s=5.0)
+
+    def metadata(self) -> dict[str, str]:
+        return {"limit": "sessions"}
+
+
+class UnsafePath(SandboxFault):
+    remedy = "Use a relative path of plain folders and files."
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"the path cannot be used: {why}")
+        self.path = path
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.path}
+
+
+class NoSuchFile(SandboxFault):
+    def __init__(self, path: str) -> None:
+        super().__init__("no such file in the workspace")
+        self.path = path
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.path}
+
+
+class WorkspaceFull(SandboxFault):
+    remedy = "Fetch less, remove files, or allow a larger workspace."
+
+    def __init__(self, limit: str, limit_bytes: int) -> None:
+        super().__init__(f"the workspace is full: {limit}")
+        self.limit, self.limit_bytes = limit, limit_bytes
+
+    def metadata(self) -> dict[str, str]:
+        return {"limit": self.limit, "limit_bytes": str(self.limit_bytes)}
+
+
+class KernelFailed(SandboxFault):
+    """A kernel did not come up; its last words are for the log."""
+
+    remedy = "Try again; if it lasts, look into the sandbox's log."
+    retry_after_s = 1.0
+
+    def __init__(self, *detail: object) -> None:
+        super().__init__("no kernel could be started", *detail)
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": "sandbox"}
+
+
+class UnknownSourceType(SandboxFault):
+    remedy = "Start its connector and name its address in ISOBATH_SANDBOX_CONNECTORS."
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"no connector serves sources of type {kind!r}")
+        self.kind = kind
+
+    def metadata(self) -> dict[str, str]:
+        return {"ability": f"source type {self.kind}"}
+
+
+class BrokenTransfer(SandboxFault):
+    remedy = "Try again."
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"what arrived is not what was sent: {why}")
+        self.path = path
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.path}
+
+
+class NoSuchSource(SandboxFault):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this run has no source named {name!r}")
+        self.name = name
+
+    def metadata(self) -> dict[str, str]:
+        return {"source": self.name}

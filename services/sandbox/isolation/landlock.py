@@ -1,0 +1,139 @@
+"""The tiers without namespaces: `landlock`, for machines that do not allow them, and `none`.
+
+Landlock and seccomp keep content, signals, tracing and the network from the kernel; it still sees
+that other files and processes exist. Shared memory between processes (multiprocessing's locks) is
+missing, because /dev/shm belongs to everybody."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from services.sandbox.errors import TierUnavailable
+from services.sandbox.isolation import inside, seccomp
+from services.sandbox.isolation.inside import Inside
+from services.sandbox.isolation.port import Bounds, Interpreter, Launch, Slot
+from services.sandbox.isolation.processes import Group
+from services.sandbox.kernel import confine
+
+# scopes of signals and abstract sockets
+_OLDEST_ABI = 6
+_READ = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts", "/etc/mime.types"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/cpu"),
+    # duckdb ends the process when it cannot read these
+    *("/proc/self", "/sys/fs/cgroup"),
+)
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+
+
+class Landlock:
+    name = "landlock"
+
+    def __init__(self, interpreter: Interpreter, library: Path) -> None:
+        self._interpreter = interpreter
+        self._library = library
+
+    def require(self) -> None:
+        seccomp.library()
+        abi = confine.landlock_abi()
+        if abi < _OLDEST_ABI:
+            raise TierUnavailable(
+                self.name,
+                f"this Linux has Landlock {abi or 'not at all'}, version {_OLDEST_ABI} is needed",
+                "use Linux 6.12 or newer with landlock among its security modules "
+                "(lsm=landlock,…), or install bubblewrap for the tier namespaces",
+            )
+
+    def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
+        return _plain_launch(
+            self._interpreter,
+            self._library,
+            slot,
+            bounds,
+            (control, broker),
+            landlock=self._rules(slot),
+            filtered=seccomp.program(namespaces=False),
+        )
+
+    def _rules(self, slot: Slot) -> dict[str, list[str]]:
+        interpreter = self._interpreter
+        roots = inside.outside_usr((*interpreter.roots, *interpreter.packages))
+        return {
+            "read": [*_READ, *roots, str(self._library)],
+            "write": [str(slot.workspace), str(slot.scratch)],
+            "devices": list(_DEVICES),
+        }
+
+    def enforcement(self) -> Mapping[str, str]:
+        return {
+            "memory": "rlimit+watchdog",
+            "processes": "rlimit+watchdog",
+            "workspace": "rlimit+watchdog",
+            "time": "interrupt+kill",
+            "network": "seccomp+landlock",
+            "files": "landlock",
+            "system calls": "seccomp",
+        }
+
+    def family(self, child: int) -> Group:
+        return Group(child)
+
+
+class Bare:
+    """No isolation at all: development on machines that have none, by an explicit setting only."""
+
+    name = "none"
+
+    def __init__(self, interpreter: Interpreter, library: Path) -> None:
+        self._interpreter = interpreter
+        self._library = library
+
+    def require(self) -> None:
+        return None
+
+    def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
+        return _plain_launch(
+            self._interpreter,
+            self._library,
+            slot,
+            bounds,
+            (control, broker),
+            landlock=None,
+            filtered=None,
+        )
+
+    def enforcement(self) -> Mapping[str, str]:
+        return {
+            "memory": "rlimit+watchdog",
+            "processes": "rlimit",
+            "workspace": "rlimit+watchdog",
+            "time": "interrupt+kill",
+            "network": "nothing",
+            "files": "nothing",
+            "system calls": "nothing",
+        }
+
+    def family(self, child: int) -> Group:
+        return Group(child)
+
+
+def _plain_launch(
+    interpreter: Interpreter,
+    library: Path,
+    slot: Slot,
+    bounds: Bounds,
+    sockets: tuple[int, int],
+    *,
+    landlock: Mapping[str, Any] | None,
+    filtered: bytes | None,
+) -> Launch:
+    place = Inside(str(slot.workspace), str(slot.scratch), str(library))
+    config = inside.config(place, bounds, parent=os.getpid(), landlock=landlock, seccomp=filtered)
+    return Launch(
+        argv=inside.argv(interpreter, *sockets, config),
+        env=inside.environment(place, interpreter, bounds),
+        account=slot.account,
+        descriptors=(config,),
+    )
