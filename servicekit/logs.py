@@ -13,6 +13,7 @@ from servicekit import context
 from servicekit.secrets import redact, scrub
 
 Event = MutableMapping[str, Any]
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 class Logger(Protocol):

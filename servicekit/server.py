@@ -208,7 +208,7 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
     Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for unusable settings."""
     try:
         settings = load(settings_type, environ, prefix=prefix)
-        logs.configure(name, level=environ.get("ISOBATH_LOG_LEVEL", "INFO").upper())
+        logs.configure(name, level=_log_level())
         asyncio.run(_run(name, mount, settings))
     except SettingsError as exc:
         _tell_settings(name, exc)
@@ -219,6 +219,13 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
         _log.exception("failed")
         sys.exit(1)
     sys.exit(0)
+
+
+def _log_level() -> str:
+    level = environ.get("ISOBATH_LOG_LEVEL", "") or "INFO"
+    if level.upper() not in logs.LEVELS:
+        raise SettingsError([f"ISOBATH_LOG_LEVEL expects one of {', '.join(logs.LEVELS)}"])
+    return level.upper()
 
 
 def _tell_settings(name: str, error: SettingsError) -> None:

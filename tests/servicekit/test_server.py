@@ -270,3 +270,9 @@ async def test_process_whose_mount_fails_ends_with_one(no_leaks):
     process = await launched(T_NEEDED="13")
     _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1 and b"the dependency is not there" in err
+
+
+async def test_process_with_an_unknown_log_level_says_so_plainly(no_leaks):
+    process = await launched(T_NEEDED="1", ISOBATH_LOG_LEVEL="LOUD")
+    _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 2 and b"ISOBATH_LOG_LEVEL expects one of DEBUG" in err
