@@ -1,0 +1,183 @@
+"""/v1/runs, /v1/threads, /v1/models, and the service's own pages."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import prometheus_client
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.status import InvalidField
+from services.gateway.errors import NotFound
+from services.gateway.gateway import Gateway
+from services.gateway.http.asking import authenticated, number, word
+from services.gateway.http.edge import Json
+from services.gateway.http.sources import listing
+from services.gateway.openai import event_json, usage_json
+
+
+def routes(gateway: Gateway) -> APIRouter:
+    """Runs and threads."""
+    router = APIRouter(tags=["runs"])
+
+    @router.get("/v1/runs")
+    async def runs(request: Request) -> Json:
+        """Runs, newest first."""
+        caller = await authenticated(gateway, request)
+        size, token = number(request, "page_size"), word(request, "page_token")
+        page = await gateway.runs.page(caller.owner, word(request, "thread_id"), size, token)
+        return Json(listing([run_json(each) for each in page.items], page.next_page_token))
+
+    @router.get("/v1/runs/{id}")
+    async def run(request: Request, id: str) -> Json:
+        """How a run stands."""
+        caller = await authenticated(gateway, request)
+        return Json(run_json(await gateway.runs.get(caller.owner, id)))
+
+    @router.post("/v1/runs/{id}/cancel")
+    async def cancel(request: Request, id: str) -> Json:
+        """Stop a run."""
+        caller = await authenticated(gateway, request)
+        return Json(run_json(await gateway.runs.cancel(caller.owner, id)))
+
+    @router.get("/v1/runs/{id}/events")
+    async def events(request: Request, id: str) -> Response:
+        """A run's events as server-sent events, from Last-Event-ID on."""
+        caller = await authenticated(gateway, request)
+        await gateway.runs.get(caller.owner, id)
+        watched = gateway.runs.watch(caller.owner, id, _after(request))
+        stream = _sse(watched, gateway.settings.heartbeat_s)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    @router.get("/v1/threads")
+    async def threads(request: Request) -> Json:
+        """Threads, newest first."""
+        caller = await authenticated(gateway, request)
+        size, token = number(request, "page_size"), word(request, "page_token")
+        page = await gateway.threads.page(caller.owner, size, token)
+        return Json(listing([thread_json(each) for each in page.items], page.next_page_token))
+
+    @router.get("/v1/threads/{id}")
+    async def thread(request: Request, id: str) -> Json:
+        """A thread and what was said in it."""
+        caller = await authenticated(gateway, request)
+        found, said = await gateway.threads.get(caller.owner, id)
+        messages = [{"role": each.role, "content": each.content} for each in said]
+        return Json({**thread_json(found), "messages": messages})
+
+    @router.delete("/v1/threads/{id}")
+    async def delete(request: Request, id: str) -> Json:
+        """Delete a thread with its workspace, runs and artifacts."""
+        caller = await authenticated(gateway, request)
+        await gateway.threads.delete(caller.owner, id)
+        return Json({"id": id, "object": "thread", "deleted": True})
+
+    return router
+
+
+def pages(gateway: Gateway) -> APIRouter:
+    """Models, health and metrics."""
+    router = APIRouter(tags=["platform"])
+
+    @router.get("/v1/models")
+    async def models(request: Request) -> Json:
+        """The models that chat takes."""
+        await authenticated(gateway, request)
+        return Json(listing([model_json(each) for each in await gateway.runs.models()]))
+
+    @router.get("/v1/models/{id:path}")
+    async def model(request: Request, id: str) -> Json:
+        """One model."""
+        await authenticated(gateway, request)
+        for each in await gateway.runs.models():
+            if each.id == id:
+                return Json(model_json(each))
+        raise NotFound("model", id, field="model")
+
+    @router.get("/health")
+    async def health() -> Json:
+        """Each service's own word; 503 unless all serve."""
+        states = await gateway.health()
+        well = all(state == "SERVING" for state in states.values())
+        return Json(
+            {"status": "ok" if well else "degraded", "services": states}, 200 if well else 503
+        )
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus metrics of the gateway."""
+        return Response(
+            prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST
+        )
+
+    return router
+
+
+def run_json(run: analyst.Run) -> dict[str, Any]:
+    """A run as HTTP shows it."""
+    error = {"reason": run.error_reason, "message": run.error_message}
+    return {
+        "id": run.run_id,
+        "object": "run",
+        "thread_id": run.thread_id,
+        "model": run.model,
+        "status": analyst.RunState.Name(run.state).removeprefix("RUN_STATE_").lower(),
+        "created_at": run.created_at.seconds,
+        "ended_at": run.ended_at.seconds or None,
+        "last_sequence": run.last_sequence,
+        "usage": usage_json(run.usage),
+        "error": error if run.error_reason else None,
+    }
+
+
+def thread_json(thread: analyst.Thread) -> dict[str, Any]:
+    """A thread as HTTP shows it."""
+    return {
+        "id": thread.thread_id,
+        "object": "thread",
+        "title": thread.title,
+        "created_at": thread.created_at.seconds,
+        "expires_at": thread.expires_at.seconds,
+    }
+
+
+def model_json(model: analyst.ChatModel) -> dict[str, Any]:
+    """OpenAI's model object."""
+    return {
+        "id": model.id,
+        "object": "model",
+        "created": 0,
+        "owned_by": "isobath",
+        "agent": model.is_agent,
+        "description": model.description,
+    }
+
+
+def _after(request: Request) -> int:
+    text = request.headers.get("last-event-id") or word(request, "after") or "0"
+    if not text.isdecimal():
+        raise InvalidField("last-event-id", "Last-Event-ID must be a sequence number")
+    return int(text)
+
+
+async def _sse(events: AsyncIterator[analyst.Event], heartbeat_s: float) -> AsyncIterator[bytes]:
+    """Events with comments between them where nothing happens for long."""
+    iterator = aiter(events)
+    waiting = asyncio.ensure_future(anext(iterator, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait({waiting}, timeout=heartbeat_s)
+            if not done:
+                yield b": keep-alive\n\n"
+                continue
+            event = waiting.result()
+            if event is None:
+                return
+            yield b"id: %d\ndata: %b\n\n" % (event.sequence, orjson.dumps(event_json(event)))
+            waiting = asyncio.ensure_future(anext(iterator, None))
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
