@@ -2,13 +2,29 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
 
 STOP_S = 10
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves signals to the service."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
 
 
 @asynccontextmanager
@@ -23,23 +39,12 @@ async def listening(application: ASGIApp, host: str, port: int) -> AsyncIterator
         timeout_graceful_shutdown=STOP_S,
         server_header=False,
     )
-    server = uvicorn.Server(config)
-    # signals belong to the service, not to this listener
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
+    server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     try:
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
+        await server.listens.wait()
         yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         await task
         listener.close()
-
-
-class _no_signals:  # stands for a context manager function
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
