@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from servicekit.addresses import split_host_port
 from servicekit.server import Server
-from services.gateway import servicer
 from services.gateway.gateway import Gateway, opened
 from services.gateway.http.app import application
 from services.gateway.http.listener import listening
+from services.gateway.servicer import register
 from services.gateway.settings import Settings
 
 
@@ -18,7 +18,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(opened(settings))
         await _first_key(gateway)
-        servicer.register(server, gateway)
+        register(server, gateway)
         host, port = split_host_port(settings.http_bind)
         await stack.enter_async_context(listening(application(gateway), host, port))
         yield

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
@@ -35,8 +36,8 @@ def routes(gateway: Gateway) -> APIRouter:
     """The chat route."""
     router = APIRouter(tags=["chat"])
 
-    @router.post("/v1/chat/completions")
-    async def chat_completions(request: Request) -> RunResponse:
+    @router.post("/v1/chat/completions", response_class=Response)
+    async def chat_completions(request: Request) -> Response:
         """Ask a question of data sources; see docs/api.md for the body."""
         caller = await authenticated(gateway, request)
         body = await body_of(request)
@@ -58,7 +59,7 @@ def routes(gateway: Gateway) -> APIRouter:
     return router
 
 
-class RunResponse:
+class RunResponse(Response):
     """Renders a run's events; a client that goes away cancels the run.
 
     The status waits for the end of the fetch, so that its fault is an HTTP error, but no longer
@@ -81,7 +82,7 @@ class RunResponse:
         self._chunks = chunks
         self._model = model or gateway.settings.agent_model
         self._stream = stream
-        # FastAPI looks for it when a route gives a response of its own
+        # of the base class, FastAPI reads only this
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
