@@ -65,6 +65,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWa
 @pytest.fixture(autouse=True)
 def on_cpu(monkeypatch):
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    monkeypatch.setenv("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     yield
     gc.collect()

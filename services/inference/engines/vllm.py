@@ -6,7 +6,6 @@ where the tags are special tokens, stop strings never fire, their ids do; leavin
 
 import asyncio
 import itertools
-import os
 import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -77,7 +76,8 @@ class VllmEngine:
         self._protocol: wording.Protocol = settings.protocol
         self._dead = dead
         self._context = int(engine.model_config.max_model_len)
-        self._model = Model(settings.public_model, NAME, settings.model, self._context)
+        described = f"{Path(settings.model).name} on vLLM"
+        self._model = Model(settings.public_model, NAME, described, self._context)
         self._ends = _ends(tokenizer)
         # one thread: the tokenizer may not be used by two at once
         self._threads = Limiter("tokenizer", 1)
@@ -266,11 +266,9 @@ def _ends(tokenizer: Any) -> _Ends:
 
 
 async def opened(settings: Settings, dead: Callable[[], None]) -> VllmEngine:
-    """Starts the engine; takes as long as the model takes to load. Raises SettingsError."""
-    # our process has gRPC's threads by now: a forked child could inherit a lock that is held
-    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
-    # its lines go through our handler, as JSON and redacted
-    os.environ.setdefault("VLLM_CONFIGURE_LOGGING", "0")
+    """Starts the engine; takes as long as the model takes to load. Raises SettingsError.
+
+    The process has to have chosen `spawn` for vLLM's child: see `__main__`."""
     try:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
