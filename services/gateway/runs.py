@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -130,7 +130,7 @@ class Runs:
         self._tasks.pop(run_id, None)
         self._busy_threads.discard(thread_id)
 
-    async def watch(self, owner: str, run_id: str, after: int = 0) -> AsyncIterator[analyst.Event]:
+    async def watch(self, owner: str, run_id: str, after: int = 0) -> AsyncGenerator[analyst.Event, None]:
         """The run's events above `after`, followed to its end. Raises `NotFound`."""
         await self._row(owner, run_id)
         async for event in self._journal.watch(run_id, after):
