@@ -9,7 +9,7 @@ from . import mentions, times
 from .mentions import Mention
 from .schema import Column, Schema
 from .terms import Aggregate, Condition, Field, Grain
-from .words import Token, akin, any_akin, tokens
+from .words import Token, akin, any_akin, plain, tokens
 
 Intent = Literal[
     "overview", "missing", "outliers", "relation", "distribution", "trend", "drivers", "answer"
@@ -44,7 +44,7 @@ _OVERVIEW = re.compile(
 )
 _WHY = re.compile(
     r"\bwhy\b|\breasons? (?:for|behind)|because|\bcauses?d?\b|\bblame\b|responsible|\bdue to\b"
-    r"|\bfault\b|\bexplains?\b|\bdriv(?:es|ing|ers?|en)\b|factors?",
+    r"|\bfault\b|\bexplains?\b|\bdrives?\b|\bdriven by|\bdrivers? (?:of|behind|for)\b|factors?",
     re.IGNORECASE,
 )
 _RATE = re.compile(
@@ -70,7 +70,7 @@ _IMPLIED = {
     "coldest": "temperature", "heaviest": "weight", "lightest": "weight", "tallest": "height",
     "longest": "duration", "shortest": "duration", "fastest": "duration", "slowest": "duration",
     "profitable": "profit", "earns": "salary", "earn": "salary", "paid": "salary", "long": "duration",
-    "old": "age", "hot": "temperature", "cold": "temperature", "spent": "amount", "spend": "amount",
+    "old": "age", "hot": "temperature", "cold": "temperature", "spent": "revenue", "spends": "revenue",
 }  # fmt: skip
 _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (
     ("median", r"\bmedian\b"),
@@ -129,7 +129,7 @@ class Asked:
     years: tuple[int, ...]
     mentions: tuple[Mention, ...]
     used: frozenset[int]
-    person: bool
+    compared: bool
     without: bool
 
     @property
@@ -139,7 +139,7 @@ class Asked:
 
 def read(question: str, schema: Schema) -> Asked:
     """The reading of a question over these tables."""
-    text = " ".join(question.split())[:2000]
+    text = plain(question)
     words = _implied(tokens(text))
     found = mentions.find(words, schema)
     named, value_words = _named(words, schema)
@@ -161,8 +161,8 @@ def read(question: str, schema: Schema) -> Asked:
         years=times.years(text),
         mentions=found,
         used=frozenset(used),
-        person=bool(re.search(r"\bwho\b|\bwhom\b", text, re.I)),
-        without=bool(re.search(r"\b(?:without|never|no|not|haven't|hasn't|didn't)\b", text, re.I)),
+        compared=bool(re.search(r"\bworse\b|\bbetter\b|\bthan\b.{0,12}\bother|\bvs\b", text, re.I)),
+        without=bool(re.search(r"\b(?:without|never|have no|had no|has no)\b|n't\b", text, re.I)),
     )
     return _settled(asked)
 
@@ -216,8 +216,10 @@ def _groups(
     groups: list[GroupAsk] = []
     used: set[int] = set()
     grain = times.grain(text)
-    for start in _starts(text, words):
+    for start, ranked in _starts(text, words):
         options = _options(words, found, start, values, used)
+        if ranked and options and _measured(words[start - 1], options[0]):
+            continue
         while options:
             groups.append(GroupAsk(options))
             used |= set(range(options[0].start, options[0].end))
@@ -233,21 +235,50 @@ def _groups(
         if not covered & used:
             groups.append(GroupAsk((), grain[0]))
             used |= covered
+    if not groups and re.search(r"\bwhom?\b", text, re.IGNORECASE):
+        groups += _people(found)
     return tuple(groups[:2]), used
 
 
-def _starts(text: str, words: Sequence[Token]) -> list[int]:
-    """Word positions right after which a group may be named."""
-    starts = [index + 1 for index, word in enumerate(words) if word.lower in _GROUP_CUES]
+_PEOPLE = ("customer", "employee", "driver", "user", "agent", "seller", "manager", "rep", "author")
+
+
+def _people(found: Sequence[Mention]) -> list[GroupAsk]:
+    """'who' is a name in a table of people, or a column of people."""
+    tables = dict.fromkeys(mention.table.name for mention in found)
+    known = {mention.table.name: mention.table for mention in found}
+    options = []
+    for name in tables:
+        for column in known[name].columns:
+            person = any_akin(column.stems, _PEOPLE) and column.kind == "text"
+            named = column is label_column(known[name].columns) and any_akin(
+                known[name].stems, _PEOPLE
+            )
+            if (person or named) and column.distinct > 1:
+                options.append(Mention(0, 0, 1.5, known[name], column))
+    return [GroupAsk(tuple(options))] if options else []
+
+
+def _measured(before: Token, mention: Mention) -> bool:
+    """'the highest churn rate' and 'the most orders' say what is measured, not by what."""
+    column = mention.column
+    if column is not None and column.binary:
+        return True
+    return before.lower in ("most", "fewest", "least") and (column is None or column.key)
+
+
+def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:
+    """Word positions at which a group may be named, and whether a superlative stands before."""
+    starts = [(index + 1, False) for index, word in enumerate(words) if word.lower in _GROUP_CUES]
     for index, word in enumerate(words):
         if re.fullmatch(_HIGH, word.lower) or re.fullmatch(_LOW, word.lower):
-            starts.append(index + 1)
+            starts.append((index + 1, True))
         if word.lower in ("with", "has", "have", "had") and index:
             following = [w.lower for w in words[index + 1 : index + 4]]
             if any(_HIGH.fullmatch(w) or _LOW.fullmatch(w) for w in following):
-                starts.append(index - 1)
+                starts.append((index - 1, False))
         if word.lower == "for" and words[index + 1 : index + 2] and words[index + 1].lower == "all":
-            starts.append(index + 2)
+            starts.append((index + 2, False))
     return sorted(set(starts))
 
 
@@ -271,9 +302,16 @@ def _options(
             return tuple(options)
         if here and best >= 0.8:
             return ()
-        if not mentions.steering(words[index]) and not _qualifier(words[index]):
-            continue
+        if mentions.steering(words[index]) and not _passed(words[index]):
+            return ()
     return ()
+
+
+_SKIPPED = frozenset(("the", "each", "every", "different", "all", "a", "an", "of", "kind"))
+
+
+def _passed(word: Token) -> bool:
+    return word.lower in _SKIPPED or _qualifier(word)
 
 
 def _qualifier(word: Token) -> bool:
@@ -327,7 +365,7 @@ def _named(
 
 
 def _span(lowered: Sequence[str], value: str) -> range | None:
-    wanted = [word.lower for word in re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+", value)]
+    wanted = [word.lower() for word in re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+", value)]
     for start in range(len(lowered) - len(wanted) + 1):
         if wanted and list(lowered[start : start + len(wanted)]) == wanted:
             return range(start, start + len(wanted))
@@ -346,8 +384,8 @@ def _is_value(words: Sequence[Token], span: range, value: str, column: Column) -
     return True
 
 
-def comparison(asked: Asked) -> Condition | None:
-    """'over 100', 'under 30': with the numeric column named nearest to it."""
+def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
+    """'over 100', 'under 30': of the numeric column named nearest to it, else of the usual one."""
     found = (
         (operator, match)
         for operator, cue in _OPERATORS.items()
@@ -359,7 +397,14 @@ def comparison(asked: Asked) -> Condition | None:
     number = match[1].replace(",", "")
     numeric = [m for m in asked.mentions if m.column and m.column.measure and m.score >= 0.8]
     if not numeric:
-        return None
+        named = usual.replace("_", " ")
+        return (
+            Condition(
+                "compare", Field(base, usual), (operator, number), f"{named} {operator} {number}"
+            )
+            if usual
+            else None
+        )
     near = min(numeric, key=lambda m: (_gap(asked.words, m, match.span()), -m.score))
     column = near.column
     if column is None:

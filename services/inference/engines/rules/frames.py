@@ -268,7 +268,8 @@ def _between(measure: Measure, cell: Sequence[str], target: str) -> list[str]:
     start, end = cell
     day = ".dt.normalize()" if measure.day_grain else ""
     if measure.kind == "days":
-        return ["", f"{target} = ({end}{day} - {start}{day}).dt.total_seconds() / 86_400"]
+        seconds = "3_600" if measure.value == "hours" else "86_400"
+        return ["", f"{target} = ({end}{day} - {start}{day}).dt.total_seconds() / {seconds}"]
     return [
         "",
         f"# {measure.label}: {measure.columns[1]} after {measure.columns[0]}; unknown where one is missing",

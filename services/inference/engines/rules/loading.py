@@ -7,22 +7,8 @@ from collections.abc import Sequence
 from .profiling import pattern
 from .schema import Column, Schema, Table
 
-_TAKEN = frozenset(
-    [
-        "data",
-        "table",
-        "pd",
-        "np",
-        "plt",
-        "json",
-        "glob",
-        "result",
-        "series",
-        "figure",
-        "axis",
-        "chart",
-    ]
-)
+_TAKEN_WORDS = "data table pd np plt json glob result series figure axis chart"
+_TAKEN = frozenset(_TAKEN_WORDS.split())
 
 
 def variable(table: Table, schema: Schema) -> str:

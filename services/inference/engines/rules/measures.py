@@ -1,5 +1,6 @@
 """What a question may want measured: columns, counts, derived times, and shares of rows."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from .asking import Asked, near_stem, speaks_of
 from .mentions import Mention, steering
 from .schema import Column, Link, Schema, Table
 from .terms import Field, Measure
-from .words import akin, any_akin, stem
+from .words import akin, any_akin, plural, singular, stem
 
 _PROMISED = (
     "promised",
@@ -43,6 +44,7 @@ _STARTED = (
     "login",
     "hire",
     "departure",
+    "departed",
     "sent",
     "requested",
 )
@@ -96,6 +98,9 @@ _OUTGOING = (
 )
 
 
+_VAGUE = ("total", "amount", "value", "count", "price", "quantity", "number", "sum", "cost")
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A measure and how surely it is meant; `word` is where the question says it, or -1."""
@@ -108,6 +113,8 @@ class Candidate:
 def column_measure(column: Column) -> Measure:
     """The measure that a numeric or yes/no column is."""
     label = column.label
+    if label.lower() in _VAGUE:
+        label = f"{singular(column.table.replace('_', ' ').lower())} {label}"
     return Measure(
         "column",
         column.table,
@@ -264,13 +271,28 @@ def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
     timed = speaks_of_exactly(
         asked, "duration", "long", "time", "take", "days", "longest", "fast", "slow"
     )
-    asked_for = timed and (
-        near_stem(asked, pair[1].stems) or speaks_of_exactly(asked, "duration", "long", "take")
+    measured = any(m.column and m.column.measure and m.score >= 1.5 for m in asked.mentions)
+    asked_for = (
+        timed
+        and not measured
+        and (
+            near_stem(asked, pair[1].stems) or speaks_of_exactly(asked, "duration", "long", "take")
+        )
     )
     if asked_for:
-        label = f"days from {pair[0].label} to {pair[1].label}"
+        brief = any_akin(pair[0].stems, ("departed", "start", "login", "begin", "opened"))
+        unit = "hours" if brief and pair[0].facts.get("clock") else "days"
+        label = f"{unit} from {pair[0].label} to {pair[1].label}"
         yield Candidate(
-            1.9, Measure("days", table.name, (pair[0].name, pair[1].name), label, additive=False)
+            1.9,
+            Measure(
+                "days",
+                table.name,
+                (pair[0].name, pair[1].name),
+                label,
+                additive=False,
+                value=unit if unit == "hours" else "",
+            ),
         )
 
 
@@ -280,7 +302,7 @@ def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
 def _shares(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     yield from _events(asked, schema)
     yield from _values(asked, schema)
-    if asked.rate and not asked.groups:
+    if asked.rate and not asked.groups and not _amounts(asked):
         for column, values in asked.named:
             if len(values) == 1:
                 label = (
@@ -289,17 +311,30 @@ def _shares(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 yield Candidate(1.7, _equals(column, values[0], label))
 
 
+def _amounts(asked: Asked) -> bool:
+    """Whether the share asked for is one of an amount: 'what share of revenue …'."""
+    return any(
+        m.column
+        and m.column.measure
+        and m.column.additive
+        and not m.column.binary
+        and m.score >= 0.9
+        for m in asked.mentions
+    ) and not re.search(r"\brates?\b", asked.text, re.IGNORECASE)
+
+
 def _equals(column: Column, value: str, label: str) -> Measure:
     return Measure("equals", column.table, (column.name,), label, value=value, additive=False)
 
 
 def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     """Rows of a parent that a child table has rows for: orders with refunds."""
+    after = _after_without(asked)
     for child in schema.tables:
         word = next(
             (
                 w
-                for w in asked.words
+                for w in asked.words[after:]
                 if not steering(w) and any(akin(w.stem, s) for s in child.stems)
             ),
             None,
@@ -307,10 +342,11 @@ def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
         if word is None:
             continue
         event = any_akin(child.stems, _EVENTS)
-        verb = event and (asked.rate or asked.why or (asked.superlative and not asked.count))
-        for link in parents(schema, child.name):
+        active = asked.rate or asked.why or asked.intent == "relation" or asked.compared
+        verb = event and (active or (asked.superlative and not asked.count))
+        for link in parents(schema, child.name, whole=asked.without):
             if verb or asked.rate or asked.without:
-                bonus = 0.8 if verb else 0.0
+                bonus = 5.0 if asked.without else 0.8 if verb else 0.0
                 own = (
                     0.3
                     if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
@@ -319,10 +355,20 @@ def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 yield Candidate(1.2 + bonus + own, exists(schema, link, asked))
 
 
-def parents(schema: Schema, child: str) -> tuple[Link, ...]:
+def _after_without(asked: Asked) -> int:
+    """'Customers without orders': what is lacking stands after the word."""
+    if not asked.without:
+        return 0
+    lacking = ("without", "never", "no")
+    return next((i for i, word in enumerate(asked.words) if word.lower in lacking), 0)
+
+
+def parents(schema: Schema, child: str, *, whole: bool = False) -> tuple[Link, ...]:
     """Links from a table to tables that it has at most some rows for."""
     return tuple(
-        link for link in schema.links_from(child) if link.right_unique and link.right_found < 0.97
+        link
+        for link in schema.links_from(child)
+        if link.right_unique and (whole or link.right_found < 0.97)
     )
 
 
@@ -330,7 +376,7 @@ def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
     """Whether a row of the parent has a row in the child."""
     parent, child = schema.table(link.right[0]), schema.table(link.left[0])
     kind, word = "exists", "with"
-    if asked and asked.without and not any_akin(child.stems, _EVENTS):
+    if asked and asked.without:
         kind, word = "absent", "without"
     if any_akin(child.stems, ("refund", "return")) and kind == "exists":
         label = (
@@ -356,7 +402,7 @@ def _says_return(asked: Asked | None) -> bool:
 
 def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     """'cancellation rate', 'which region returns most': a status that says so."""
-    if not (asked.rate or asked.why or asked.superlative):
+    if not (asked.rate or asked.why or asked.superlative) or (asked.rate and _amounts(asked)):
         return
     events = {stem(word) for word in (*_EVENTS, *_LATE)}
     words = {word.stem for word in asked.words if not steering(word)}
@@ -387,7 +433,8 @@ def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:
             continue
         near = after is not None and after <= mention.start <= after + 2
         if asked.count and near:
-            yield mention, mention.score + 2.0 - 0.3 * (mention.start - (after or 0))
+            rows = 1.0 if mention.column is None and mention.score >= 2.0 else 0.0
+            yield mention, mention.score + 2.0 + rows - 0.3 * (mention.start - (after or 0))
         elif mention.column is None and mention.score >= 0.8:
             most = mention.start and asked.words[mention.start - 1].lower in (
                 "most",
@@ -414,7 +461,7 @@ def _count_of(asked: Asked, schema: Schema, mention: Mention, score: float) -> I
         if asked.distinct and asked.count and score < 2.5:
             score -= 0.5
         yield Candidate(score + 0.2, row_count(table), mention.start)
-    elif column.kind in ("text", "flag") or column.key:
+    elif column.kind == "text" or column.key:
         plain = _plural(column)
         if not column.unique or asked.distinct:
             yield Candidate(
@@ -425,8 +472,6 @@ def _count_of(asked: Asked, schema: Schema, mention: Mention, score: float) -> I
 
 
 def _plural(column: Column) -> str:
-    from .words import plural
-
     bare = column.label
     for ending in (" id", " key", " code", " name", "_id"):
         bare = bare.removesuffix(ending) or bare

@@ -69,7 +69,7 @@ def _choose(asked: Asked, schema: Schema) -> tuple[Measure, tuple[Group, ...]] |
     scored: list[tuple[float, int, Measure, tuple[Group, ...]]] = []
     wanted = [group for group in asked.groups if not group.grain]
     for number, candidate in enumerate(_everything(asked, schema)):
-        found = _groups(wanted, schema, candidate.measure.table)
+        found = _groups(wanted, schema, candidate.measure)
         if found is None:
             continue
         groups, value = found
@@ -77,9 +77,16 @@ def _choose(asked: Asked, schema: Schema) -> tuple[Measure, tuple[Group, ...]] |
     if not scored:
         return None
     _, _, measure, groups = max(scored, key=lambda entry: entry[:2])
+    if measure.child and asked.without:  # which rows have none is a list, not a rate for each row
+        groups = tuple(group for group in groups if not _each_row(group, schema, measure.table))
     return measure, tuple(
         g for g in groups if g.field.column not in measure.columns or measure.counted
     )
+
+
+def _each_row(group: Group, schema: Schema, base: str) -> bool:
+    column = schema.column(group.field.table, group.field.column)
+    return column.table == base and column.distinct >= 0.9 * column.rows
 
 
 def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
@@ -97,15 +104,18 @@ def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
 
 
 def _groups(
-    wanted: Sequence[GroupAsk], schema: Schema, base: str
+    wanted: Sequence[GroupAsk], schema: Schema, measure: Measure
 ) -> tuple[tuple[Group, ...], float] | None:
     groups: list[Group] = []
     total = 0.0
+    # every row of the child has a parent: split by the child's columns a rate is always one
+    base, child = measure.table, measure.child
     for ask in wanted:
         options = [
             (mention.score - _JOIN_COST * cost, -number, group)
             for number, mention in enumerate(ask.options)
             if (group := _group(mention, schema))
+            and group.field.table != (child.table if child else "")
             and (cost := distance(schema, base, group.field.table)) is not None
         ]
         if not options:
@@ -124,13 +134,25 @@ def distance(schema: Schema, base: str, table: str) -> float | None:
 
 def _group(mention: Mention, schema: Schema) -> Group | None:
     column = mention.column
+    if column is not None and column == label_column(mention.table.columns):
+        return Group(Field(column.table, column.name), called=_called(mention.table))
     if column is None:
         named = _own_label(mention.table)
         column = named or mention.table.identity
     elif column.key:
         owner = _owner(column, schema)
-        column = (_own_label(owner) if owner else None) or column
-    return Group(Field(column.table, column.name)) if column else None
+        column = (_own_label(owner) or _namesake(owner, column) if owner else None) or column
+    if column is None:
+        return None
+    owner = (_owner(column, schema) if column.key else None) or schema.table(column.table)
+    naming = column == label_column(owner.columns) or column.key
+    called = _called(owner) if naming and (column.unique or owner.name != column.table) else ""
+    return Group(Field(column.table, column.name), called=called)
+
+
+def _called(table: Table) -> str:
+    """What a name in this table is the name of; '' when the table does not say."""
+    return "" if table.one == "row" else table.one
 
 
 def _owner(key: Column, schema: Schema) -> Table | None:
@@ -146,6 +168,14 @@ def _owner(key: Column, schema: Schema) -> Table | None:
             and set(key.stems) & set(schema.table(link.right[0]).stems)
         ):
             return schema.table(link.right[0])
+    return None
+
+
+def _namesake(table: Table, key: Column) -> Column | None:
+    """departments.department for department_id."""
+    for column in table.columns:
+        if column.kind == "text" and not column.key and column.unique and column.stems == key.stems:
+            return column
     return None
 
 
@@ -182,10 +212,22 @@ def _with_conditions(plan: Plan) -> Plan:
     asked = plan.asked
     for column, values in _reachable(plan):
         plan = _with_value(plan, column, values)
-    compared = comparison(asked)
+    usual = measures.usual(plan.schema, plan.schema.table(plan.base))
+    compared = comparison(asked, usual.measure.columns[0] if usual else "", plan.base)
     if compared and distance(plan.schema, plan.base, compared.field.table) is not None:
         plan = replace(plan, conditions=(*plan.conditions, compared))
-    return _with_flags(plan)
+    return _with_flags(_only_counted(plan))
+
+
+def _only_counted(plan: Plan) -> Plan:
+    """'Employees older than 60' asks how many: the age has said its part as a condition."""
+    limits = [c.field for c in plan.conditions if c.kind == "compare"]
+    asked, measure = plan.asked, plan.measure
+    own = measure.kind == "column" and Field(measure.table, measure.columns[0]) in limits
+    if not own or asked.aggregate or asked.superlative or plan.groups:
+        return plan
+    counted = measures.row_count(plan.schema.table(plan.base))
+    return replace(plan, measure=counted, aggregate="count")
 
 
 def _reachable(plan: Plan) -> list[tuple[Column, tuple[str, ...]]]:

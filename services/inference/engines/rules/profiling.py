@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from .words import slug
+from .words import plain, slug
 
 MARKER = "ISOBATH_PROFILE "
 _ARCHIVE = (".gz", ".bz2", ".xz")
@@ -93,7 +93,7 @@ def program(names: Sequence[str], question: str, *, small: bool = False) -> str:
     )
     return (
         _TEXT.replace("@TABLES@", "{\n" + listed + "}")
-        .replace("@QUESTION@", repr(" ".join(question.split())[:500]))
+        .replace("@QUESTION@", repr(plain(question)[:500]))
         .replace("@ROWS@", f"{limits['rows']:_}")
         .replace("@COLUMNS@", str(limits["columns"]))
         .replace("@VALUES@", str(limits["values"]))

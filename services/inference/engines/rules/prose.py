@@ -33,7 +33,7 @@ def amount(value: object, measure: Measure) -> str:
     """A value of the measure with its unit."""
     if measure.share:
         return percent(value)
-    return number(value) + (" days" if measure.kind == "days" else "")
+    return number(value) + (f" {measure.value or 'days'}" if measure.kind == "days" else "")
 
 
 def cell(value: object) -> str:

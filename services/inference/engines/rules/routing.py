@@ -66,7 +66,7 @@ def _counted(plan: Plan) -> Analysis:
     """Groups, a course over time, or one number."""
     first = plan.groups[0] if plan.groups else None
     if first is None:
-        return Single(plan)
+        return _against(plan) or Single(plan)
     if first.grain and first.grain not in _IN_ORDER:
         return Trend(plan)
     if plan.asked.intent == "trend" and not first.grain and _calendar(plan, first):
@@ -74,6 +74,15 @@ def _counted(plan: Plan) -> Analysis:
     if _per(plan, first):
         return PerEntity(plan)
     return Groups(plan)
+
+
+def _against(plan: Plan) -> Analysis | None:
+    """'Salary by age': two numbers, the one along the other."""
+    numbers, _ = _spoken(plan)
+    along = re.search(r"\b(?:by|versus|vs|against)\b", plan.asked.text, re.IGNORECASE)
+    if not along or len(numbers) < 2 or plan.conditions or numbers[0].share:
+        return None
+    return _paired(plan, numbers[1], numbers[0])
 
 
 def _calendar(plan: Plan, group: Group) -> bool:
@@ -84,7 +93,7 @@ def _per(plan: Plan, group: Group) -> bool:
     """'average orders per customer': first per customer, then the average."""
     asked = plan.asked
     column = plan.schema.column(group.field.table, group.field.column)
-    each = column.key or column.distinct > 200 or column.unique
+    each = column.key or bool(group.called) or column.distinct > 200 or column.unique
     spoken = re.search(r"\b(?:per|each|every)\b", asked.text, re.I)
     averaged = asked.aggregate in ("mean", "median") and not plan.measure.share
     return bool(each and spoken and averaged and not asked.superlative and len(plan.groups) == 1)
@@ -139,15 +148,16 @@ def _place(asked: Asked, measure: Measure) -> int:
 
 
 def _paired(plan: Plan, first: Measure, second: Measure) -> Analysis | None:
+    """'A affects B' puts B up, 'A depends on B' puts A up."""
     there = reach(plan.schema, first.table, [second.table])
     back = reach(plan.schema, second.table, [first.table])
     if there is None and back is None:
         return None
-    if first.share and not second.share:
-        first, second, there, back = second, first, back, there
-    if there is None or (back is not None and back < there):
-        first, second = (second, first) if not second.share or first.share else (first, second)
-    return Relation(_on(plan, first, ()), second)
+    base = first.table if back is None or (there is not None and there <= back) else second.table
+    up, along = (first, second) if "depend" in plan.asked.text.lower() else (second, first)
+    if up.share and not along.share:
+        up, along = along, up
+    return Relation(replace(_on(plan, up, ()), base=base), along)
 
 
 def _on(plan: Plan, measure: Measure, groups: tuple[Group, ...]) -> Plan:

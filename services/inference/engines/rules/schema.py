@@ -5,29 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .words import any_akin, name_stems, plural, singular
+from .words import any_akin, name_stems, plural, singular, stem
 
 Kind = Literal["number", "date", "flag", "text"]
 _KINDS: tuple[Kind, ...] = ("number", "date", "flag", "text")
-_KEYS = frozenset(
-    [
-        "id",
-        "ids",
-        "key",
-        "code",
-        "no",
-        "nr",
-        "number",
-        "sku",
-        "uuid",
-        "guid",
-        "ref",
-        "zip",
-        "postcode",
-        "postal",
-        "phone",
-    ]
-)
+_KEYS_WORDS = "id ids key code no nr number sku uuid guid ref zip postcode postal phone"
+_KEYS = frozenset(_KEYS_WORDS.split())
 _LEVELS = (
     "price rate ratio percent percentage pct age temperature temp humidity score rating average avg "
     "mean median salary wage latitude longitude lat lon lng index level pressure speed voltage "
@@ -89,8 +72,10 @@ class Column:
         camel = len(self.name) > 2 and self.name[-2:] in ("Id", "ID", "No")
         if (words[-1] in _KEYS or camel) and self.kind in ("text", "number"):
             return self.kind == "text" or self.whole
-        running = self.kind == "number" and self.whole and self.unique and self.rows > 20
-        return running and words[-1] in ("index", "row", "unnamed: 0", "0", "column 1", "nummer")
+        if self.kind != "number" or not (self.whole and self.unique and self.rows > 20):
+            return False
+        # a running number: every whole number from the first to the last, each once
+        return bool(self.high - self.low + 1 == self.distinct)
 
     @property
     def year(self) -> bool:
@@ -119,7 +104,7 @@ class Column:
     @property
     def additive(self) -> bool:
         """Whether its sum means something."""
-        if any_akin(self.stems[-1:], _SUMS.split()):
+        if self.stems[-1] in {stem(word) for word in _SUMS.split()}:
             return True
         return not any(stem in self.stems for stem in _level_stems())
 

@@ -10,7 +10,7 @@ def questions(schema: Schema, *, limit: int = 6) -> list[str]:
     """Questions in plain words, each about columns that are there."""
     found: list[str] = []
     for table in sorted(schema.tables, key=lambda one: -one.rows):
-        dims = [c for c in table.columns if c.dimension and c.kind == "text"]
+        dims = [c for c in table.columns if c.dimension and c.kind == "text" and not c.unique]
         usual = measures.usual(schema, table)
         what = usual.measure.label if usual else None
         if what and dims:

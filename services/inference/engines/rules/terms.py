@@ -39,7 +39,7 @@ class Measure:
 
     `columns` by kind: rows and unique none or the key; product (quantity, price[, discount]);
     days and late (from, to); exists and absent the key that `child` is looked up by; equals the
-    column that must hold `value`.
+    column that must hold `value`. Days are hours where `value` says so.
     """
 
     kind: MeasureKind
@@ -68,10 +68,11 @@ class Group:
 
     field: Field
     grain: Grain = ""
+    called: str = ""
 
     @property
     def label(self) -> str:
-        return GRAIN_WORDS[self.grain] if self.grain else self.field.label
+        return GRAIN_WORDS[self.grain] if self.grain else self.called or self.field.label
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def aggregate_words(aggregate: Aggregate, measure: Measure) -> str:
     if measure.counted:
         return measure.label if measure.label.startswith("number") else f"number of {measure.label}"
     if measure.share:
-        return measure.label
+        told = any(word in measure.label.split() for word in ("rate", "share"))
+        return measure.label if told else f"share {measure.label}"
     words: dict[Aggregate, str] = {
         "sum": "total",
         "mean": "average",
@@ -101,4 +103,6 @@ def aggregate_words(aggregate: Aggregate, measure: Measure) -> str:
         "unique": "number of different",
     }
     word = words[aggregate]
+    if aggregate == "sum" and measure.label.endswith("total"):
+        word = "sum of"
     return measure.label if measure.label.split()[0] == word else f"{word} {measure.label}"

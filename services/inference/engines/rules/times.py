@@ -10,6 +10,7 @@ from .terms import Grain
 _MONTHS = "january february march april may june july august september october november december"
 _MONTH = "|".join(f"{name}|{name[:3]}" for name in _MONTHS.split()) + "|sept"
 _YEAR = r"((?:19|20)\d\d)"
+_BEST = "(?:best|worst|busiest|highest|lowest|strongest|weakest|slowest|peak|top)"
 _GRAINS: tuple[tuple[str, Grain], ...] = (
     (r"day of (?:the )?week|weekdays?|week days?", "weekday"),
     (r"hour of (?:the )?day|hourly|hours?\b(?= of)|by hour|per hour|which hour|what hour", "hour"),
@@ -28,6 +29,10 @@ _GRAINS: tuple[tuple[str, Grain], ...] = (
         r"(?:per|by|each|every|which|what|over the|across) years?|yearly|annual\w*|year[- ](?:by|over|on)",
         "year",
     ),
+    (rf"{_BEST} months?", "month"),
+    (rf"{_BEST} (?:week ?)?days?\b(?! of)", "weekday"),
+    (rf"{_BEST} quarters?", "quarter"),
+    (rf"{_BEST} years?", "year"),
     (r"\bmonths?\b(?= (?:had|has|have|was|with|saw|did))", "month"),
     (r"\byears?\b(?= (?:had|has|have|was|with|saw|did))", "year"),
 )

@@ -10,32 +10,8 @@ _TASK = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(r"(?:USER|User|Human)\s*:\s*(.+)")
-_SMALL = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "in",
-        "on",
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "to",
-        "for",
-        "and",
-        "or",
-        "me",
-        "my",
-        "we",
-        "our",
-        "please",
-    ]
-)
+_SMALL_WORDS = "the a an of in on is are was were do does did to for and or me my we our please"
+_SMALL = frozenset(_SMALL_WORDS.split())
 
 
 def wanted(instruction: str) -> str | None:

@@ -24,29 +24,10 @@ _KEPT = {
 }
 _FINAL = frozenset({"late", "rating", "this", "during", "news", "status"})
 _SUFFIXES = ("ation", "ment", "ing", "edly", "ied", "ed")
-_NOISE = frozenset(
-    [
-        "id",
-        "ids",
-        "at",
-        "on",
-        "of",
-        "the",
-        "is",
-        "has",
-        "was",
-        "no",
-        "nr",
-        "code",
-        "key",
-        "name",
-        "by",
-        "in",
-        "a",
-        "an",
-        "to",
-    ]
+_NOISE_WORDS = (
+    "id ids at on of the is has was no nr code key name by in a an to km kg eur usd gbp nok cm mm"
 )
+_NOISE = frozenset(_NOISE_WORDS.split())
 
 # Words of one row stand for one another when no column carries the word itself.
 _FAMILIES = """
@@ -72,13 +53,15 @@ category type kind class segment group
 supplier vendor
 carrier courier shipper haulier transporter
 channel medium
-attrition left leaver churn resign quit
+attrition left leave leaver churn resign quit
 rating score star review
 humidity moisture
 user visitor
 store shop branch outlet
 warehouse depot
 order purchase
+conversion convert
+cancellation cancel
 shipment delivery parcel consignment
 transaction payment
 ticket case incident
@@ -203,3 +186,17 @@ def slug(text: str, *, limit: int = 60) -> str:
     """A name for a file: lower case, words joined by underscores, ASCII only."""
     parts = re.findall(r"[a-z0-9]+", text.lower())
     return "_".join(parts)[:limit].strip("_") or "result"
+
+
+_SAID_AS = {
+    r"\b(?:men|man|males)\b": "male",
+    r"\b(?:women|woman|females)\b": "female",
+}
+
+
+def plain(question: str) -> str:
+    """A question on one line, in the words that data use for what people say otherwise."""
+    text = " ".join(question.split())[:2000]
+    for said, meant in _SAID_AS.items():
+        text = re.sub(said, meant, text, flags=re.IGNORECASE)
+    return text

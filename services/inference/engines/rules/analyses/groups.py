@@ -48,7 +48,8 @@ class Groups:
         for group in plan.groups:
             made, name = key(group, frame)
             lines, keys = [*lines, *made], [*keys, name]
-        body = ["", *lines, f"table = {aggregated(plan, frame, keys)}", *self._small()]
+        body = ["", *lines, f"table = {aggregated(plan, frame, keys)}"]
+        body += ['table = table[table["value"].notna()]', *self._small()]
         body += [
             f'table = table.sort_values("value", ascending={plan.ascending}, kind="stable")',
             f"overall = {overall(plan, frame)}",
@@ -132,7 +133,11 @@ class Groups:
             return self._focused(rows, result)
         by = " and ".join(group.label for group in plan.groups)
         rank = "lowest" if plan.ascending else "highest"
-        text = f"**{name} has the {rank} {self.what}: {value}**"
+        what = self.plan.measure.label if _each(rows) and not plan.measure.counted else self.what
+        text = f"**{name} has the {rank} {what}: {value}**"
+        tied = sum(row.get("value") == rows[0].get("value") for row in rows)
+        if 1 < tied < len(rows):
+            text += f" (as {number(tied - 1)} more have)"
         text += self._against(rows[0], result)
         if len(rows) == 2 and real(result.get("count")) == 2:
             text += self._gap(rows)
@@ -190,7 +195,7 @@ class Groups:
         headers = [*(cell(group.label) for group in plan.groups), self.what]
         headers += ["share"] if shared else []
         headers += ["rows"] if plan.measure.kind != "rows" else []
-        limit = plan.top or 12
+        limit = plan.top or (24 if plan.groups[0].grain else 12)
         lines = []
         for row in rows[:limit]:
             line = [*(cell(part) for part in _parts(row)), amount(row.get("value"), plan.measure)]
@@ -224,6 +229,11 @@ class Groups:
 def _own(plan: Plan) -> list[Group]:
     own = [field for field in dimensions(plan, limit=20) if field.table == plan.base]
     return [Group(field) for field in own[:1]]
+
+
+def _each(rows: list[dict[str, object]]) -> bool:
+    """Whether every group is one row, so that there was nothing to add up."""
+    return all(row.get("n") == 1 for row in rows)
 
 
 def _parts(row: dict[str, object]) -> list[object]:

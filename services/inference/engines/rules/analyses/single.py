@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+from ..asking import label_column
+from ..frames import Frame
 from ..planning import Plan
 from ..prose import amount, capital, cell, number, real
 from ..terms import Field, aggregate_words
@@ -36,7 +38,8 @@ class Single:
     def _context(self) -> tuple[Field, ...]:
         """Columns that say which row an extreme belongs to."""
         if not self._extreme:
-            return ()
+            named = self._naming()
+            return (named,) if named else ()
         columns = self.plan.schema.table(self.plan.base).columns
         told = [c for c in columns if c.kind in ("text", "date") or c.key]
         return tuple(
@@ -59,6 +62,7 @@ class Single:
         if plan.measure.share:
             name = frame.measure_name(plan.measure)
             body.append(f'result["hits"] = float(data[{name!r}].sum())')
+            body += self._names(name, frame)
         return assemble(self.aim(), frame.lines(), body, plot=self._numeric)
 
     def _spread(self, name: str) -> list[str]:
@@ -66,6 +70,24 @@ class Single:
             f"spread = data[{name!r}].describe(percentiles=[0.5])",
             "print(spread.to_string())",
             'result |= {key: float(spread[key]) for key in ("mean", "50%", "min", "max", "std")}',
+        ]
+
+    def _naming(self) -> Field | None:
+        """What names the rows that a share is about: their label, else their key."""
+        base = self.plan.schema.table(self.plan.base)
+        column = label_column(base.columns) or base.identity
+        wanted = self.plan.measure.kind in ("absent", "exists") and column is not None
+        return Field(column.table, column.name) if column and wanted else None
+
+    def _names(self, name: str, frame: Frame) -> list[str]:
+        told = self._naming()
+        if told is None:
+            return []
+        column = frame.name(told)
+        return [
+            f"hits = data.loc[data[{name!r}] == 1, {column!r}]",
+            f"hits.to_csv({Artifacts(self.what).table!r}, index=False)",
+            'result["names"] = [str(one) for one in hits.head(20)]',
         ]
 
     def _row(self, name: str, told: list[str]) -> list[str]:
@@ -98,10 +120,18 @@ class Single:
             parts.append(
                 f"That is {number(result.get('hits'))} of {number(result.get('known'))} {plan.schema.table(plan.base).many}."
             )
+        names = result.get("names")
+        if isinstance(names, list) and names and plan.measure.kind == "absent" and not plan.asked.count:
+            further = " …" if real(result.get("hits")) > len(names) else ""
+            parts.append(f"They are: {', '.join(cell(name) for name in names)}{further}.")
         row = result.get("row")
         if isinstance(row, dict) and row:
             parts.append(
-                "The row: " + ", ".join(f"{cell(k)} {cell(v)}" for k, v in row.items()) + "."
+                "The row: "
+                + ", ".join(
+                    f"{cell(k)} {cell(str(v).removesuffix(' 00:00:00'))}" for k, v in row.items()
+                )
+                + "."
             )
         if self._numeric and plan.aggregate != "count":
             parts.append(self._around(result))
@@ -141,7 +171,8 @@ class PerEntity:
 
     @property
     def entity(self) -> str:
-        return singular(self.plan.groups[0].label.removesuffix(" id").removesuffix(" name"))
+        label = self.plan.groups[0].label.lower()
+        return singular(label.removesuffix(" id").removesuffix(" name"))
 
     @property
     def what(self) -> str:
