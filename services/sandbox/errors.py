@@ -5,7 +5,6 @@ SandboxFault
 ├── UnknownSession     expired, closed, or never there
 ├── SessionBusy        a program runs already
 ├── NoSlot             all slots are taken
-├── WrongOwner         the thread's session belongs to somebody else
 ├── UnsafePath         a name that cannot stand in a workspace
 ├── NoSuchFile
 ├── WorkspaceFull

@@ -1,0 +1,73 @@
+"""The connectors by address; which type of source each serves, it says itself."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from isobath.connector.v1 import connector_pb2 as pb
+from isobath.connector.v1 import connector_pb2_grpc as rpc
+from servicekit import context, logs
+from servicekit.channels import calling, channel
+from servicekit.secrets import Secret
+from servicekit.status import RemoteFault
+from services.sandbox.errors import UnknownSourceType
+
+_log = logs.get(__name__)
+_DESCRIBE_S = 5.0
+
+
+class Connectors:
+    """`async with Connectors(addresses, token) as connectors`. One that is away now is asked again
+    when its type is wanted."""
+
+    def __init__(self, addresses: tuple[str, ...], token: Secret | None) -> None:
+        self._addresses, self._token = addresses, token
+        self._stack = AsyncExitStack()
+        self._stubs: dict[str, rpc.ConnectorServiceStub] = {}
+        self._by_type: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
+        self._asking = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        for address in self._addresses:
+            opened = await self._stack.enter_async_context(channel(address, token=self._token))
+            self._stubs[address] = rpc.ConnectorServiceStub(opened)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    async def of_type(self, kind: str) -> rpc.ConnectorServiceStub:
+        """Raises UnknownSourceType."""
+        if kind not in self._by_type:
+            async with self._asking:
+                await self._ask_unknown(kind)
+        if kind not in self._by_type:
+            raise UnknownSourceType(kind)
+        return self._stubs[self._by_type[kind]]
+
+    def notes(self, kind: str) -> str:
+        return self._notes.get(kind, "")
+
+    async def _ask_unknown(self, kind: str) -> None:
+        if kind in self._by_type:
+            return
+        unknown = set(self._stubs) - set(self._by_type.values())
+        await asyncio.gather(*(self._ask(address) for address in sorted(unknown)))
+
+    async def _ask(self, address: str) -> None:
+        call = self._stubs[address].Describe(pb.DescribeRequest(), timeout=_DESCRIBE_S)
+        try:
+            told = await calling(call)
+        except RemoteFault as exc:
+            _log.warning("connector_away", address=address, why=str(exc))
+            return
+        self._by_type[told.type] = address
+        self._notes[told.type] = told.code_notes
+        _log.info("connector", address=address, type=told.type, request=context.request_id())

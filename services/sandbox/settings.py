@@ -1,0 +1,60 @@
+"""Settings of the sandbox: ISOBATH_SANDBOX_…"""
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: ServerSettings = field(default_factory=lambda: ServerSettings(bind="127.0.0.1:50054"))
+    # what this service shows to the connectors
+    token: Secret | None = None
+    # addresses; what type of source each serves, it says itself
+    connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
+    # Sessions and their files; gone when the service stops. Every account on the way to it has to
+    # be let through (mode 0711), for kernels run as others when the service runs as root.
+    home: Path = Path(tempfile.gettempdir()) / f"isobath-sandbox-{os.getuid()}"
+    # "auto": the best that this machine has, and no worse than minimum_tier; "none" isolates
+    # nothing and has to be asked for by name
+    tier: Literal["auto", "namespaces", "landlock", "none"] = "auto"
+    minimum_tier: Literal["namespaces", "landlock"] = "landlock"
+    # the interpreter of kernels; unset = the first that they can reach
+    python: Path | None = None
+    # first of the accounts that kernels run as, one for each, when the service runs as root;
+    # unset = 231072, or 60600 where a container has fewer accounts than that
+    uid_base: int | None = None
+    sessions: int = 16
+    # kernels that are kept started for sessions to come
+    warm: int = 1
+    idle_s: float = 12 * 3600.0
+    # limits of a session; a request can only narrow them
+    memory_bytes: int = 2048 * _MIB
+    workspace_bytes: int = 2048 * _MIB
+    scratch_bytes: int = 256 * _MIB
+    processes: int = 128
+    # of one process over its whole life
+    cpu_s: int = 3600
+    threads: int = 2
+    # of one program
+    timeout_s: float = 120.0
+    longest_timeout_s: float = 3600.0
+    # after an interrupt, before the kernel is killed
+    grace_s: float = 3.0
+    output_head_bytes: int = 192 * 1024
+    output_tail_bytes: int = 64 * 1024
+    displays: int = 64
+    artifacts: int = 200
+    imports: int = 4
+    broker_connections: int = 8
+
+    def __post_init__(self) -> None:
+        if self.sessions < 1 or self.warm < 0:
+            raise ValueError("SESSIONS has to be 1 or more, WARM 0 or more")
