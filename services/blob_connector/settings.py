@@ -1,0 +1,39 @@
+"""ISOBATH_BLOB_CONNECTOR_…"""
+
+from dataclasses import dataclass, field
+
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Listen(ServerSettings):
+    bind: str = "127.0.0.1:50053"
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: Listen = field(default_factory=Listen)
+    credentials: str = "127.0.0.1:50051"
+    token: Secret | None = None
+    # told before bytes move; a request may lower them
+    max_blob_bytes: int = 100 * MIB
+    max_request_bytes: int = 100 * MIB
+    # one ranged read, and how many of a blob are on their way at once: 4 x 4 MiB are held at most
+    range_bytes: int = 4 * MIB
+    ranges_ahead: int = 4
+    # again after 0.2, 0.4, 0.8 … s, where the fault may pass
+    retries: int = 4
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 60.0
+    # of a large blob, this much is read for a schema, a preview or statistics
+    sample_bytes: int = 4 * MIB
+    threads: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.max_blob_bytes, self.max_request_bytes, self.range_bytes) < 1:
+            raise ValueError("MAX_BLOB_BYTES, MAX_REQUEST_BYTES and RANGE_BYTES expect 1 or more")
+        if self.ranges_ahead < 1 or self.retries < 0:
+            raise ValueError("RANGES_AHEAD expects 1 or more, RETRIES 0 or more")
