@@ -69,11 +69,18 @@ def _told(envelope: dict[str, Any]) -> str:
 
 
 async def save(client: httpx.AsyncClient, files: list[dict[str, str]], folder: Path) -> list[Path]:
-    """Download files into `folder`, each under the last part of its name."""
+    """Download files into `folder`, under their own names, which may have folders."""
     saved = []
     for file in files:
         response = (await client.get(file["url"])).raise_for_status()
-        path = folder / PurePosixPath(file["name"]).name
+        path = inside(folder, file["name"])
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(response.content)
         saved.append(path)
     return saved
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Where a file of any name goes: never outside the folder."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..")]
+    return folder.joinpath(*parts)

@@ -79,7 +79,7 @@ def _write_report(path: Path, answer: str) -> None:
 
 def _conclude(console: Console, folder: Path, problems: list[str]) -> int:
     console.rule()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
         console.print(f"saved  {path}", markup=False, highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(problem, style="red", markup=False)

@@ -90,7 +90,7 @@ async def test_save_keeps_files_in_the_folder_whatever_they_are_called(tmp_path:
     files = [{"name": name, "url": f"/{number}"} for number, name in enumerate(names)]
     async with gateway({"GET /0": (200, b"A"), "GET /1": (200, b"B")}) as client:
         saved = await save(client, files, tmp_path)
-    assert saved == [tmp_path / "a.png", tmp_path / "b.md"]
+    assert saved == [tmp_path / "figures/a.png", tmp_path / "b.md"]
     assert [path.read_bytes() for path in saved] == [b"A", b"B"]
 
 
