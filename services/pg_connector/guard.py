@@ -5,7 +5,7 @@ transaction whose snapshot is taken, through the extended protocol, which takes 
 that wall lets pass is what this one is for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,7 +51,7 @@ def admit(sql: str) -> Statement:
     raw = _only(sql, _parsed(sql))
     inner = _reading(sql, raw.stmt)
     relations = tuple(_checked(sql, inner))
-    end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(sql)
+    end = (raw.stmt_location or 0) + raw.stmt_len if raw.stmt_len else len(sql)
     # what stands before the statement stays, so that positions hold
     return Statement(sql[:end], isinstance(raw.stmt, ast.SelectStmt), relations)
 
@@ -83,7 +83,7 @@ def _only(sql: str, statements: tuple[ast.RawStmt, ...]) -> ast.RawStmt:
     if not statements:
         raise QueryFailed("the query is empty", sqlstate=_SYNTAX_ERROR)
     if len(statements) > 1:
-        place = statements[1].stmt_location
+        place = statements[1].stmt_location or 0
         place += len(sql[place:]) - len(sql[place:].lstrip("; \t\r\n"))
         raise QueryNotReadOnly(
             "only one statement is run at a time",
@@ -94,16 +94,18 @@ def _only(sql: str, statements: tuple[ast.RawStmt, ...]) -> ast.RawStmt:
     return statements[0]
 
 
-def _reading(sql: str, statement: ast.Node) -> ast.Node:
+def _reading(sql: str, statement: ast.Node | None) -> ast.Node:
     """The tree to look through. EXPLAIN ANALYZE runs what it explains, so that must read too."""
     match statement:
         case ast.SelectStmt() | ast.VariableShowStmt():
             return statement
-        case ast.ExplainStmt() if isinstance(statement.query, ast.SelectStmt):
+        case ast.ExplainStmt(query=ast.SelectStmt()):
             return statement
-        case ast.ExplainStmt():
-            raise _refused(sql, f"EXPLAIN of {_name(statement.query)}", statement.query)
-    raise _refused(sql, _name(statement), statement)
+        case ast.ExplainStmt(query=ast.Node() as explained):
+            raise _refused(sql, f"EXPLAIN of {_name(explained)}", explained)
+        case ast.Node():
+            raise _refused(sql, _name(statement), statement)
+    raise QueryFailed("the query is empty", sqlstate=_SYNTAX_ERROR)
 
 
 def _checked(sql: str, root: ast.Node) -> Iterator[Relation]:
@@ -131,14 +133,18 @@ def _refusal(node: ast.Node) -> str:
 
 
 def _call(call: ast.FuncCall) -> str:
-    name = call.funcname[-1].sval
-    return f"the function {name}" if is_denied(name) else ""
+    last = (call.funcname or ())[-1:]
+    return _denied_in(last)
 
 
 def _attribute_call(node: ast.A_Indirection) -> str:
     """`(x).fn` is a call of fn where x has no such field."""
-    for part in node.indirection or ():
-        if isinstance(part, ast.String) and is_denied(part.sval):
+    return _denied_in(node.indirection or ())
+
+
+def _denied_in(parts: Iterable[object]) -> str:
+    for part in parts:
+        if isinstance(part, ast.String) and is_denied(part.sval or ""):
             return f"the function {part.sval}"
     return ""
 
@@ -186,21 +192,39 @@ _Ctes = frozenset[str]
 
 
 def _walk(root: ast.Node) -> Iterator[tuple[ast.Node, _Ctes]]:
-    """Every node, with the names that WITH clauses above it define. Without recursion: a query may
-    be nested deeper than Python's stack."""
+    """Every node, with the names that WITH clauses define there. Without recursion: a query may be
+    nested deeper than Python's stack."""
     waiting: list[tuple[ast.Node, _Ctes, int]] = [(root, frozenset(), 0)]
     while waiting:
         node, ctes, depth = waiting.pop()
         if depth > _MAX_DEPTH:
             raise _too_complex()
-        ctes |= _defined(node)
         yield node, ctes
-        waiting.extend((child, ctes, depth + 1) for child in reversed(list(_children(node))))
+        below = [(child, seen, depth + 1) for child, seen in _children(node, ctes)]
+        waiting.extend(reversed(below))
 
 
-def _children(node: ast.Node) -> Iterator[ast.Node]:
+def _children(node: ast.Node, ctes: _Ctes) -> Iterator[tuple[ast.Node, _Ctes]]:
+    if isinstance(node, ast.WithClause):
+        yield from _common_tables(node, ctes)
+        return
+    clause = getattr(node, "withClause", None)
+    within = ctes | frozenset(_names_of(clause)) if clause is not None else ctes
     for attribute in node:
-        yield from _nodes(getattr(node, attribute))
+        for child in _nodes(getattr(node, attribute)):
+            yield child, ctes if child is clause else within
+
+
+def _common_tables(clause: ast.WithClause, ctes: _Ctes) -> Iterator[tuple[ast.Node, _Ctes]]:
+    """Without RECURSIVE a table of WITH sees those before it only, so that its own name may be that
+    of a real relation."""
+    names = _names_of(clause)
+    for place, table in enumerate(clause.ctes or ()):
+        yield table, ctes | frozenset(names if clause.recursive else names[:place])
+
+
+def _names_of(clause: ast.WithClause) -> list[str]:
+    return [table.ctename for table in clause.ctes or ()]
 
 
 def _nodes(value: object) -> Iterator[ast.Node]:
@@ -209,11 +233,6 @@ def _nodes(value: object) -> Iterator[ast.Node]:
     elif isinstance(value, tuple | list):
         for item in value:
             yield from _nodes(item)
-
-
-def _defined(node: ast.Node) -> _Ctes:
-    clause = getattr(node, "withClause", None)
-    return frozenset(cte.ctename for cte in clause.ctes) if clause is not None else frozenset()
 
 
 def _is_cte(node: ast.RangeVar, ctes: _Ctes) -> bool:
