@@ -74,7 +74,9 @@ def execute(program: str, workspace: Path) -> str:
     return out.getvalue()
 
 
-def ask(question: str, workspace: Path, *, history: list[Message] | None = None, wreck: int = -1) -> Run:
+def ask(
+    question: str, workspace: Path, *, history: list[Message] | None = None, wreck: int = -1
+) -> Run:
     """One question, to its answer. The program numbered `wreck` fails instead of running."""
     run = Run(messages=[*(history or []), Message("user", prompt(question, workspace))])
     for turn in range(MAX_TURNS):
@@ -87,7 +89,11 @@ def ask(question: str, workspace: Path, *, history: list[Message] | None = None,
             run.answer = match[1]
             return run
         assert "<Answer>" not in text
-        output = "Traceback (most recent call last):\nValueError: wrecked" if turn == wreck else execute(program, workspace)
+        output = (
+            "Traceback (most recent call last):\nValueError: wrecked"
+            if turn == wreck
+            else execute(program, workspace)
+        )
         run.programs.append(program)
         run.outputs.append(output)
         run.messages.append(Message("execute", output))

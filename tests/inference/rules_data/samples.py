@@ -38,10 +38,14 @@ def retail(folder: Path, seed: int = 7) -> Tables:
     orders["ordered_at"] = _days(rng, "2025-01-01", 365, count)
     region = orders.merge(customers, on="customer_id")["region"].to_numpy()
     halden = rng.random(count) < np.where(region == "Nordvik", 0.7, 0.06)
-    carrier = np.where(halden, "Halden Freight", rng.choice(["Brevik Post", "Lumen Express"], count))
+    carrier = np.where(
+        halden, "Halden Freight", rng.choice(["Brevik Post", "Lumen Express"], count)
+    )
     late = rng.random(count) < np.where(halden, 0.46, 0.07)
     returned = rng.random(count) < np.where(late, 0.33, 0.05)
-    shipments = pd.DataFrame({"shipment_id": np.arange(count), "order_id": orders["order_id"], "carrier": carrier})
+    shipments = pd.DataFrame(
+        {"shipment_id": np.arange(count), "order_id": orders["order_id"], "carrier": carrier}
+    )
     shipments["shipped_at"] = orders["ordered_at"] + pd.Timedelta(days=1)
     shipments["promised_at"] = shipments["shipped_at"] + pd.Timedelta(days=4)
     moved = np.where(late, rng.integers(1, 6, count), -rng.integers(0, 3, count))
@@ -52,7 +56,9 @@ def retail(folder: Path, seed: int = 7) -> Tables:
             "refund_id": np.arange(len(back)),
             "order_id": back["order_id"].to_numpy(),
             "amount": (back["total"] * 0.9).round(2).to_numpy(),
-            "reason": rng.choice(["damaged", "wrong size", "changed mind"], len(back), p=[0.2, 0.5, 0.3]),
+            "reason": rng.choice(
+                ["damaged", "wrong size", "changed mind"], len(back), p=[0.2, 0.5, 0.3]
+            ),
         }
     )
     (folder / "sales").mkdir(parents=True)
@@ -74,7 +80,9 @@ def shop_lines(folder: Path, seed: int = 8) -> Tables:
             "category": rng.choice(["Tents", "Boots", "Jackets", "Stoves"], 40),
         }
     )
-    orders = pd.DataFrame({"order_id": np.arange(1, 1501), "ordered_at": _days(rng, "2024-01-01", 700, 1500)})
+    orders = pd.DataFrame(
+        {"order_id": np.arange(1, 1501), "ordered_at": _days(rng, "2024-01-01", 700, 1500)}
+    )
     lines = pd.DataFrame(
         {
             "order_id": rng.integers(1, 1501, 5000),
@@ -86,7 +94,9 @@ def shop_lines(folder: Path, seed: int = 8) -> Tables:
     folder.mkdir(parents=True, exist_ok=True)
     orders.to_csv(folder / "orders.csv", index=False)
     lines.to_csv(folder / "order_lines.csv", index=False)
-    (folder / "products.json").write_text(json.dumps({"version": 1, "products": products.to_dict("records")}))
+    (folder / "products.json").write_text(
+        json.dumps({"version": 1, "products": products.to_dict("records")})
+    )
     return {"products": products, "orders": orders, "order_lines": lines}
 
 
@@ -94,7 +104,11 @@ def hr(folder: Path, seed: int = 9) -> Tables:
     """Employees with salaries and attrition, departments in a second table."""
     rng = np.random.default_rng(seed)
     departments = pd.DataFrame(
-        {"department_id": [1, 2, 3, 4], "department": ["Engineering", "Sales", "Support", "Finance"], "site": ["Oslo", "Bergen", "Oslo", "Bergen"]}
+        {
+            "department_id": [1, 2, 3, 4],
+            "department": ["Engineering", "Sales", "Support", "Finance"],
+            "site": ["Oslo", "Bergen", "Oslo", "Bergen"],
+        }
     )
     count = 800
     department = rng.integers(1, 5, count)
@@ -123,8 +137,12 @@ def sensors(folder: Path, seed: int = 10) -> Tables:
     times = pd.date_range("2025-01-01", "2025-03-31 23:00", freq="h")
     frames = []
     for number, sensor in enumerate(["A-1", "A-2", "B-1"]):
-        temperature = 15 + 3 * number + 5 * np.sin(2 * np.pi * times.hour / 24) + rng.normal(0, 1, len(times))
-        frame = pd.DataFrame({"timestamp": times, "sensor": sensor, "temperature": temperature.round(2)})
+        temperature = (
+            15 + 3 * number + 5 * np.sin(2 * np.pi * times.hour / 24) + rng.normal(0, 1, len(times))
+        )
+        frame = pd.DataFrame(
+            {"timestamp": times, "sensor": sensor, "temperature": temperature.round(2)}
+        )
         frame["humidity"] = (90 - 2 * frame["temperature"] + rng.normal(0, 2, len(times))).round(1)
         frames.append(frame)
     readings = pd.concat(frames, ignore_index=True)
@@ -144,7 +162,9 @@ def finance(folder: Path, seed: int = 11) -> Tables:
         {
             "Buchung": np.arange(1, count + 1),
             "Datum": _days(rng, "2024-01-01", 366, count).dt.strftime("%d.%m.%Y"),
-            "Kategorie": rng.choice(["Löhne", "Miete", "Büro", "Reisen"], count, p=[0.4, 0.2, 0.25, 0.15]),
+            "Kategorie": rng.choice(
+                ["Löhne", "Miete", "Büro", "Reisen"], count, p=[0.4, 0.2, 0.25, 0.15]
+            ),
             "Betrag": rng.gamma(2, 300, count).round(2),
             "Konto": rng.choice(["Giro", "Kasse"], count),
         }
@@ -164,7 +184,8 @@ def logistics(folder: Path, seed: int = 12) -> Tables:
             "driver": rng.choice([f"Driver {n}" for n in range(12)], count),
             "depot": rng.choice(["North", "South", "East"], count),
             "distance_km": rng.gamma(3, 60, count).round(1),
-            "departed_at": pd.Timestamp("2025-02-01") + pd.to_timedelta(rng.integers(0, 90 * 24, count), unit="h"),
+            "departed_at": pd.Timestamp("2025-02-01")
+            + pd.to_timedelta(rng.integers(0, 90 * 24, count), unit="h"),
         }
     )
     hours = trips["distance_km"] / 60 + rng.gamma(2, 0.5, count)
@@ -184,14 +205,21 @@ def web(folder: Path, seed: int = 13) -> Tables:
     sessions = pd.DataFrame(
         {
             "sessionId": [f"s{n}" for n in range(count)],
-            "startedAt": (pd.Timestamp("2025-05-01") + pd.to_timedelta(rng.integers(0, 60 * 86400, count), unit="s")).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "startedAt": (
+                pd.Timestamp("2025-05-01")
+                + pd.to_timedelta(rng.integers(0, 60 * 86400, count), unit="s")
+            ).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "device": device,
             "campaignId": rng.integers(1, 6, count),
             "pageViews": rng.poisson(4, count) + 1,
-            "converted": (rng.random(count) < np.where(device == "desktop", 0.12, 0.04)).astype(int),
+            "converted": (rng.random(count) < np.where(device == "desktop", 0.12, 0.04)).astype(
+                int
+            ),
         }
     )
-    campaigns = pd.DataFrame({"campaignId": range(1, 6), "campaign": ["Spring", "Brand", "Retarget", "Mail", "Social"]})
+    campaigns = pd.DataFrame(
+        {"campaignId": range(1, 6), "campaign": ["Spring", "Brand", "Retarget", "Mail", "Social"]}
+    )
     folder.mkdir(parents=True, exist_ok=True)
     sessions.to_json(folder / "sessions.jsonl", orient="records", lines=True)
     campaigns.to_csv(folder / "campaigns.csv", index=False)

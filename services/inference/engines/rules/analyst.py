@@ -19,6 +19,8 @@ _FOLLOWING = re.compile(
     re.IGNORECASE,
 )
 
+_TAG = re.compile(r"<(?=/?(?:Code|Answer|Analyze|Understand|Execute|File)\b)")
+
 
 @dataclass(frozen=True)
 class _State:
@@ -134,14 +136,14 @@ def _look(state: _State) -> str:
             "and which columns join them."
         )
     program = profiling.program(names, state.question, small=state.profiles > 0)
-    return f"<Analyze>\n{why}\n</Analyze>\n{_code(program)}"
+    return f"<Analyze>\n{_plain(why)}\n</Analyze>\n{_code(program)}"
 
 
 def _compute(state: _State, step: Analysis) -> str:
     parts: list[str] = []
     failed = bool(state.failures) and not state.done
     if not state.done and not failed and state.tables:
-        parts.append(f"<Understand>\n{_understood(state.tables)}\n</Understand>")
+        parts.append(f"<Understand>\n{_plain(_understood(state.tables))}\n</Understand>")
     if failed or (state.failures and state.done):
         plan = f"That failed: {cell(state.failures[-1])} I try a simpler way. {step.aim()}"
     else:
@@ -219,7 +221,13 @@ def _caveats(state: _State) -> list[str]:
 
 def _final(parts: Sequence[str]) -> str:
     body = "\n\n".join(part for part in (*parts, SIGNATURE) if part)
+    body = "\n".join(_balanced(_TAG.sub("&lt;", line)) for line in body.split("\n"))
     return f"<Answer>\n{body}\n</Answer>"
+
+
+def _balanced(line: str) -> str:
+    """A line whose back-ticks pair up: one too many would hide the closing tag."""
+    return line.replace("`", "'") if line.count("`") % 2 or "``" in line else line
 
 
 def _understood(tables: Schema) -> str:
@@ -250,11 +258,8 @@ def _quoted(question: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without anything that reads as one of the protocol's tags."""
-    return text.replace("<", "‹").replace(">", "›")
-
-
-_TAG = re.compile(r"<(?=/?(?:Code|Answer|Analyze|Understand|Execute|File)\b)")
+    """Text without anything that reads as a tag of the protocol, or that hides one."""
+    return text.replace("<", "‹").replace(">", "›").replace("`", "'")
 
 
 def _code(program: str) -> str:

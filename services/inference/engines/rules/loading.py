@@ -115,7 +115,7 @@ def _parsed(column: Column, cell: str, careful: bool) -> str:
 def _number(column: Column, cell: str, careful: bool) -> str:
     clean = column.parse.get("clean")
     if clean == "symbols":
-        cell = f'{cell}.astype(str).str.replace(r"[^\\d.eE+-]", "", regex=True)'
+        cell = f'{cell}.astype(str).str.replace(r"[^\\d.+-]", "", regex=True)'
     elif clean == "comma":
         kept = f'{cell}.astype(str).str.replace(r"[^\\d,+-]", "", regex=True)'
         cell = f'{kept}.str.replace(",", ".")'

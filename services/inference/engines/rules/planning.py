@@ -15,6 +15,7 @@ from .terms import Aggregate, Condition, Field, Grain, Group, Measure
 from .words import any_akin, stem
 
 _JOIN_COST = 0.35
+_FAR = 4.0
 _AFTERTHOUGHT = (
     "birth",
     "updated",
@@ -112,7 +113,7 @@ def _groups(
     base, child = measure.table, measure.child
     for ask in wanted:
         options = [
-            (mention.score - _JOIN_COST * cost, -number, group)
+            (mention.score - _JOIN_COST * min(cost, _FAR), -number, group)
             for number, mention in enumerate(ask.options)
             if (group := _group(mention, schema))
             and group.field.table != (child.table if child else "")

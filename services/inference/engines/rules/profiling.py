@@ -235,7 +235,7 @@ def understand(name, column):
             return text.str.lower() == yes, "flag", {"yes": yes}
     if len(sample) and pd.to_numeric(sample, errors="coerce").notna().mean() > 0.97:
         return pd.to_numeric(text, errors="coerce").dropna(), "number", {"clean": "plain"}
-    for clean, drop, comma in (("symbols", r"[^\d.eE+-]", ""), ("comma", r"[^\d,+-]", ".")):
+    for clean, drop, comma in (("symbols", r"[^\d.+-]", ""), ("comma", r"[^\d,+-]", ".")):
         plain = sample.str.match(MONEY)
         numbers = text.str.replace(drop, "", regex=True).str.replace(",", comma)
         if len(sample) and plain.mean() > 0.97:

@@ -38,10 +38,10 @@ def amount(value: object, measure: Measure) -> str:
 
 def cell(value: object) -> str:
     """A value that came from the data, safe inside a Markdown table or sentence."""
-    text = " ".join(str(value).split())
-    for mark in "\\`*_<>|[]":
+    text = " ".join(str(value).split())[:80].replace("`", "'")
+    for mark in "\\*_|[]":
         text = text.replace(mark, "\\" + mark)
-    return text[:80]
+    return text.replace("<", "&lt;").replace(">", "&gt;")
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -134,7 +134,7 @@ def name_stems(name: str) -> tuple[str, ...]:
     spaced = _CAMEL.sub(" ", name).replace("_", " ")
     every = [token.stem for token in tokens(spaced)]
     kept = [one for one in every if one not in _NOISE]
-    return tuple(kept or every)
+    return tuple(kept or every or [name.lower()])
 
 
 @lru_cache(maxsize=1)

@@ -69,14 +69,23 @@ def frame_of(
 
 def assemble(aim: str, frame: Sequence[str], body: Sequence[str], *, plot: bool = True) -> str:
     """A whole program that prints its result last."""
-    text = [*frame, *body]
+    text = [_one_line(line) for line in (*frame, *body)]
     imports = ["import glob"] if any("glob.glob" in line for line in text) else []
     imports += ["import json", ""]
     imports += ["import matplotlib.pyplot as plt"] if plot else []
     imports += ["import numpy as np"] if any("np." in line for line in text) else []
     imports += ["import pandas as pd", ""]
-    comment = f"# {' '.join(aim.split())}"
+    comment = _one_line(f"# {aim}")
     return "\n".join([comment, *imports, *text, f'print("{MARKER}" + json.dumps(result))'])
+
+
+def _one_line(line: str) -> str:
+    """A comment holds names that came from the data: it must not end before its line does."""
+    bare = line.lstrip(" ")
+    if not bare.startswith("#"):
+        return line
+    kept = "".join(char if char.isprintable() else " " for char in bare)
+    return line[: len(line) - len(bare)] + " ".join(kept.split())
 
 
 def key(group: Group, frame: Frame) -> tuple[list[str], str]:

@@ -121,7 +121,12 @@ class Single:
                 f"That is {number(result.get('hits'))} of {number(result.get('known'))} {plan.schema.table(plan.base).many}."
             )
         names = result.get("names")
-        if isinstance(names, list) and names and plan.measure.kind == "absent" and not plan.asked.count:
+        if (
+            isinstance(names, list)
+            and names
+            and plan.measure.kind == "absent"
+            and not plan.asked.count
+        ):
             further = " …" if real(result.get("hits")) > len(names) else ""
             parts.append(f"They are: {', '.join(cell(name) for name in names)}{further}.")
         row = result.get("row")
