@@ -38,12 +38,25 @@ def content(event: analyst.Event) -> str:
     if kind == "block_text":
         return str(event.block_text.text)
     if kind == "block_opened":
-        tag = TAGS.get(event.block_opened.kind)
-        return f"<{tag}>" if tag else ""
-    if kind == "block_closed":
-        tag = TAGS.get(event.block_closed.kind)
-        return f"</{tag}>\n" if tag else ""
-    return ""
+        return _opening(event.block_opened.kind)
+    return _closing(event.block_closed.kind) if kind == "block_closed" else ""
+
+
+def _opening(kind: analyst.BlockKind) -> str:
+    """What a program printed stands in a fence, as upstream has it: a tag in it is then text."""
+    if kind == analyst.BLOCK_KIND_EXECUTE:
+        return "\n<Execute>\n```\n"
+    tag = TAGS.get(kind, "")
+    before = "\n" if kind == analyst.BLOCK_KIND_FILE else ""
+    return f"{before}<{tag}>" if tag else ""
+
+
+def _closing(kind: analyst.BlockKind) -> str:
+    if kind == analyst.BLOCK_KIND_EXECUTE:
+        return "\n```\n</Execute>\n"
+    tag = TAGS.get(kind, "")
+    after = "\n" if kind == analyst.BLOCK_KIND_FILE else ""
+    return f"</{tag}>{after}" if tag else ""
 
 
 def event_json(event: analyst.Event) -> dict[str, Any]:

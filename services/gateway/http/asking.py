@@ -33,6 +33,14 @@ async def body_of(request: Request) -> dict[str, Any]:
     return body
 
 
+def flag(body: dict[str, Any], name: str) -> bool:
+    """A truth value of the body, false where it is missing. Raises `InvalidField`."""
+    found = body.get(name)
+    if not isinstance(found, bool | None):
+        raise InvalidField(name, f"{name} must be true or false")
+    return bool(found)
+
+
 def number(request: Request, name: str, default: int = 0) -> int:
     """A whole number of the query string. Raises `InvalidField`."""
     text = request.query_params.get(name, "")

@@ -14,7 +14,7 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context
 from servicekit.status import InvalidField
 from services.gateway.gateway import Gateway
-from services.gateway.http.asking import authenticated, body_of
+from services.gateway.http.asking import authenticated, body_of, flag
 from services.gateway.http.edge import Json
 from services.gateway.openai import Chunks, completion, failure
 from services.gateway.plan import plan
@@ -53,14 +53,20 @@ def routes(gateway: Gateway) -> APIRouter:
             include_usage=bool(options.get("include_usage")),
         )
         return RunResponse(
-            gateway, caller.owner, run_id, chunks, asked.model, stream=bool(body.get("stream"))
+            gateway,
+            caller.owner,
+            run_id,
+            chunks,
+            asked.model,
+            stream=flag(body, "stream"),
+            detach=flag(body, "detach"),
         )
 
     return router
 
 
 class RunResponse(Response):
-    """Renders a run's events; a client that goes away cancels the run.
+    """Renders a run's events; a client that goes away cancels the run, unless it is detached.
 
     The status waits for the end of the fetch, so that its fault is an HTTP error, but no longer
     than `hold_s`: then the stream begins, with comments against idle timeouts.
@@ -75,6 +81,7 @@ class RunResponse(Response):
         model: str,
         *,
         stream: bool,
+        detach: bool,
     ) -> None:
         self._gateway = gateway
         self._owner = owner
@@ -82,6 +89,7 @@ class RunResponse(Response):
         self._chunks = chunks
         self._model = model or gateway.settings.agent_model
         self._stream = stream
+        self._detach = detach
         # of the base class, FastAPI reads only this
         self.background = None
 
@@ -91,9 +99,9 @@ class RunResponse(Response):
         leaving = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done():
+            if not serving.done() and not self._detach:
                 await self._gateway.runs.cancel(self._owner, self._run_id)
-            else:
+            elif serving.done():
                 await serving
         finally:
             for task in (serving, leaving):

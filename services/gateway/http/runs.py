@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.metrics import REGISTRY
 from servicekit.status import InvalidField
 from services.gateway.errors import NotFound
 from services.gateway.gateway import Gateway
@@ -110,7 +111,8 @@ def pages(gateway: Gateway) -> APIRouter:
     async def metrics() -> Response:
         """Prometheus metrics of the gateway."""
         return Response(
-            prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST
+            prometheus_client.generate_latest(REGISTRY),
+            media_type=prometheus_client.CONTENT_TYPE_LATEST,
         )
 
     return router

@@ -40,9 +40,7 @@ def migrate(connection: Connection) -> None:
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Database]:
     """An open database with its schema up to date; closed on leaving."""
-    engine = create_async_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine.sync_engine, "connect", _tune_sqlite)
+    engine = _engine(url)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(migrate)
@@ -51,7 +49,25 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await engine.dispose()
 
 
+def _engine(url: str) -> AsyncEngine:
+    if not url.startswith("sqlite"):
+        return create_async_engine(url)
+    # SQLite takes one writer at a time, and tells a transaction that read before another one wrote
+    # that it is "locked", without waiting: so transactions queue here, for the one connection
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=60)
+    event.listen(engine.sync_engine, "connect", _tune_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Take the writer's place at once, in its turn after those of other processes."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
 def _tune_sqlite(connection: Any, _: object) -> None:
+    # the driver's own implicit BEGIN would be a deferred one
+    connection.isolation_level = None
     cursor = connection.cursor()
     # readers beside one writer; a writer waits for its turn instead of failing
     cursor.execute("PRAGMA journal_mode=WAL")
