@@ -84,7 +84,7 @@ def _credential(
 
 
 def account_of(url: str) -> str:
-    """The account's name: the host's first label, or with an emulator's address the first folder."""
+    """The account's name: the host's first label, or at an IP address the first folder."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     try:

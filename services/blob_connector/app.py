@@ -1,0 +1,30 @@
+"""Opens the gate and the accounts, and serves."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from connectorkit.access import Gate
+from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from servicekit.limits import Limiter
+from servicekit.server import Server
+from services.blob_connector.accounts import Accounts
+from services.blob_connector.describing import TYPE
+from services.blob_connector.servicer import SERVICE, STATUSES, BlobServicer
+from services.blob_connector.settings import Settings
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        threads = await stack.enter_async_context(Limiter("tables", settings.threads))
+        gate = await stack.enter_async_context(Gate(settings.credentials, settings.token, TYPE))
+        accounts = Accounts(gate, settings)
+        stack.push_async_callback(accounts.aclose)
+        gate.on_close(accounts.revoked)
+        servicer = BlobServicer(gate, accounts, threads, settings)
+        server.register(
+            SERVICE,
+            lambda target: add_ConnectorServiceServicer_to_server(servicer, target),
+            statuses=STATUSES,
+        )
+        yield

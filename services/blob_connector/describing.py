@@ -1,0 +1,98 @@
+"""What this connector says of itself."""
+
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
+
+from isobath.connector.v1 import connector_pb2 as pb
+
+TYPE = "azure_blob"
+CONFIG_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["container"],
+    "properties": {
+        "account_url": {
+            "type": "string",
+            "pattern": "^https?://[^@/?#]+(/[^?#]*)?$",
+            "description": "Such as https://ACCOUNT.blob.core.windows.net; may be left out with a "
+            "connection string.",
+            "x-order": 1,
+        },
+        "container": {"type": "string", "minLength": 1, "maxLength": 63, "x-order": 2},
+        "prefix": {
+            "type": "string",
+            "maxLength": 900,
+            "description": "Only what lies under this folder is seen.",
+            "x-order": 3,
+        },
+    },
+}
+SECRETS_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "maxProperties": 1,
+    "properties": {
+        "connection_string": {"type": "string", "minLength": 1},
+        "account_key": {"type": "string", "minLength": 1},
+        "sas_token": {"type": "string", "minLength": 1},
+    },
+}
+EXAMPLES = (
+    (
+        "Account key",
+        "A container, by the account's name and key.",
+        {"account_url": "https://ACCOUNT.blob.core.windows.net", "container": "sales"},
+        {"account_key": "…"},
+    ),
+    (
+        "SAS token",
+        "A folder of a container, by a token that may read and list (sp=rl).",
+        {
+            "account_url": "https://ACCOUNT.blob.core.windows.net",
+            "container": "sales",
+            "prefix": "2026/",
+        },
+        {"sas_token": "sv=…&sp=rl&sig=…"},
+    ),
+    (
+        "Connection string",
+        "A container, by the account's connection string.",
+        {"container": "sales"},
+        {"connection_string": "DefaultEndpointsProtocol=https;AccountName=…;AccountKey=…"},
+    ),
+)
+PATHS = ("sales/2026-01.csv", "sales/2026-*/*.csv", "**/*.parquet")
+CODE_NOTES = (
+    '.list("folder/*.csv") gives names and sizes; '
+    '.read("folder/*.parquet") gives one DataFrame of all files that match.'
+)
+
+
+def described() -> pb.DescribeResponse:
+    """The answer to Describe."""
+    return pb.DescribeResponse(
+        type=TYPE,
+        title="Azure Blob Storage",
+        config_schema=ParseDict(CONFIG_SCHEMA, Struct()),
+        secrets_schema=ParseDict(SECRETS_SCHEMA, Struct()),
+        templates=[_template(*each) for each in EXAMPLES],
+        formats=[pb.FORMAT_RAW, pb.FORMAT_CSV, pb.FORMAT_PARQUET, pb.FORMAT_ARROW],
+        takes_paths=True,
+        takes_globs=True,
+        takes_queries=False,
+        stores=True,
+        code_notes=CODE_NOTES,
+    )
+
+
+def _template(
+    title: str, description: str, config: dict[str, Any], secrets: dict[str, str]
+) -> pb.Template:
+    body = {"name": "lake", "type": TYPE, "config": config, "secrets": secrets}
+    example = ParseDict(body, Struct())
+    return pb.Template(title=title, description=description, example=example, paths=PATHS)
