@@ -44,6 +44,11 @@ def _selection(what: dict[str, Any]) -> pb.Selection:
     return pb.Selection(query=query)
 
 
+def text(asked: dict[str, Any], field: str) -> str:
+    """Text that may be left out."""
+    return _text(field, asked.get(field) or "")
+
+
 def _text(field: str, value: object) -> str:
     if not isinstance(value, str) or len(value) > _TEXT_LIMIT:
         raise InvalidField(field, f"{field} is text of at most {_TEXT_LIMIT} characters")

@@ -7,7 +7,7 @@ pass through as the connector wrote them."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from servicekit.channels import calling, faults, streaming
 from servicekit.status import Fault, InvalidField, RemoteFault
 from services.sandbox import asks
 from services.sandbox.connectors import Connectors
-from services.sandbox.errors import NoSuchSource, SandboxFault
+from services.sandbox.errors import NoSuchSource
 from services.sandbox.kernel.protocol import Decoder, Frame, Kind, ProtocolError, encode
 
 _log = logs.get(__name__)
@@ -166,13 +166,13 @@ class Broker:
     async def _told(self, stub: Any, source: Attached, asked: dict[str, Any]) -> dict[str, Any]:
         operation = asked.get("do")
         if operation == "list":
-            path, glob = str(asked.get("prefix") or ""), str(asked.get("glob") or "")
+            path, glob = asks.text(asked, "prefix"), asks.text(asked, "glob")
             entries = await self._browse(stub, source.grant, path, glob)
             return {"entries": [asks.entry(each) for each in entries]}
         if operation == "tables":
             return {"entries": [asks.entry(e) for e in await self._tables(stub, source.grant)]}
         if operation == "schema":
-            request = pb.InspectRequest(grant=source.grant, path=str(asked.get("path") or ""))
+            request = pb.InspectRequest(grant=source.grant, path=asks.text(asked, "path"))
             return asks.schema(await calling(stub.Inspect(request)))
         raise InvalidField("do", f"the broker cannot {str(operation)[:40]!r}")
 
@@ -224,7 +224,7 @@ class Broker:
         await talk.send(Kind.ANSWER, told)
 
 
-_Answer = Callable[[dict[str, Any], "_Talk"], Awaitable[None]]
+_Answer = Callable[[dict[str, Any], "_Talk"], Coroutine[Any, Any, None]]
 
 
 class _Talk:
@@ -250,7 +250,7 @@ class _Talk:
                 self.used.clear()
         except (OSError, ProtocolError):
             return
-        except SandboxFault:
+        except Exception:  # one talk of one session: the others go on
             _log.exception("broker_failed")
         finally:
             self._connection.close()
@@ -276,7 +276,7 @@ class _Talk:
         """Until something comes, which is an end: nothing is owed while an answer is under way."""
         ready = self._loop.create_future()
         number = self._connection.fileno()
-        self._loop.add_reader(number, lambda: ready.done() or ready.set_result(None))
+        self._loop.add_reader(number, lambda: _settle(ready))
         try:
             await ready
         finally:
@@ -302,3 +302,8 @@ class _Talk:
 
     async def send(self, kind: Kind, header: dict[str, Any], payload: bytes = b"") -> None:
         await self._loop.sock_sendall(self._connection, encode(kind, header, payload))
+
+
+def _settle(ready: "asyncio.Future[None]") -> None:
+    if not ready.done():
+        ready.set_result(None)

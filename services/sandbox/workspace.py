@@ -6,6 +6,7 @@ RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS does the same in one call, where container
 needs no more than openat.)"""
 
 import contextlib
+import errno
 import hashlib
 import mimetypes
 import os
@@ -206,7 +207,12 @@ class Writing:
     def write(self, data: bytes) -> None:
         if self.size_bytes + len(data) > self._room:
             raise self._workspace.full()
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as exc:
+            if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._workspace.full() from exc
+            raise
         self._hash.update(data)
         self.size_bytes += len(data)
 

@@ -6,6 +6,7 @@ missing, because /dev/shm belongs to everybody."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from services.sandbox.errors import TierUnavailable
 from services.sandbox.isolation import inside, seccomp
 from services.sandbox.isolation.inside import Inside
 from services.sandbox.isolation.port import Bounds, Interpreter, Launch, Slot
-from services.sandbox.isolation.processes import Group
+from services.sandbox.isolation.processes import Group, threads_of
 from services.sandbox.kernel import confine
 
 # scopes of signals and abstract sockets
@@ -129,6 +130,10 @@ def _plain_launch(
     landlock: Mapping[str, Any] | None,
     filtered: bytes | None,
 ) -> Launch:
+    if not slot.account.switch:
+        # Linux counts all of an account's threads: those that are there come on top
+        there = threads_of(slot.account.uid)
+        bounds = replace(bounds, processes=bounds.processes + there)
     place = Inside(str(slot.workspace), str(slot.scratch), str(library))
     config = inside.config(place, bounds, parent=os.getpid(), landlock=landlock, seccomp=filtered)
     return Launch(

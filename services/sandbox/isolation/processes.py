@@ -84,6 +84,16 @@ def _resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def threads_of(uid: int) -> int:
+    """Of all processes of an account."""
+    count = 0
+    for entry in _PROC.iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                count += len(list((entry / "task").iterdir()))
+    return count
+
+
 def machine_kills() -> int:
     """How often this machine ended a process for want of memory."""
     with contextlib.suppress(OSError):

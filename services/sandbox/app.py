@@ -1,0 +1,80 @@
+"""Puts the sandbox together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
+from servicekit.limits import Limiter
+from servicekit.server import Server
+from services.sandbox import tiers
+from services.sandbox.connectors import Connectors
+from services.sandbox.execution import Terms
+from services.sandbox.home import Home
+from services.sandbox.isolation.accounts import Accounts
+from services.sandbox.isolation.port import Bounds
+from services.sandbox.live import Surroundings
+from services.sandbox.pool import Pool
+from services.sandbox.servicer import ALLOW, NAME, STATUSES, Servicer
+from services.sandbox.sessions import Sessions
+from services.sandbox.settings import Settings
+from services.sandbox.spawner import Spawner
+
+_THREADS = 8
+# beside those of sessions: one that is proved, and those that end while others start
+_SPARE_ACCOUNTS = 8
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        threads = await stack.enter_async_context(Limiter("sandbox", _THREADS))
+        count = 2 * settings.sessions + settings.warm + _SPARE_ACCOUNTS
+        accounts = Accounts(count, settings.uid_base)
+        home = Home(settings.home)
+        stack.enter_context(home.held(accounts.probing()))
+        tiers.forget_fonts(home)
+        spawner = stack.enter_context(Spawner())
+        bounds = bounds_of(settings)
+        ground = await tiers.choose(settings, home, accounts, bounds, spawner, threads)
+        pool = await stack.enter_async_context(Pool(ground, settings.warm))
+        connectors = await stack.enter_async_context(
+            Connectors(settings.connectors, settings.token)
+        )
+        around = Surroundings(
+            pool, connectors, threads, terms_of(settings), settings.broker_connections
+        )
+        sessions = await stack.enter_async_context(
+            Sessions(around, home.workspaces, settings.sessions, settings.idle_s)
+        )
+        servicer = Servicer(settings, bounds, ground.isolation, sessions, connectors, threads)
+        server.register(
+            NAME,
+            lambda grpc_server: rpc.add_SandboxServiceServicer_to_server(servicer, grpc_server),
+            statuses=STATUSES,
+            allow=ALLOW,
+        )
+        # health tells the tier: "isobath.sandbox.v1.SandboxService/namespaces"
+        server.set_serving(True, f"{NAME}/{ground.isolation.name}")
+        yield
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    return Bounds(
+        memory_bytes=settings.memory_bytes,
+        workspace_bytes=settings.workspace_bytes,
+        scratch_bytes=settings.scratch_bytes,
+        processes=settings.processes,
+        cpu_s=settings.cpu_s,
+        threads=settings.threads,
+    )
+
+
+def terms_of(settings: Settings) -> Terms:
+    return Terms(
+        timeout_s=settings.timeout_s,
+        grace_s=settings.grace_s,
+        head_bytes=settings.output_head_bytes,
+        tail_bytes=settings.output_tail_bytes,
+        displays=settings.displays,
+        artifacts=settings.artifacts,
+    )

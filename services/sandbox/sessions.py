@@ -1,0 +1,162 @@
+"""All sessions: one for each owner and thread, closed when nobody used them for long."""
+
+import asyncio
+import hashlib
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from servicekit import logs
+from services.sandbox.errors import NoSlot, UnknownSession
+from services.sandbox.isolation.port import Account, Bounds
+from services.sandbox.live import LiveSession, Surroundings
+from services.sandbox.session import State
+from services.sandbox.workspace import Workspace, remove_tree
+
+_log = logs.get(__name__)
+_LOOK_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    session: LiveSession
+    resumed: bool
+    expires_in_s: float
+
+
+@dataclass
+class _Entry:
+    session: LiveSession
+    idle_s: float
+
+
+class Sessions:
+    """`async with Sessions(…) as sessions`. On leaving, every session ends and its files go."""
+
+    def __init__(self, around: Surroundings, workspaces: Path, limit: int, idle_s: float) -> None:
+        self._around, self._workspaces = around, workspaces
+        self._limit, self._idle_s = limit, idle_s
+        self._entries: dict[str, _Entry] = {}
+        self._by_key: dict[str, str] = {}
+        # workspaces without a session, and when they go
+        self._kept: dict[str, float] = {}
+        self._opening: dict[str, asyncio.Lock] = {}
+        self._coming = 0
+        self._expiring: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._expiring = asyncio.create_task(self._expire(), name="expiry of sessions")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._expiring is not None:
+            self._expiring.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._expiring
+        closing = [self.close(each, remove_workspace=True) for each in list(self._entries)]
+        await asyncio.gather(*closing)
+        await self._around.threads.run(remove_tree, self._workspaces)
+
+    async def open(self, owner: str, thread_id: str, bounds: Bounds, idle_s: float) -> Opened:
+        """Raises NoSlot, KernelFailed."""
+        key = _key(owner, thread_id)
+        idle_s = min(idle_s or self._idle_s, self._idle_s)
+        lock = self._opening.setdefault(key, asyncio.Lock())
+        async with lock:
+            session = self._find(key)
+            resumed = session is not None and session.state is not State.BROKEN
+            if session is None:
+                session = await self._open(key, bounds, idle_s)
+            session.touch()
+            return Opened(session, resumed, idle_s)
+
+    def get(self, session_id: str) -> LiveSession:
+        """Raises UnknownSession."""
+        entry = self._entries.get(session_id)
+        if entry is None or entry.session.state is State.CLOSED:
+            raise UnknownSession(session_id[:100])
+        entry.session.touch()
+        return entry.session
+
+    async def close(self, session_id: str, *, remove_workspace: bool) -> bool:
+        """Whether it was there."""
+        entry = self._entries.pop(session_id, None)
+        if entry is None:
+            return False
+        key = entry.session.workspace.root.name
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            self._by_key.pop(key, None)
+            # a caller that goes away leaves no half-closed session
+            await asyncio.shield(entry.session.close(remove_workspace=remove_workspace))
+            if not remove_workspace:
+                self._kept[key] = time.monotonic() + entry.idle_s
+        _log.info("session_closed", session=session_id, removed=remove_workspace)
+        return True
+
+    def _find(self, key: str) -> LiveSession | None:
+        entry = self._entries.get(self._by_key.get(key, ""))
+        return entry.session if entry is not None else None
+
+    async def _open(self, key: str, bounds: Bounds, idle_s: float) -> LiveSession:
+        if len(self._entries) + self._coming >= self._limit:
+            raise NoSlot(self._limit)
+        self._coming += 1
+        try:
+            session = await self._opened(key, bounds)
+        finally:
+            self._coming -= 1
+        self._entries[session.session_id] = _Entry(session, idle_s)
+        self._by_key[key] = session.session_id
+        self._kept.pop(key, None)
+        _log.info("session_opened", session=session.session_id)
+        return session
+
+    async def _opened(self, key: str, bounds: Bounds) -> LiveSession:
+        workspace = Workspace(self._workspaces / key, Account.own(), bounds.workspace_bytes)
+        session = LiveSession(f"sb-{secrets.token_hex(12)}", workspace, bounds, self._around)
+        try:
+            await session.open()
+        except BaseException:
+            await asyncio.shield(session.close(remove_workspace=key not in self._kept))
+            raise
+        return session
+
+    # -- expiry
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_S)
+            await self.expire(time.monotonic())
+
+    async def expire(self, now: float) -> None:
+        """Removes what nobody used for its time."""
+        for session_id, entry in list(self._entries.items()):
+            running = entry.session.state in (State.RUNNING, State.INTERRUPTING)
+            if not running and now - entry.session.used_at > entry.idle_s:
+                _log.info("session_expired", session=session_id)
+                await self.close(session_id, remove_workspace=True)
+        for key, ends in list(self._kept.items()):
+            if now > ends:
+                async with self._opening.setdefault(key, asyncio.Lock()):
+                    if self._kept.pop(key, None) is not None:
+                        await self._around.threads.run(remove_tree, self._workspaces / key)
+        self._forget_locks()
+
+    def _forget_locks(self) -> None:
+        for key, lock in list(self._opening.items()):
+            if not lock.locked() and key not in self._by_key and key not in self._kept:
+                del self._opening[key]
+
+
+def _key(owner: str, thread_id: str) -> str:
+    """A folder's name. The owner is part of it: nobody opens another's workspace by its thread."""
+    return hashlib.sha256(f"{len(owner)}:{owner}:{thread_id}".encode()).hexdigest()[:40]
