@@ -28,6 +28,8 @@ class Live:
     events: list[analyst.Event] = field(default_factory=list)
     written: int = 0
     ended: bool = False
+    # the database says how it ended
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
 
     def emit(self, **event: Any) -> analyst.Event:
@@ -65,6 +67,10 @@ class Journal:
         live = self._live[run_id] = Live(run_id)
         return live
 
+    def going(self, run_id: str) -> Live | None:
+        """A run whose events are in memory."""
+        return self._live.get(run_id)
+
     async def keep(self, live: Live) -> None:
         """Write a run's events as they come, until it ended; to be run beside it."""
         while not live.ended:
@@ -100,8 +106,11 @@ class Journal:
                 )
 
     async def close(self, live: Live) -> None:
-        """The run is over and its events are written: drop them from memory."""
+        """The run is over: write the last of its events."""
         await self.flush(live)
+
+    def forget(self, live: Live) -> None:
+        """Its events are written: drop them from memory."""
         self._live.pop(live.run_id, None)
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[analyst.Event]:

@@ -13,6 +13,8 @@ from services.gateway.conversation import Message
 
 # a wide table is told by its first columns: 200 of some 40 characters are about 2,000 tokens
 MAX_COLUMNS = 200
+# ten questions with their answers, some 5,000 tokens
+MAX_HISTORY = 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,23 @@ def prompt(
     if files:
         parts.append(_data(files))
     return [*earlier, replace(last, content="\n\n".join(parts))]
+
+
+def with_history(messages: Sequence[Message], earlier: Sequence[Message]) -> list[Message]:
+    """A thread's earlier questions and answers before a lone question; a client that sent the
+    conversation itself is taken at its word."""
+    system = [message for message in messages if message.role == "system"]
+    asked = [message for message in messages if message.role != "system"]
+    if len(asked) > 1:
+        return list(messages)
+    return [*system, *(_as_said(each) for each in earlier[-MAX_HISTORY:]), *asked]
+
+
+def _as_said(message: Message) -> Message:
+    """An answer in the block that the model gave it in."""
+    if message.role != "assistant":
+        return message
+    return replace(message, content=f"<Answer>\n{message.content}\n</Answer>")
 
 
 def _data(files: Sequence[DataFile]) -> str:

@@ -17,13 +17,14 @@ from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
 from services.gateway.analysis import Analysis, Chosen
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call
-from services.gateway.conversation import Finish
+from services.gateway.conversation import Finish, Message
 from services.gateway.data import Grants
 from services.gateway.errors import Conflict, NotFound, TooBusy
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
 from services.gateway.pages import Page, page_size, token_of, value_of
 from services.gateway.plan import Plan
+from services.gateway.prompt import with_history
 from services.gateway.registry import Registry, Source
 from services.gateway.report import report
 from services.gateway.store.database import Database
@@ -67,7 +68,8 @@ class Runs:
         self._grants = Grants(services)
         self._journal = Journal(database)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._busy_threads: set[str] = set()
+        # the run that each busy thread is busy with
+        self._busy_threads: dict[str, str] = {}
 
     async def recover(self) -> int:
         """After a crash: end the runs that it cut off."""
@@ -106,16 +108,25 @@ class Runs:
         for id in plan.file_ids:
             await self._files.get(caller.owner, id)
         thread_id = await self._threads.take(caller.owner, plan)
-        if thread_id in self._busy_threads:
-            raise Conflict("thread", thread_id, "a run of this thread is going", remedy="Wait.")
-        self._busy_threads.add(thread_id)
+        await self._free(thread_id)
+        run_id = "run-" + secrets.token_hex(12)
+        self._busy_threads[thread_id] = run_id
         try:
-            run_id = await self._insert(caller, plan, thread_id, model)
+            await self._insert(caller, plan, run_id, thread_id, model)
         except BaseException:
-            self._busy_threads.discard(thread_id)
+            del self._busy_threads[thread_id]
             raise
         self._launch(caller, replace(plan, thread_id=thread_id), run_id, model, sources)
         return run_id
+
+    async def _free(self, thread_id: str) -> None:
+        """Wait for a run that has told its end and only tidies up. Raises `Conflict`."""
+        while run_id := self._busy_threads.get(thread_id):
+            live, task = self._journal.going(run_id), self._tasks.get(run_id)
+            if task is None or (live is not None and not live.ended):
+                message = "a run of this thread is going"
+                raise Conflict("thread", thread_id, message, remedy="Wait for it, or cancel it.")
+            await asyncio.wait({task})
 
     def _launch(
         self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
@@ -128,9 +139,11 @@ class Runs:
 
     def _done(self, run_id: str, thread_id: str) -> None:
         self._tasks.pop(run_id, None)
-        self._busy_threads.discard(thread_id)
+        del self._busy_threads[thread_id]
 
-    async def watch(self, owner: str, run_id: str, after: int = 0) -> AsyncGenerator[analyst.Event, None]:
+    async def watch(
+        self, owner: str, run_id: str, after: int = 0
+    ) -> AsyncGenerator[analyst.Event, None]:
         """The run's events above `after`, followed to its end. Raises `NotFound`."""
         await self._row(owner, run_id)
         async for event in self._journal.watch(run_id, after):
@@ -147,6 +160,9 @@ class Runs:
 
     async def get(self, owner: str, run_id: str) -> analyst.Run:
         """How a run stands. Raises `NotFound`."""
+        live = self._journal.going(run_id)
+        if live is not None and live.ended:
+            await live.settled.wait()
         return _run(await self._row(owner, run_id))
 
     async def page(
@@ -190,8 +206,9 @@ class Runs:
                 raise InvalidField(field, f"{source.name} is of type {source.type}")
         return found
 
-    async def _insert(self, caller: Caller, plan: Plan, thread_id: str, model: str) -> str:
-        run_id = "run-" + secrets.token_hex(12)
+    async def _insert(
+        self, caller: Caller, plan: Plan, run_id: str, thread_id: str, model: str
+    ) -> None:
         row = RunRow(
             id=run_id,
             owner=caller.owner,
@@ -211,7 +228,6 @@ class Runs:
                 session.add(row)
         except IntegrityError as twice:
             raise Conflict("run", plan.idempotency_key, "this key is being used") from twice
-        return run_id
 
     async def _row(self, owner: str, run_id: str) -> RunRow:
         async with self._database.begin() as session:
@@ -249,12 +265,19 @@ class Runs:
             await asyncio.shield(self._end(analysis, keeping))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
+        analysis.plan = await self._with_history(analysis.plan, analysis.caller)
         analysis.chosen = await self._granted(analysis, sources)
         await analysis.open()
         files = await analysis.fetch()
         await self._mark(analysis.run_id, state="working")
         finish = await analysis.work(files)
         await self._answered(analysis, finish)
+
+    async def _with_history(self, plan: Plan, caller: Caller) -> Plan:
+        """The plan, with what the thread said before."""
+        _, said = await self._threads.get(caller.owner, plan.thread_id)
+        earlier = [Message(each.role, each.content) for each in said]  # type: ignore[arg-type]
+        return replace(plan, messages=tuple(with_history(plan.messages, earlier)))
 
     async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
         """One grant for each source, however many selections it has."""
@@ -311,15 +334,19 @@ class Runs:
         """Write the last events, say how the run stands, and close what it opened."""
         await asyncio.wait({keeping})
         last = analysis.live.events[-1]
-        await self._journal.close(analysis.live)
-        await self._mark(
-            analysis.run_id,
-            state=str(last.WhichOneof("event")),
-            ended_ms=now_ms(),
-            usage=analysis.usage.message().SerializeToString(),
-            error_reason=last.failed.reason,
-            error_message=last.failed.message,
-        )
+        try:
+            await self._journal.close(analysis.live)
+            await self._mark(
+                analysis.run_id,
+                state=str(last.WhichOneof("event")),
+                ended_ms=now_ms(),
+                usage=analysis.usage.message().SerializeToString(),
+                error_reason=last.failed.reason,
+                error_message=last.failed.message,
+            )
+        finally:
+            analysis.live.settled.set()
+            self._journal.forget(analysis.live)
         with contextlib.suppress(Fault, TimeoutError):
             async with asyncio.timeout(CLEANUP_S):
                 await analysis.close()

@@ -45,12 +45,14 @@ def routes(gateway: Gateway) -> APIRouter:
         options = body.get("stream_options") or {}
         if not isinstance(options, dict):
             raise InvalidField("stream_options", "stream_options must be an object")
+        stream, detach = flag(body, "stream"), flag(body, "detach")
+        include_usage = flag(options, "include_usage")
         run_id = await gateway.runs.start(caller, asked)
         chunks = Chunks(
             run_id,
             asked.model or gateway.settings.agent_model,
             created=int(time.time()),
-            include_usage=bool(options.get("include_usage")),
+            include_usage=include_usage,
         )
         return RunResponse(
             gateway,
@@ -58,8 +60,8 @@ def routes(gateway: Gateway) -> APIRouter:
             run_id,
             chunks,
             asked.model,
-            stream=flag(body, "stream"),
-            detach=flag(body, "detach"),
+            stream=stream,
+            detach=detach,
         )
 
     return router
