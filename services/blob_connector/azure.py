@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,17 +21,24 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
-from azure.storage.blob import BlobBlock, BlobPrefix, BlobProperties, ContentSettings
-from azure.storage.blob.aio import ContainerClient
+from azure.storage.blob import BlobBlock, BlobProperties, ContentSettings
+from azure.storage.blob.aio import BlobPrefix, ContainerClient
 
 from servicekit import logs
 from services.blob_connector import errors
 from services.blob_connector.identity import Place
+from services.blob_connector.paths import is_deceitful
 from services.blob_connector.settings import Settings
 
 _log = logs.get(__name__)
+# the credential is good, a right is missing
 _FORBIDDEN = frozenset(
-    {"AuthorizationPermissionMismatch", "AuthorizationFailure", "InsufficientAccountPermissions"}
+    {
+        "AuthorizationPermissionMismatch",
+        "AuthorizationResourceTypeMismatch",
+        "AuthorizationServiceMismatch",
+        "InsufficientAccountPermissions",
+    }
 )
 
 
@@ -94,6 +101,8 @@ class Container:
             pages = found.by_page(marker or None)
             async for page in pages:
                 entries = [self._entry(each) async for each in page]
+                # the SDK gives a page's folders first; the service keeps all in name order
+                entries.sort(key=lambda entry: entry.name)
                 return Listed(entries, pages.continuation_token or "")
         return Listed([], "")
 
@@ -131,6 +140,7 @@ class Container:
 
     async def properties(self, name: str) -> Blob:
         """One blob. Raises `BlobNotFound`."""
+        self._require_honest(name)
         with self._translated(name):
             blob = self._client.get_blob_client(self.place.prefix + name)
             return self._blob(await blob.get_blob_properties())
@@ -167,7 +177,7 @@ class Container:
 
     async def read(
         self, blob: Blob, offset: int = 0, length: int | None = None
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The blob's bytes in order, a bounded number of ranges ahead. A whole blob with an MD5 is
         held against it. Raises `Torn`, `Changed`."""
         end = blob.size_bytes if length is None else min(blob.size_bytes, offset + length)
@@ -206,6 +216,7 @@ class Container:
         self, name: str, pieces: AsyncIterator[bytes], *, content_type: str, overwrite: bool
     ) -> Blob:
         """Stage blocks, and commit them at the end: nothing is visible before. Raises `Exists`."""
+        self._require_honest(name)
         client = self._client.get_blob_client(self.place.prefix + name)
         blocks: list[BlobBlock] = []
         if not overwrite and await client.exists():
@@ -222,6 +233,15 @@ class Container:
         return await self.properties(name)
 
     # Errors
+
+    def _require_honest(self, name: str) -> None:
+        """Raises `BlobNotFound` for a name that could lead to another blob."""
+        if is_deceitful(name):
+            raise errors.BlobNotFound(
+                f"{name!r} holds . or .. as a folder, or a backslash, and is not asked for",
+                remedy="Name the blob by its plain path within the source.",
+                path=name,
+            )
 
     def _torn(self, name: str) -> errors.Torn:
         return errors.Torn(
@@ -303,7 +323,8 @@ class Container:
             )
         return errors.AuthenticationFailed(
             f"account {self.place.account!r} refused the {identity}",
-            remedy="Renew it in the source's secrets; keys may have been rotated, a SAS expired.",
+            remedy="Renew it in the source's secrets: a key may have been rotated, a SAS expired. "
+            "The account's firewall gives the same answer.",
             identity=identity,
         )
 

@@ -1,7 +1,7 @@
 """What a path stands for: one blob, or those that a glob matches; and their table."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -114,7 +114,9 @@ class Tables:
         return whole.slice(0, rows), count > rows
 
 
-def _typed(name: str, file: readers.RangeFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _typed(
+    name: str, file: readers.RangeFile, schema: pa.Schema
+) -> Generator[pa.RecordBatch, None, None]:
     """A generator, so that it can be closed."""
     yield from readers.batches(name, file, schema)
 

@@ -93,9 +93,13 @@ def _set(text: str, at: int) -> tuple[str, int]:
     return f"(?!/)[{negated}{inner}]", end + 1
 
 
-def within(prefix: str, path: str) -> str:
-    """The full name of `path` in a source that is confined to `prefix`."""
-    return f"{prefix}{path}"
+def is_deceitful(name: str) -> bool:
+    """Whether a name may reach another blob than the one that it spells.
+
+    HTTP clients fold dot segments before they send, and Azure reads a backslash as a slash: either
+    could lead out of a source's prefix.
+    """
+    return "\\" in name or any(part in (".", "..") for part in name.split("/"))
 
 
 def folder_of(prefix: str) -> str:
