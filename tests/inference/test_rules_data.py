@@ -138,7 +138,7 @@ def test_numbers_written_as_text_are_added(cells, total, tmp_path):
 def test_dates_are_read_whatever_their_form(form, tmp_path):
     days = pd.Series(pd.date_range("2024-11-01", "2025-02-28"))
     if form in ("s", "ms"):
-        written = (days - pd.Timestamp(0)) // pd.Timedelta(1, unit=form)
+        written: pd.Series = (days - pd.Timestamp(0)) // pd.Timedelta(1, unit=form)
     else:
         written = days.dt.strftime(form)
     pd.DataFrame({"date": written, "sales": 1}).to_csv(tmp_path / "t.csv", index=False)

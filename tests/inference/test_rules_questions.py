@@ -60,7 +60,7 @@ def top(series: pd.Series, form: Callable[[float], str] = shown) -> list[str]:
 
 def every(series: pd.Series, form: Callable[[float], str] = shown) -> list[str]:
     """Each group's row of the table."""
-    return [f"| {name} | {form(value)} |" for name, value in series.items()]
+    return [f"| {name!s} | {form(value)} |" for name, value in series.items()]
 
 
 def _retail_month(t: Tables) -> list[str]:
@@ -84,7 +84,8 @@ def _hired(t: Tables) -> list[str]:
 
 def _correlation(frame: pd.DataFrame, x: str, y: str) -> list[str]:
     pairs = frame[[x, y]].dropna()
-    pearson, spearman = pairs.corr().iloc[0, 1], pairs.rank().corr().iloc[0, 1]
+    pearson = float(pairs.corr().to_numpy()[0, 1])
+    spearman = float(pairs.rank().corr().to_numpy()[0, 1])
     return [f"Pearson {pearson:.3f}", f"Spearman {spearman:.3f}", f"{len(pairs):,} pairs"]
 
 

@@ -132,7 +132,8 @@ def _look(state: _State) -> str:
     else:
         why = (
             f"The question: {_quoted(state.question)} First I look at what is in the "
-            f"{number(len(names))} file{'s' if len(names) > 1 else ''}: how they read, their columns, "
+            f"{number(len(names))} file{'s' if len(names) > 1 else ''}: "
+            f"how they read, their columns, "
             "and which columns join them."
         )
     program = profiling.program(names, state.question, small=state.profiles > 0)
@@ -165,7 +166,10 @@ def _cannot(state: _State, tables: Schema) -> str:
             lines.insert(1, sizes(tables))
         return _final(lines)
     if state.failures:
-        opening = "**The programs for this question failed, so there is no answer to it.** What the data hold:"
+        opening = (
+            "**The programs for this question failed, so there is no "
+            "answer to it.** What the data hold:"
+        )
     else:
         opening = (
             "**I could not tell what to compute for this question**: "
@@ -212,7 +216,8 @@ def _caveats(state: _State) -> list[str]:
         ]
     if state.failures and state.done:
         lines.append(
-            f"- A program failed on the way ({cell(state.failures[-1])}); the numbers come from the simpler one that ran."
+            f"- A program failed on the way ({cell(state.failures[-1])}); the "
+            f"numbers come from the simpler one that ran."
         )
     elif state.failures:
         lines += [f"- It failed with: {cell(failure)}" for failure in state.failures]

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import mentions, times
+from . import grouping, mentions, times
+from .grouping import GroupAsk
 from .mentions import Mention
 from .schema import Column, Schema
-from .terms import Aggregate, Condition, Field, Grain
+from .terms import Aggregate, Condition, Field
 from .words import Token, akin, any_akin, plain, tokens
 
 Intent = Literal[
@@ -38,7 +39,8 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
     ),
 )
 _OVERVIEW = re.compile(
-    r"overview|summar|describe|analy[sz]e|explor|insight|tell me about|key (?:figures|facts|findings)"
+    r"overview|summar|describe|analy[sz]e|explor|insight|tell "
+    r"me about|key (?:figures|facts|findings)"
     r"|what(?:'s| is| does) .{0,20}(?:in|contain)|look at|profile|report|understand|\beda\b",
     re.IGNORECASE,
 )
@@ -53,25 +55,21 @@ _RATE = re.compile(
 )
 _COUNT = re.compile(r"\bhow many\b|\bnumber of\b|\bcounts?\b|\bhow often\b|\bfrequency\b", re.I)
 _DISTINCT = re.compile(r"\b(?:unique|distinct|different)\b", re.IGNORECASE)
-_HIGH = re.compile(
-    r"\b(?:top|best|highest|most|largest|biggest|greatest|longest|oldest|max(?:imum)?|expensive|leading"
-    r"|slowest|hottest|warmest|heaviest|tallest|busiest|strongest|main|common|popular|frequent|maximal"
-    r"|worst|peak\w*)\b",
-    re.IGNORECASE,
-)
-_LOW = re.compile(
-    r"\b(?:bottom|lowest|least|smallest|fewest|shortest|youngest|min(?:imum)?|cheapest|fastest|coldest"
-    r"|lightest|weakest|rarest|minimal|newest worst)\b",
-    re.IGNORECASE,
-)
 _IMPLIED = {
-    "oldest": "age", "youngest": "age", "older": "age", "younger": "age", "cheapest": "price",
-    "expensive": "price", "hottest": "temperature", "warmest": "temperature", "warm": "temperature",
-    "coldest": "temperature", "heaviest": "weight", "lightest": "weight", "tallest": "height",
-    "longest": "duration", "shortest": "duration", "fastest": "duration", "slowest": "duration",
-    "profitable": "profit", "earns": "salary", "earn": "salary", "paid": "salary", "long": "duration",
-    "old": "age", "hot": "temperature", "cold": "temperature", "spent": "revenue", "spends": "revenue",
-}  # fmt: skip
+    said: meant
+    for meant, every in {
+        "age": "oldest youngest older younger old",
+        "price": "cheapest expensive",
+        "temperature": "hottest warmest warm coldest hot cold",
+        "weight": "heaviest lightest",
+        "height": "tallest",
+        "duration": "longest shortest fastest slowest long",
+        "profit": "profitable",
+        "salary": "earns earn paid",
+        "revenue": "spent spends",
+    }.items()
+    for said in every.split()
+}
 _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (
     ("median", r"\bmedian\b"),
     ("mean", r"\b(?:average|avg|mean|typical(?:ly)?|on average)\b"),
@@ -80,18 +78,6 @@ _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (
     ("max", r"\b(?:max(?:imum)?)\b"),
     ("min", r"\b(?:min(?:imum)?)\b"),
 )
-_GROUP_CUES = (
-    "by",
-    "per",
-    "across",
-    "within",
-    "among",
-    "between",
-    "each",
-    "every",
-    "which",
-    "what",
-)
 _OPERATORS = {
     ">": r"over|above|more than|greater than|higher than|older than|longer than|exceeding|>",
     ">=": r"at least|minimum of|>=",
@@ -99,14 +85,6 @@ _OPERATORS = {
     "<=": r"at most|up to|maximum of|<=",
 }
 _NUMBER = r"\s*[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\d-])"
-
-
-@dataclass(frozen=True)
-class GroupAsk:
-    """A split that the question asks for: columns that may be meant (surest first), or a grain."""
-
-    options: tuple[Mention, ...]
-    grain: Grain = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +121,7 @@ def read(question: str, schema: Schema) -> Asked:
     words = _implied(tokens(text))
     found = mentions.find(words, schema)
     named, value_words = _named(words, schema)
-    groups, used = _groups(text, words, found, value_words)
+    groups, used = grouping.read(text, words, found, value_words)
     asked = Asked(
         text=text,
         words=words,
@@ -153,8 +131,8 @@ def read(question: str, schema: Schema) -> Asked:
         count=bool(_COUNT.search(text)),
         distinct=bool(_DISTINCT.search(text)),
         top=_top(text),
-        high=bool(_HIGH.search(text)),
-        low=bool(_LOW.search(text)),
+        high=bool(grouping.HIGH.search(text)),
+        low=bool(grouping.LOW.search(text)),
         aggregate=next((name for name, cue in _AGGREGATES if re.search(cue, text, re.I)), None),
         groups=groups,
         named=named,
@@ -174,9 +152,10 @@ def _settled(asked: Asked) -> Asked:
         asked = replace(asked, why=False)
     if asked.intent != "answer":
         return asked
-    if _OVERVIEW.search(asked.text) and not asked.groups and not asked.superlative:
-        if not asked.count and not any(m.column and m.score >= 1.6 for m in asked.mentions):
-            return replace(asked, intent="overview")
+    specific = asked.groups or asked.superlative or asked.count
+    named = any(mention.column and mention.score >= 1.6 for mention in asked.mentions)
+    if _OVERVIEW.search(asked.text) and not specific and not named:
+        return replace(asked, intent="overview")
     if asked.why and not asked.groups:
         return replace(asked, intent="drivers")
     return asked
@@ -194,152 +173,20 @@ def _implied(words: Sequence[Token]) -> tuple[Token, ...]:
     )
 
 
+_RANKED = "highest|lowest|largest|biggest|smallest"
+_SOME = r"\d{1,3}|two|three|four|five|ten|twenty"
+
+
 def _top(text: str) -> int:
     numbers = {"three": 3, "five": 5, "ten": 10, "two": 2, "four": 4, "twenty": 20}
     found = re.search(
-        r"\b(?:top|bottom|first|best|worst|highest|lowest|largest|biggest|smallest)[- ](\d{1,3}|two|three|four|five|ten|twenty)\b"
-        r"|\b(\d{1,3}|two|three|four|five|ten|twenty)"
-        r" (?:best|worst|highest|lowest|largest|biggest|smallest|most|least|top|oldest|youngest|longest|cheapest)",
+        rf"\b(?:top|bottom|first|best|worst|{_RANKED})[- ]({_SOME})\b"
+        rf"|\b({_SOME}) (?:best|worst|most|least|top|oldest|youngest|longest|cheapest|{_RANKED})\b",
         text,
         re.IGNORECASE,
     )
     said = (found[1] or found[2]).lower() if found else ""
     return numbers.get(said, int(said) if said.isdigit() else 0)
-
-
-# -- groups --------------------------------------------------------------------------------------
-
-
-def _groups(
-    text: str, words: Sequence[Token], found: Sequence[Mention], values: frozenset[int]
-) -> tuple[tuple[GroupAsk, ...], set[int]]:
-    groups: list[GroupAsk] = []
-    used: set[int] = set()
-    grain = times.grain(text)
-    for start, ranked in _starts(text, words):
-        options = _options(words, found, start, values, used)
-        if ranked and options and _measured(words[start - 1], options[0]):
-            continue
-        while options:
-            groups.append(GroupAsk(options))
-            used |= set(range(options[0].start, options[0].end))
-            end = options[0].end
-            joined = end < len(words) and words[end].lower in ("and", "und")
-            nearby = end + 1 if joined else end
-            close = joined or (
-                end < len(words) and "," in text[words[end - 1].end : words[end].start]
-            )
-            options = _options(words, found, nearby, values, used, near=0) if close else ()
-    if grain:
-        covered = {i for i, w in enumerate(words) if grain[1][0] <= w.start < grain[1][1]}
-        if not covered & used:
-            groups.append(GroupAsk((), grain[0]))
-            used |= covered
-    if not groups and re.search(r"\bwhom?\b", text, re.IGNORECASE):
-        groups += _people(found)
-    return tuple(groups[:2]), used
-
-
-_PEOPLE = ("customer", "employee", "driver", "user", "agent", "seller", "manager", "rep", "author")
-
-
-def _people(found: Sequence[Mention]) -> list[GroupAsk]:
-    """'who' is a name in a table of people, or a column of people."""
-    tables = dict.fromkeys(mention.table.name for mention in found)
-    known = {mention.table.name: mention.table for mention in found}
-    options = []
-    for name in tables:
-        for column in known[name].columns:
-            person = any_akin(column.stems, _PEOPLE) and column.kind == "text"
-            named = column is label_column(known[name].columns) and any_akin(
-                known[name].stems, _PEOPLE
-            )
-            if (person or named) and column.distinct > 1:
-                options.append(Mention(0, 0, 1.5, known[name], column))
-    return [GroupAsk(tuple(options))] if options else []
-
-
-def _measured(before: Token, mention: Mention) -> bool:
-    """'the highest churn rate' and 'the most orders' say what is measured, not by what."""
-    column = mention.column
-    if column is not None and column.binary:
-        return True
-    return before.lower in ("most", "fewest", "least") and (column is None or column.key)
-
-
-def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:
-    """Word positions at which a group may be named, and whether a superlative stands before."""
-    starts = [(index + 1, False) for index, word in enumerate(words) if word.lower in _GROUP_CUES]
-    for index, word in enumerate(words):
-        if re.fullmatch(_HIGH, word.lower) or re.fullmatch(_LOW, word.lower):
-            starts.append((index + 1, True))
-        if word.lower in ("with", "has", "have", "had") and index:
-            following = [w.lower for w in words[index + 1 : index + 4]]
-            if any(_HIGH.fullmatch(w) or _LOW.fullmatch(w) for w in following):
-                starts.append((index - 1, False))
-        if word.lower == "for" and words[index + 1 : index + 2] and words[index + 1].lower == "all":
-            starts.append((index + 2, False))
-    return sorted(set(starts))
-
-
-def _options(
-    words: Sequence[Token],
-    found: Sequence[Mention],
-    start: int,
-    values: frozenset[int],
-    used: set[int],
-    near: int = 2,
-) -> tuple[Mention, ...]:
-    """Groupable columns named at or just after a position; a measure there ends the search."""
-    for index in range(start, min(start + near + 1, len(words))):
-        if index in used or index in values:
-            return ()
-        here = [m for m in found if m.start <= index < m.end and m.start >= start - 1]
-        options = [m for m in here if _groupable(m)]
-        best = max((m.score for m in here), default=0.0)
-        options = [m for m in options if m.score >= min(best, 1.0) - 0.5]
-        if options and options[0].score >= best - 1.0:
-            return tuple(options)
-        if here and best >= 0.8:
-            return ()
-        if mentions.steering(words[index]) and not _passed(words[index]):
-            return ()
-    return ()
-
-
-_SKIPPED = frozenset(("the", "each", "every", "different", "all", "a", "an", "of", "kind"))
-
-
-def _passed(word: Token) -> bool:
-    return word.lower in _SKIPPED or _qualifier(word)
-
-
-def _qualifier(word: Token) -> bool:
-    return bool(_HIGH.fullmatch(word.lower) or _LOW.fullmatch(word.lower) or word.lower.isdigit())
-
-
-def _groupable(mention: Mention) -> bool:
-    column = mention.column
-    if column is None:
-        return mention.table.identity is not None or _label(mention) is not None
-    if column.kind == "number":
-        return column.dimension or column.key
-    return column.kind in ("text", "flag") and column.distinct > 0
-
-
-def _label(mention: Mention) -> Column | None:
-    return label_column(mention.table.columns)
-
-
-def label_column(columns: Sequence[Column]) -> Column | None:
-    """The text column that names a row to a person: name, title."""
-    for column in columns:
-        last = column.name.lower().replace(" ", "_").split("_")[-1]
-        if column.kind == "text" and (
-            last in ("name", "title", "label") or column.name.endswith("Name")
-        ):
-            return column
-    return None
 
 
 # -- values and conditions -----------------------------------------------------------------------
@@ -379,7 +226,7 @@ def _is_value(words: Sequence[Token], span: range, value: str, column: Column) -
             return False
         if mentions.steering(word) and word.text != value:
             return False
-        if word.lower in _GROUP_CUES or word.stem in column.stems:
+        if word.lower in grouping.CUES or word.stem in column.stems:
             return word.text == value and word.text != word.lower
     return True
 

@@ -272,7 +272,8 @@ def _between(measure: Measure, cell: Sequence[str], target: str) -> list[str]:
         return ["", f"{target} = ({end}{day} - {start}{day}).dt.total_seconds() / {seconds}"]
     return [
         "",
-        f"# {measure.label}: {measure.columns[1]} after {measure.columns[0]}; unknown where one is missing",
+        f"# {measure.label}: {measure.columns[1]} after {measure.columns[0]}; "
+        f"unknown where one is missing",
         f"{target} = ({end}{day} > {start}{day}).astype(float)",
         f"{target} = {target}.where({end}.notna() & {start}.notna())",
     ]

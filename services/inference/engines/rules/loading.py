@@ -102,7 +102,8 @@ def _parsed(column: Column, cell: str, careful: bool) -> str:
         return _date(column, cell)
     if column.kind == "flag" and "yes" in column.parse:
         yes = column.parse["yes"]
-        return f"{cell}.astype(str).str.strip().str.lower().eq({yes!r}).astype(float).where({cell}.notna())"
+        held = f"{cell}.astype(str).str.strip().str.lower().eq({yes!r})"
+        return f"{held}.astype(float).where({cell}.notna())"
     if column.kind == "flag":
         return f"{cell}.astype(float)"
     if column.kind == "number":

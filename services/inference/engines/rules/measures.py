@@ -1,119 +1,19 @@
 """What a question may want measured: columns, counts, derived times, and shares of rows."""
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from . import shares, vocabulary
 from .asking import Asked, near_stem, speaks_of
-from .mentions import Mention, steering
-from .schema import Column, Link, Schema, Table
-from .terms import Field, Measure
-from .words import akin, any_akin, plural, singular, stem
-
-_PROMISED = (
-    "promised",
-    "expected",
-    "due",
-    "scheduled",
-    "estimated",
-    "planned",
-    "eta",
-    "deadline",
-    "target",
-)
-_DONE = (
-    "delivered",
-    "actual",
-    "arrived",
-    "received",
-    "completed",
-    "finished",
-    "done",
-    "resolved",
-    "paid",
-)
-_STARTED = (
-    "started",
-    "start",
-    "ordered",
-    "opened",
-    "created",
-    "shipped",
-    "begin",
-    "placed",
-    "login",
-    "hire",
-    "departure",
-    "departed",
-    "sent",
-    "requested",
-)
-_ENDED = (
-    "ended",
-    "end",
-    "delivered",
-    "closed",
-    "resolved",
-    "completed",
-    "finished",
-    "finish",
-    "logout",
-    "arrival",
-    "arrived",
-    "left",
-    "terminated",
-)
-_LATE = ("late", "delayed", "overdue", "punctual", "punctuality", "lateness")
-# Things that happen to a few rows of a parent and that one asks the rate of.
-_EVENTS = (
-    "refund",
-    "return",
-    "complaint",
-    "cancel",
-    "claim",
-    "defect",
-    "fault",
-    "incident",
-    "chargeback",
-    "dispute",
-    "churn",
-    "accident",
-    "failure",
-    "error",
-    "absence",
-    "attrition",
-)
-_MONEY = ("revenue", "sales", "turnover", "amount", "total", "price", "value", "gmv")
-_OUTGOING = (
-    "refund",
-    "return",
-    "discount",
-    "cost",
-    "expense",
-    "tax",
-    "fee",
-    "payment",
-    "budget",
-    "shipping",
-)
-
-
-_VAGUE = ("total", "amount", "value", "count", "price", "quantity", "number", "sum", "cost")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A measure and how surely it is meant; `word` is where the question says it, or -1."""
-
-    score: float
-    measure: Measure
-    word: int = -1
+from .mentions import Mention
+from .schema import Column, Schema, Table
+from .terms import Candidate, Measure
+from .words import any_akin, plural, singular, stem
 
 
 def column_measure(column: Column) -> Measure:
     """The measure that a numeric or yes/no column is."""
     label = column.label
-    if label.lower() in _VAGUE:
+    if label.lower() in vocabulary.VAGUE:
         label = f"{singular(column.table.replace('_', ' ').lower())} {label}"
     return Measure(
         "column",
@@ -140,7 +40,7 @@ def candidates(asked: Asked, schema: Schema) -> list[Candidate]:
     found = [
         *_columns(asked),
         *_derived(asked, schema),
-        *_shares(asked, schema),
+        *shares.candidates(asked, schema),
         *_counts(asked, schema),
     ]
     return sorted(found, key=lambda candidate: -candidate.score)
@@ -169,7 +69,7 @@ def _columns(asked: Asked) -> Iterator[Candidate]:
 def _strange(asked: Asked, column: Column) -> float:
     """Money that goes out is not meant by 'sales' unless the question says so."""
     stems = (*column.stems, *_table_stems(column))
-    out = [word for word in _OUTGOING if any(one == stem(word) for one in stems)]
+    out = [word for word in vocabulary.OUTGOING if any(one == stem(word) for one in stems)]
     return 0.6 if out and not any(speaks_of(asked, word) for word in out) else 0.0
 
 
@@ -188,7 +88,7 @@ def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 1.5 if speaks_of_exactly(asked, "revenue", "sales", "turnover") else 1.0, revenue
             )
         late = lateness(table)
-        if (late and speaks_of(asked, *_LATE, "ontime")) or (late and _on_time(asked)):
+        if (late and speaks_of(asked, *vocabulary.LATE, "ontime")) or (late and _on_time(asked)):
             much = asked.aggregate in ("mean", "median", "max") and not asked.rate
             yield Candidate(2.2, days_late(late) if much else late)
         yield from _spans(asked, table)
@@ -234,7 +134,7 @@ def _one(table: Table, words: Sequence[str], *, exclude: Sequence[str]) -> Colum
 
 def lateness(table: Table) -> Measure | None:
     """Delivered after promised, where the table has both dates."""
-    pair = _pair(table, _PROMISED, _DONE)
+    pair = _pair(table, vocabulary.PROMISED, vocabulary.DONE)
     if pair is None:
         return None
     promised, done = pair
@@ -265,7 +165,7 @@ def _pair(table: Table, first: Sequence[str], last: Sequence[str]) -> tuple[Colu
 
 def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
     """'delivery time', 'how long does it take': from the first date to the last."""
-    pair = _pair(table, _STARTED, _ENDED)
+    pair = _pair(table, vocabulary.STARTED, vocabulary.ENDED)
     if pair is None or any(any_akin(c.stems, ("duration",)) for c in table.columns if c.measure):
         return
     timed = speaks_of_exactly(
@@ -294,126 +194,6 @@ def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
                 value=unit if unit == "hours" else "",
             ),
         )
-
-
-# -- shares --------------------------------------------------------------------------------------
-
-
-def _shares(asked: Asked, schema: Schema) -> Iterator[Candidate]:
-    yield from _events(asked, schema)
-    yield from _values(asked, schema)
-    if asked.rate and not asked.groups and not _amounts(asked):
-        for column, values in asked.named:
-            if len(values) == 1:
-                label = (
-                    f"share of {schema.table(column.table).many} with {column.label} {values[0]}"
-                )
-                yield Candidate(1.7, _equals(column, values[0], label))
-
-
-def _amounts(asked: Asked) -> bool:
-    """Whether the share asked for is one of an amount: 'what share of revenue …'."""
-    return any(
-        m.column
-        and m.column.measure
-        and m.column.additive
-        and not m.column.binary
-        and m.score >= 0.9
-        for m in asked.mentions
-    ) and not re.search(r"\brates?\b", asked.text, re.IGNORECASE)
-
-
-def _equals(column: Column, value: str, label: str) -> Measure:
-    return Measure("equals", column.table, (column.name,), label, value=value, additive=False)
-
-
-def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
-    """Rows of a parent that a child table has rows for: orders with refunds."""
-    after = _after_without(asked)
-    for child in schema.tables:
-        word = next(
-            (
-                w
-                for w in asked.words[after:]
-                if not steering(w) and any(akin(w.stem, s) for s in child.stems)
-            ),
-            None,
-        )
-        if word is None:
-            continue
-        event = any_akin(child.stems, _EVENTS)
-        active = asked.rate or asked.why or asked.intent == "relation" or asked.compared
-        verb = event and (active or (asked.superlative and not asked.count))
-        for link in parents(schema, child.name, whole=asked.without):
-            if verb or asked.rate or asked.without:
-                bonus = 5.0 if asked.without else 0.8 if verb else 0.0
-                own = (
-                    0.3
-                    if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
-                    else 0.0
-                )
-                yield Candidate(1.2 + bonus + own, exists(schema, link, asked))
-
-
-def _after_without(asked: Asked) -> int:
-    """'Customers without orders': what is lacking stands after the word."""
-    if not asked.without:
-        return 0
-    lacking = ("without", "never", "no")
-    return next((i for i, word in enumerate(asked.words) if word.lower in lacking), 0)
-
-
-def parents(schema: Schema, child: str, *, whole: bool = False) -> tuple[Link, ...]:
-    """Links from a table to tables that it has at most some rows for."""
-    return tuple(
-        link
-        for link in schema.links_from(child)
-        if link.right_unique and (whole or link.right_found < 0.97)
-    )
-
-
-def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
-    """Whether a row of the parent has a row in the child."""
-    parent, child = schema.table(link.right[0]), schema.table(link.left[0])
-    kind, word = "exists", "with"
-    if asked and asked.without:
-        kind, word = "absent", "without"
-    if any_akin(child.stems, ("refund", "return")) and kind == "exists":
-        label = (
-            "return rate"
-            if any(s == stem("return") for s in child.stems) or _says_return(asked)
-            else "refund rate"
-        )
-    else:
-        label = f"share of {parent.many} {word} {child.many}"
-    return Measure(
-        "absent" if kind == "absent" else "exists",
-        parent.name,
-        (link.right[1],),
-        label,
-        child=Field(child.name, link.left[1]),
-        additive=False,
-    )
-
-
-def _says_return(asked: Asked | None) -> bool:
-    return bool(asked and any(word.stem == "return" for word in asked.words))
-
-
-def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
-    """'cancellation rate', 'which region returns most': a status that says so."""
-    if not (asked.rate or asked.why or asked.superlative) or (asked.rate and _amounts(asked)):
-        return
-    events = {stem(word) for word in (*_EVENTS, *_LATE)}
-    words = {word.stem for word in asked.words if not steering(word)}
-    for column in schema.columns:
-        if column.kind != "text" or not 1 < column.distinct <= 12:
-            continue
-        for value in column.values:
-            said = [one for one in words if one == stem(value)]
-            if said and (asked.rate or said[0] in events):
-                label = f"share {value}" if not asked.rate else f"{value} rate"
-                yield Candidate(1.8, _equals(column, value, label))
 
 
 # -- counts --------------------------------------------------------------------------------------
@@ -499,9 +279,11 @@ def usual(schema: Schema, table: Table | None = None) -> Candidate | None:
 
 
 def _usual_score(column: Column) -> float:
-    money = any_akin(column.stems[-1:], _MONEY) and column.additive
+    money = any_akin(column.stems[-1:], vocabulary.MONEY) and column.additive
     out = any(
-        one == stem(word) for one in (*column.stems, *_table_stems(column)) for word in _OUTGOING
+        one == stem(word)
+        for one in (*column.stems, *_table_stems(column))
+        for word in vocabulary.OUTGOING
     )
     if money and not out:
         return 0.4

@@ -101,7 +101,7 @@ def program(names: Sequence[str], question: str, *, small: bool = False) -> str:
     )
 
 
-_TEXT = r'''# Look before computing: how does each file read, what is in its columns, what joins to what?
+_TEXT = r'''# Look before computing: how each file reads, what its columns hold, what joins to what.
 import glob
 import gzip
 import json
@@ -196,8 +196,8 @@ def read(path):
 def parse_dates(column):
     """The column as dates with the options that parse it, or None."""
     sample = column.drop_duplicates().head(3000)
-    looks = sample.astype(str).str.contains(r"^\d{1,4}[-/.]\d{1,2}|\d{4}$|[A-Za-z]{3}\W+\d", regex=True)
-    if looks.mean() < 0.9:
+    like = r"^\d{1,4}[-/.]\d{1,2}|\d{4}$|[A-Za-z]{3}\W+\d"
+    if sample.astype(str).str.contains(like, regex=True).mean() < 0.9:
         return None
     iso = sample.astype(str).str.match(r"\d{4}-\d{2}").mean() > 0.9
     for format in ["ISO8601"] if iso else FORMATS:
@@ -219,7 +219,8 @@ def understand(name, column):
     if pd.api.types.is_numeric_dtype(column):
         low, high = (column.min(), column.max()) if len(column) else (0, 0)
         if TIME.search(name) and 19000101 <= low <= high <= 21001231:
-            dates = pd.to_datetime(column.astype("int64").astype(str), format="%Y%m%d", errors="coerce")
+            digits = column.astype("int64").astype(str)
+            dates = pd.to_datetime(digits, format="%Y%m%d", errors="coerce")
             if dates.notna().all():
                 return dates, "date", {"format": "%Y%m%d"}
         for unit, scale in (("s", 1), ("ms", 1000)):
@@ -240,7 +241,8 @@ def understand(name, column):
         numbers = text.str.replace(drop, "", regex=True).str.replace(",", comma)
         if len(sample) and plain.mean() > 0.97:
             numbers = pd.to_numeric(numbers, errors="coerce")
-            if numbers.notna().mean() > 0.97 and (clean == "comma") == bool(sample.str.contains(r",\d{1,2}\D*$").mean() > 0.9):
+            decimals = bool(sample.str.contains(r",\d{1,2}\D*$").mean() > 0.9)
+            if numbers.notna().mean() > 0.97 and (clean == "comma") == decimals:
                 return numbers.dropna(), "number", {"clean": clean}
     dates = parse_dates(column) if len(column) else None
     if dates is not None:
@@ -258,8 +260,8 @@ def describe(name, raw):
              "distinct": int(column.nunique())}
     if kind == "number" and len(column):
         numbers = column.astype(float)
-        facts |= {"min": float(numbers.min()), "max": float(numbers.max()), "mean": round(float(numbers.mean()), 6),
-                  "whole": bool((numbers % 1 == 0).all())}
+        facts |= {"min": float(numbers.min()), "max": float(numbers.max()),
+                  "mean": round(float(numbers.mean()), 6), "whole": bool((numbers % 1 == 0).all())}
     elif kind == "date" and len(column):
         facts |= {"min": str(column.min()), "max": str(column.max()),
                   "clock": bool((column != column.dt.normalize()).any())}
@@ -276,7 +278,8 @@ def describe(name, raw):
 
 def may_join(facts):
     named = bool(KEY.search(facts["name"]))
-    return facts["distinct"] > 1 and (facts["kind"] in ("text", "date") or (facts.get("whole") and named))
+    kept = facts["kind"] in ("text", "date") or (facts.get("whole") and named)
+    return facts["distinct"] > 1 and kept
 
 
 profile = {"tables": [], "links": [], "problems": []}
@@ -290,13 +293,15 @@ for name, files in TABLES.items():
                 shape = (sheet, kind, *frame.columns)
                 parts.setdefault(shape, (options, []))[1].append((path, frame))
         except Exception as error:  # one bad file must not hide the others
-            profile["problems"].append({"file": path, "error": f"{type(error).__name__}: {error}"[:200]})
+            told = f"{type(error).__name__}: {error}"[:200]
+            profile["problems"].append({"file": path, "error": told})
     for number, ((sheet, kind, *columns), (options, read_in)) in enumerate(parts.items()):
         frame = pd.concat([part for _, part in read_in], ignore_index=True)
         frame = frame.loc[:, ~frame.columns.duplicated()]
         title = name if not number else f"{name}_{sheet or number + 1}"
-        table = {"name": sheet if len(parts) > 1 and sheet else title, "kind": kind, "options": options,
-                 "files": [path for path, _ in read_in], "rows": len(frame), "width": len(columns),
+        table = {"name": sheet if len(parts) > 1 and sheet else title,
+                 "kind": kind, "options": options, "files": [path for path, _ in read_in],
+                 "rows": len(frame), "width": len(columns),
                  "cut": bool(kind == "csv" and len(read_in[0][1]) >= ROWS), "columns": []}
         for column in frame.columns[:COLUMNS]:
             facts, values = describe(column, frame[column])
@@ -319,7 +324,9 @@ def same_meaning(left_table, left, right_table, right):
     if plain(left) == plain(right):
         return plain(left) not in ("id", "name", "index", "unnamed0", "column1")
     base = re.sub(r"s$|ies$", "", plain(right_table))
-    return len(base) > 2 and plain(left) in (base + plain(right), base, base + "id") and bool(KEY.search(right))
+    if len(base) < 3 or not KEY.search(right):
+        return False
+    return plain(left) in (base + plain(right), base, base + "id")
 
 
 for left, right in combinations(keys, 2):
@@ -336,9 +343,11 @@ for left, right in combinations(keys, 2):
         a_in_b, b_in_a = float(a.isin(b).mean()), float(b.isin(a).mean())
         if max(a_in_b, b_in_a) > 0.01:
             profile["links"].append({
-                "left": left, "right": right, "left_found": round(a_in_b, 4), "right_found": round(b_in_a, 4),
+                "left": left, "right": right,
+                "left_found": round(a_in_b, 4), "right_found": round(b_in_a, 4),
                 "left_unique": a_unique, "right_unique": b_unique})
-            print(f"{'.'.join(left)} joins {'.'.join(right)}: {a_in_b:.0%} of the one is found in the other")
+            print(f"{'.'.join(left)} joins {'.'.join(right)}:"
+                  f" {a_in_b:.0%} of the one is found in the other")
 for problem in profile["problems"]:
     print("could not read", problem["file"], "-", problem["error"])
 print("@MARKER@" + json.dumps(profile, default=str))

@@ -14,7 +14,7 @@ from .analyses.spread import Spread
 from .analyses.trend import Trend
 from .asking import Asked
 from .frames import reach
-from .planning import Plan
+from .plan import Plan, distance, reachable_tables
 from .schema import Column, Schema
 from .terms import Field, Group, Measure
 
@@ -109,7 +109,7 @@ def _relation(plan: Plan) -> Analysis | None:
         return _paired(plan, numbers[0], numbers[1])
     if numbers and dimensions:
         measure, field = numbers[0], dimensions[0]
-        if planning.distance(plan.schema, measure.table, field.table) is not None:
+        if distance(plan.schema, measure.table, field.table) is not None:
             return Groups(_on(plan, measure, (Group(field),)))
     return _drivers(_on(plan, numbers[0], ()) if numbers else plan)
 
@@ -126,9 +126,10 @@ def _spoken(plan: Plan) -> tuple[list[Measure], list[Field]]:
             places[place] = (candidate.score, measure)
     for mention in plan.asked.mentions:
         column = mention.column
-        if column and column.dimension and not column.binary and mention.score >= 0.8:
-            if mention.score > places.get(mention.start, (0.0,))[0] and column.kind == "text":
-                places[mention.start] = (mention.score, Field(column.table, column.name))
+        if column is None or not column.dimension or column.kind != "text":
+            continue
+        if mention.score >= 0.8 and mention.score > places.get(mention.start, (0.0,))[0]:
+            places[mention.start] = (mention.score, Field(column.table, column.name))
     ordered = [held for _, (_, held) in sorted(places.items())]
     numbers = list(dict.fromkeys(held for held in ordered if isinstance(held, Measure)))
     return numbers, [held for held in ordered if isinstance(held, Field)]
@@ -165,7 +166,7 @@ def _on(plan: Plan, measure: Measure, groups: tuple[Group, ...]) -> Plan:
     reachable = tuple(
         condition
         for condition in plan.conditions
-        if planning.distance(plan.schema, measure.table, condition.field.table) is not None
+        if distance(plan.schema, measure.table, condition.field.table) is not None
     )
     return replace(
         plan, base=measure.table, measure=measure, groups=groups, conditions=reachable,
@@ -182,9 +183,7 @@ def _drivers(plan: Plan) -> Analysis | None:
             return None
         plan = _on(plan, usual.measure, ())
     plan = _on(plan, plan.measure, ())
-    columns = [
-        c for table in planning.reachable_tables(plan) for c in table.columns if _tells(c, plan)
-    ]
+    columns = [c for table in reachable_tables(plan) for c in table.columns if _tells(c, plan)]
     numbers = tuple(Field(c.table, c.name) for c in columns if c.measure and not c.binary)
     dimensions = tuple(
         Field(c.table, c.name) for c in columns if (c.dimension and c.distinct <= 60) or c.binary

@@ -1,7 +1,7 @@
 """What the profile found: tables, columns with their roles, and the links between tables."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,8 @@ _KINDS: tuple[Kind, ...] = ("number", "date", "flag", "text")
 _KEYS_WORDS = "id ids key code no nr number sku uuid guid ref zip postcode postal phone"
 _KEYS = frozenset(_KEYS_WORDS.split())
 _LEVELS = (
-    "price rate ratio percent percentage pct age temperature temp humidity score rating average avg "
+    "price rate ratio percent percentage pct age temperature "
+    "temp humidity score rating average avg "
     "mean median salary wage latitude longitude lat lon lng index level pressure speed voltage "
     "margin share probability density height weight bmi year month week hour duration days seconds "
     "minutes hours satisfaction balance close open high low value bounce discount tenure"
@@ -74,8 +75,8 @@ class Column:
             return self.kind == "text" or self.whole
         if self.kind != "number" or not (self.whole and self.unique and self.rows > 20):
             return False
-        # a running number: every whole number from the first to the last, each once
-        return bool(self.high - self.low + 1 == self.distinct)
+        # a running number: every whole number from nought or one to the last, each once
+        return bool(self.low in (0, 1) and self.high - self.low + 1 == self.distinct)
 
     @property
     def year(self) -> bool:
@@ -287,3 +288,14 @@ def _link(entry: Mapping[str, Any]) -> Link:
         float(entry["left_found"]),
         float(entry["right_found"]),
     )
+
+
+def label_column(columns: Sequence[Column]) -> Column | None:
+    """The text column that names a row to a person: name, title."""
+    for column in columns:
+        last = column.name.lower().replace(" ", "_").split("_")[-1]
+        if column.kind == "text" and (
+            last in ("name", "title", "label") or column.name.endswith("Name")
+        ):
+            return column
+    return None

@@ -1,7 +1,7 @@
 """Questions that these tables can answer, for when the one asked could not be."""
 
-from . import measures
-from .planning import distance
+from . import measures, shares
+from .plan import distance
 from .schema import Schema
 from .words import akin
 
@@ -35,7 +35,7 @@ def questions(schema: Schema, *, limit: int = 6) -> list[str]:
 def _rates(schema: Schema) -> list[str]:
     found = []
     for table in schema.tables:
-        for link in measures.parents(schema, table.name):
+        for link in shares.parents(schema, table.name):
             parent = schema.table(link.right[0])
             dims = [
                 c

@@ -63,6 +63,15 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """A measure and how surely it is meant; `word` is where the question says it, or -1."""
+
+    score: float
+    measure: Measure
+    word: int = -1
+
+
+@dataclass(frozen=True)
 class Group:
     """What the rows are split by: a column as it is, or a date at a grain."""
 
@@ -77,7 +86,9 @@ class Group:
 
 @dataclass(frozen=True)
 class Condition:
-    """Rows to keep. `test` by kind: in (values), period (from, before), compare (operator, number)."""
+    """Rows to keep. `values` by kind: in the values, period (from, before), compare (operator,
+    number), flag ("1" or "0").
+    """
 
     kind: Literal["in", "period", "compare", "flag"]
     field: Field

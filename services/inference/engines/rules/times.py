@@ -26,7 +26,8 @@ _GRAINS: tuple[tuple[str, Grain], ...] = (
     ),
     (r"(?:per|by|each|every|which|what|over the|across) (?:day|date)s?\b|daily|day[- ]by", "day"),
     (
-        r"(?:per|by|each|every|which|what|over the|across) years?|yearly|annual\w*|year[- ](?:by|over|on)",
+        r"(?:per|by|each|every|which|what|over the|across) "
+        r"years?|yearly|annual\w*|year[- ](?:by|over|on)",
         "year",
     ),
     (rf"{_BEST} months?", "month"),

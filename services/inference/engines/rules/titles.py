@@ -6,7 +6,8 @@ import re
 from .words import tokens
 
 _TASK = re.compile(
-    r"(?:generate|create|write|provide|give|suggest|make)\b[^.\n]{0,80}\b(title|tags|follow[- ]?up|headline)",
+    r"(?:generate|create|write|provide|give|suggest|make)\b[^.\n]{0,80}\b(title|tags|follow[- "
+    r"]?up|headline)",
     re.IGNORECASE,
 )
 _SPOKEN = re.compile(r"(?:USER|User|Human)\s*:\s*(.+)")

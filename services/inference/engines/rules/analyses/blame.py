@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from .. import measures
-from ..planning import Plan, dimensions, reachable_tables
+from ..plan import Plan, dimensions, reachable_tables
 from ..prose import amount, capital, cell, number, percent, real, records, table
 from ..terms import Field, Measure
 from ..words import any_akin
@@ -69,7 +69,8 @@ class Blame:
             "",
             f"inside = data[{group!r}].astype(str) == {self.worst!r}",
             'result = {"factors": [], "late": []}',
-            f'result["gap"] = [float(data.loc[inside, {target!r}].mean()), float(data.loc[~inside, {target!r}].mean())]',
+            f'result["gap"] = [float(data.loc[inside, {target!r}].mean()), '
+            f"float(data.loc[~inside, {target!r}].mean())]",
         ]
         for field in self.factors:
             body += self._factor(frame.name(field), field.label, target, late)
@@ -82,10 +83,12 @@ class Blame:
         lines = [
             "",
             f"# {label}: how much of {self.worst} and of the rest goes with each, and how it fares",
-            f"table = data.groupby({column!r}, observed=True).agg(n=({target!r}, 'count'), value=({target!r}, 'mean'))",
+            f"table = data.groupby({column!r}, observed=True).agg(n=({target!r}, "
+            f"'count'), value=({target!r}, 'mean'))",
             f"table['inside'] = data.loc[inside, {column!r}].value_counts(normalize=True)",
             f"table['outside'] = data.loc[~inside, {column!r}].value_counts(normalize=True)",
-            f"table['elsewhere'] = data[~inside].groupby({column!r}, observed=True)[{target!r}].mean()",
+            f"table['elsewhere'] = data[~inside].groupby({column!r}, "
+            f"observed=True)[{target!r}].mean()",
         ]
         if late:
             lines.append(
@@ -98,17 +101,20 @@ class Blame:
             f"table = table.sort_values({'late' if late else 'more'!r}, ascending=False)",
             "print(table.round(4).to_string())",
             "if len(table):",
-            "    suspect = (table['more'] * (table['late' if 'late' in table else 'value'])).idxmax()",
+            "    suspect = (table['more'] * (table['late' if 'late' "
+            "in table else 'value'])).idxmax()",
             f"    without = data[data[{column!r}] != suspect]",
             "    kept = without.index.isin(data.index[inside])",
             f"    result['factors'].append({{'factor': {label!r}, 'suspect': str(suspect),",
-            "        'rows': [{'group': str(i), **{k: float(v) for k, v in row.items()}} for i, row in table.head(12).iterrows()],",
+            "        'rows': [{'group': str(i), **{k: float(v) for k, v in "
+            "row.items()}} for i, row in table.head(12).iterrows()],",
             f"        'gap': result['gap'], 'others_value': float(without[{target!r}].mean()),",
         ]
         if late:
             lines.append(f"        'others_late': float(without[{late!r}].mean()),")
         lines += [
-            f"        'gap_without': [float(without.loc[kept, {target!r}].mean()), float(without.loc[~kept, {target!r}].mean())]}})",
+            f"        'gap_without': [float(without.loc[kept, {target!r}].mean()), "
+            f"float(without.loc[~kept, {target!r}].mean())]}})",
             "    shown = table",
         ]
         return lines
@@ -149,7 +155,11 @@ class Blame:
         judged = [(self._weight(factor), factor) for factor in records(result, "factors")]
         judged.sort(key=lambda entry: -entry[0])
         if not judged or judged[0][0] <= 0:
-            return f"### Why {cell(self.worst)}?\n\nNone of {', '.join(f.label for f in self.factors) or 'the columns'} sets {cell(self.worst)} apart: the data do not point to a culprit."
+            return (
+                f"### Why {cell(self.worst)}?\n\nNone of "
+                f"{', '.join(f.label for f in self.factors) or 'the columns'} "
+                f"sets {cell(self.worst)} apart: the data do not point to a culprit."
+            )
         weight, factor = judged[0]
         suspect = cell(factor.get("suspect"))
         row = _row(factor, factor.get("suspect"))
@@ -177,12 +187,21 @@ class Blame:
 
     def _share_sentence(self, factor: dict[str, object], row: dict[str, object]) -> str:
         suspect, worst = cell(factor.get("suspect")), cell(self.worst)
-        text = f"{suspect} has {percent(row.get('inside'))} of {worst}'s rows but {percent(row.get('outside'))} elsewhere"
+        text = (
+            f"{suspect} has {percent(row.get('inside'))} of {worst}'s rows "
+            f"but {percent(row.get('outside'))} elsewhere"
+        )
         if self.late:
-            text += f"; {percent(row.get('late'))} of what it handles is late, against {percent(factor.get('others_late'))} for the others"
+            text += (
+                f"; {percent(row.get('late'))} of what it handles is late, against "
+                f"{percent(factor.get('others_late'))} for the others"
+            )
         value = amount(row.get("value"), self.plan.measure)
         others = amount(factor.get("others_value"), self.plan.measure)
-        return f"{text}. The {self.plan.measure.label} with {suspect} is {value}, with the others {others}."
+        return (
+            f"{text}. The {self.plan.measure.label} with {suspect} is "
+            f"{value}, with the others {others}."
+        )
 
     def _left_over(self, result: Result, factor: dict[str, object]) -> str:
         pair = factor.get("gap_without")
@@ -235,7 +254,8 @@ def _by_lateness(late: str, target: str) -> list[str]:
         "# does being late go with it?",
         f"by_late = data.groupby({late!r})[{target!r}].agg(value='mean', n='count')",
         "print(by_late.to_string())",
-        "result['late'] = [{'late': str(float(i)), 'value': float(row['value']), 'n': int(row['n'])}"
+        "result['late'] = [{'late': str(float(i)), 'value': "
+        "float(row['value']), 'n': int(row['n'])}"
         " for i, row in by_late.iterrows()]",
     ]
 

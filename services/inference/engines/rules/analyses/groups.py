@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ..planning import Plan, dimensions
+from ..plan import Plan, dimensions
 from ..prose import amount, capital, cell, number, percent, real, records, table
 from ..terms import Group, aggregate_words
 from .blame import Blame
@@ -100,11 +100,13 @@ class Groups:
     def _result(self, keys: list[str]) -> list[str]:
         names = "[str(part) for part in index]" if len(keys) > 1 else "[str(index)]"
         return [
-            f"shown = table if len(table) <= {_SHOWN} else pd.concat([table.head({_SHOWN - 3}), table.tail(3)])",
+            f"shown = table if len(table) <= {_SHOWN} else "
+            f"pd.concat([table.head({_SHOWN - 3}), table.tail(3)])",
             "result = {",
             f'    "rows": [{{"group": {names}, "value": float(row["value"]), "n": int(row["n"])}}',
             "             for index, row in shown.iterrows()],",
-            '    "count": len(table), "overall": float(overall), "n": len(data), "omitted": omitted,',
+            '    "count": len(table), "overall": float(overall), '
+            '"n": len(data), "omitted": omitted,',
             '    "sum": float(table["value"].sum()),',
             "}",
         ]
@@ -115,11 +117,15 @@ class Groups:
         rows = records(result, "rows")
         frame = frame_of(self.plan)
         if not rows:
-            return f"No rows are left for {self.title}.\n\n{notes(self.plan, frame, Artifacts(self.title))}"
+            return (
+                f"No rows are left for "
+                f"{self.title}.\n\n{notes(self.plan, frame, Artifacts(self.title))}"
+            )
         parts = [self._headline(rows, result), self._table(rows, result)]
         parts.append(f"![{capital(self.title)}]({Artifacts(self.title).figure})")
         more = [
-            f"{number(result.get('n'))} rows went in; the full table is in `{Artifacts(self.title).table}`."
+            f"{number(result.get('n'))} rows went in; the full table "
+            f"is in `{Artifacts(self.title).table}`."
         ]
         if real(result.get("omitted")) > 0:
             more.append(f"{number(result.get('omitted'))} groups with too few rows are left out.")
@@ -144,7 +150,10 @@ class Groups:
         elif len(rows) > 1:
             last = rows[-1]
             other = "highest" if plan.ascending else "lowest"
-            text += f" The {other} of {number(result.get('count'))} ({by}) is {_name(last)} with {amount(last.get('value'), measure)}."
+            text += (
+                f" The {other} of {number(result.get('count'))} ({by}) is {_name(last)} "
+                f"with {amount(last.get('value'), measure)}."
+            )
         if measure.share:
             text += self._most_often(rows)
         return text
@@ -156,7 +165,10 @@ class Groups:
         if row is rows[0] or self.plan.ascending:
             first = real(rows[0].get("value")) * real(rows[0].get("n"))
             return f" That is {number(round(first))} of {number(rows[0].get('n'))}."
-        return f" In plain numbers {_name(row)} leads with {number(round(count))} of {number(row.get('n'))}."
+        return (
+            f" In plain numbers {_name(row)} leads with {number(round(count))} "
+            f"of {number(row.get('n'))}."
+        )
 
     def _against(self, row: dict[str, object], result: Result) -> str:
         plan = self.plan
@@ -185,7 +197,11 @@ class Groups:
             if plan.focus.lower() in [str(part).lower() for part in _parts(row)]:
                 rank = f"number {place} of {number(result.get('count'))}"
                 value = amount(row.get("value"), plan.measure)
-                return f"**{cell(plan.focus)}: {self.what} {value}**{self._against(row, result)} It is {rank}, {'smallest' if plan.ascending else 'largest'} first."
+                return (
+                    f"**{cell(plan.focus)}: {self.what} "
+                    f"{value}**{self._against(row, result)} It is "
+                    f"{rank}, {'smallest' if plan.ascending else 'largest'} first."
+                )
         return f"{cell(plan.focus)} is not among the groups with enough rows."
 
     def _table(self, rows: list[dict[str, object]], result: Result) -> str:

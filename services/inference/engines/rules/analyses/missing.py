@@ -40,8 +40,10 @@ class Missing:
             "    empty = frame.isna().sum()",
             "    repeated = int(frame.astype(str).duplicated().sum())",
             "    whole = int(frame.notna().all(axis=1).sum())",
-            '    summary.append({"table": name, "rows": len(frame), "repeated": repeated, "whole": whole})',
-            '    rows += [{"table": name, "column": str(column), "missing": int(count), "rows": len(frame)}',
+            '    summary.append({"table": name, "rows": len(frame), '
+            '"repeated": repeated, "whole": whole})',
+            '    rows += [{"table": name, "column": str(column), '
+            '"missing": int(count), "rows": len(frame)}',
             "             for column, count in empty.items()]",
             'rows.sort(key=lambda row: -row["missing"] / max(row["rows"], 1))',
             "print(pd.DataFrame(rows).head(30).to_string())",
@@ -67,7 +69,8 @@ class Missing:
             worst = rows[0]
             share = percent(real(worst.get("missing")) / real(worst.get("rows")))
             head = (
-                f"**{cells} cells are missing, in {len(rows)} of {number(result.get('columns'))} columns. "
+                f"**{cells} cells are missing, in {len(rows)} of "
+                f"{number(result.get('columns'))} columns. "
                 f"The worst is {cell(worst.get('table'))}.{cell(worst.get('column'))}: "
                 f"{number(worst.get('missing'))} of {number(worst.get('rows'))} ({share}).**"
             )

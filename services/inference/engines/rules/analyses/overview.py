@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from .. import measures
-from ..planning import Plan, date_column, dimensions
+from ..narrowing import date_column
+from ..plan import Plan, dimensions
 from ..prose import amount, capital, cell, listing, number, percent, real, records, table
 from ..schema import Column, Schema, Table
 from ..terms import Aggregate, Field, Measure, aggregate_words
@@ -65,13 +66,15 @@ class Overview:
             f"for column in {numbers!r}:",
             "    held = data[column].dropna().astype(float)",
             '    result["figures"].append({"column": column, "n": len(held), **{',
-            '        key: float(getattr(held, key)()) for key in ("sum", "mean", "median", "min", "max")}})',
+            '        key: float(getattr(held, key)()) for key in ("sum", '
+            '"mean", "median", "min", "max")}})',
             'print(pd.DataFrame(result["figures"]).to_string())',
             f"for column in {[frame.name(field) for field in self.split]!r}:",
             f"    by = data.groupby(column, observed=True){value}.sort_values(ascending=False)",
             "    print(by.head(10).to_string())",
             '    result["groups"].append({"column": column, "count": len(by),',
-            '                             "top": [[str(i), float(v)] for i, v in by.head(5).items()]})',
+            '                             "top": [[str(i), float(v)] '
+            "for i, v in by.head(5).items()]})",
         ]
         body += self._course(frame.name(self.when), value) if self.when else []
         body += self._plot(artifacts)
@@ -91,10 +94,12 @@ class Overview:
             'shown = [(group["column"], group["top"]) for group in result["groups"][:2]]',
             'panels = [("over time", result["course"])] * bool(result["course"]) + shown',
             "if panels:",
-            "    fig, axes = plt.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), squeeze=False)",
+            "    fig, axes = plt.subplots(1, len(panels), figsize=(4.5 "
+            "* len(panels), 4), squeeze=False)",
             "    for axis, (name, points) in zip(axes[0], panels):",
             "        labels, values = [p[0] for p in points], [p[1] for p in points]",
-            '        axis.plot(labels, values) if name == "over time" else axis.bar(labels, values)',
+            '        axis.plot(labels, values) if name == "over '
+            'time" else axis.bar(labels, values)',
             "        axis.set_title(name)",
             "        axis.set_xticks(range(0, len(labels), max(len(labels) // 8, 1)))",
             '        axis.tick_params(axis="x", rotation=60)',
@@ -127,7 +132,10 @@ class Overview:
     def _opening(self) -> str:
         tables = self.plan.schema.tables
         rows = sum(table.rows for table in tables)
-        return f"**{number(len(tables))} {'table' if len(tables) == 1 else 'tables'} with {number(rows)} rows in all.**"
+        return (
+            f"**{number(len(tables))} {'table' if len(tables) == 1 else 'tables'} "
+            f"with {number(rows)} rows in all.**"
+        )
 
     def _figures(self, result: Result) -> str:
         rows = [
@@ -160,7 +168,10 @@ class Overview:
         points = [(str(point[0]), real(point[1])) for point in course]
         peak, low = max(points, key=lambda p: p[1]), min(points, key=lambda p: p[1])
         measure = self.plan.measure
-        return f"- **Over time:** from {points[0][0]} to {points[-1][0]}; highest in {peak[0]} ({amount(peak[1], measure)}), lowest in {low[0]} ({amount(low[1], measure)})."
+        return (
+            f"- **Over time:** from {points[0][0]} to {points[-1][0]}; highest in {peak[0]} "
+            f"({amount(peak[1], measure)}), lowest in {low[0]} ({amount(low[1], measure)})."
+        )
 
     def next(self, result: Result) -> Analysis | None:
         return None

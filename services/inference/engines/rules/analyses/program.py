@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..frames import Frame, described
-from ..planning import Plan
+from ..plan import Plan
 from ..prose import listing
 from ..terms import Field, Group, Measure
 from ..words import slug

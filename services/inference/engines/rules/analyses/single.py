@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from ..asking import label_column
 from ..frames import Frame
-from ..planning import Plan
+from ..plan import Plan
 from ..prose import amount, capital, cell, number, real
+from ..schema import label_column
 from ..terms import Field, aggregate_words
 from ..words import singular
 from .program import Analysis, Artifacts, Result, assemble, figure, frame_of, notes, overall
@@ -96,7 +96,8 @@ class Single:
             f"if data[{name!r}].notna().any():  # the row that it belongs to",
             f"    row = data.loc[data[{name!r}].{function}(), {told!r}]",
             '    result["row"] = {column: str(held) for column, held in row.items()}',
-            f"print(data.sort_values({name!r}, ascending={self.plan.aggregate == 'min'}).head(5).to_string())",
+            f"print(data.sort_values({name!r}, "
+            f"ascending={self.plan.aggregate == 'min'}).head(5).to_string())",
         ]
 
     def _plot(self, name: str) -> list[str]:
@@ -118,7 +119,8 @@ class Single:
         parts = [f"**{capital(self.what)}{where}: {amount(result.get('value'), plan.measure)}**"]
         if plan.measure.share:
             parts.append(
-                f"That is {number(result.get('hits'))} of {number(result.get('known'))} {plan.schema.table(plan.base).many}."
+                f"That is {number(result.get('hits'))} of {number(result.get('known'))} "
+                f"{plan.schema.table(plan.base).many}."
             )
         names = result.get("names")
         if (
@@ -188,7 +190,8 @@ class PerEntity:
 
     def aim(self) -> str:
         return capital(
-            f"{self.what}: add up for each {self.entity} first, then take the {self.what.split()[0]}."
+            f"{self.what}: add up for each {self.entity} first, then "
+            f"take the {self.what.split()[0]}."
         )
 
     def _inner(self) -> Plan:
@@ -210,7 +213,8 @@ class PerEntity:
             *lines,
             f"each = ({aggregated(plan, frame, [name])})['value']",
             "print(each.describe().to_string())",
-            'result = {"mean": float(each.mean()), "median": float(each.median()), "entities": len(each),',
+            'result = {"mean": float(each.mean()), "median": '
+            'float(each.median()), "entities": len(each),',
             '          "max": float(each.max()), "min": float(each.min()), "n": len(data)}',
             "plt.figure(figsize=(8, 4))",
             "plt.hist(each.dropna(), bins=40)",
@@ -224,8 +228,11 @@ class PerEntity:
         value = result.get("median" if self.what.startswith("median") else "mean")
         parts = [
             f"**{capital(self.what)}: {amount(value, measure)}**",
-            f"Over {number(result.get('entities'))} with at least one row: average {amount(result.get('mean'), measure)}, "
-            f"median {amount(result.get('median'), measure)}, from {amount(result.get('min'), measure)} to {amount(result.get('max'), measure)}.",
+            f"Over {number(result.get('entities'))} with at least one row: "
+            f"average {amount(result.get('mean'), measure)}, "
+            f"median {amount(result.get('median'), measure)}, from "
+            f"{amount(result.get('min'), measure)} "
+            f"to {amount(result.get('max'), measure)}.",
             f"![{cell(self.what)}]({Artifacts(self.what).figure})",
             notes(
                 plan,

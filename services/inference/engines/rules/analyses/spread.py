@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ..planning import Plan
+from ..plan import Plan
 from ..prose import amount, capital, cell, number, percent, real, records, table
 from ..terms import Field
 from .program import Analysis, Artifacts, Result, assemble, figure, frame_of, notes
@@ -58,12 +58,15 @@ class Spread:
             f"axes[0].set_title({capital(self.title)!r})",
             *figure("", artifacts)[1:],
             "result = {",
-            '    "n": len(data), "known": len(values), "mean": float(values.mean()), "std": float(values.std()),',
-            '    "min": float(values.min()), "max": float(values.max()), "skew": float(values.skew()),',
+            '    "n": len(data), "known": len(values), "mean": '
+            'float(values.mean()), "std": float(values.std()),',
+            '    "min": float(values.min()), "max": float(values.max()), '
+            '"skew": float(values.skew()),',
             '    "quantiles": [float(value) for value in quantiles],',
             '    "floor": float(floor), "ceiling": float(ceiling), "outliers": len(far),',
             '    "above": int((values > ceiling).sum()), "below": int((values < floor).sum()),',
-            f"    'far': [{{'value': float(row[{name!r}]), 'told': {{c: str(row[c]) for c in {told!r}}}}}",
+            f"    'far': [{{'value': float(row[{name!r}]), 'told': "
+            f"{{c: str(row[c]) for c in {told!r}}}}}",
             "            for _, row in far.head(8).iterrows()],",
             "}",
         ]
@@ -103,10 +106,13 @@ class Spread:
             else "fairly even on both sides"
         )
         return (
-            f"**{capital(measure.label)}: median {amount(marks[3], measure)}, half of all values between "
+            f"**{capital(measure.label)}: median {amount(marks[3], measure)}, "
+            f"half of all values between "
             f"{amount(marks[2], measure)} and {amount(marks[4], measure)}**, {leaning}. "
-            f"Average {amount(result.get('mean'), measure)}, standard deviation {number(result.get('std'))}, "
-            f"from {amount(result.get('min'), measure)} to {amount(result.get('max'), measure)} over {number(result.get('known'))} values."
+            f"Average {amount(result.get('mean'), measure)}, standard "
+            f"deviation {number(result.get('std'))}, "
+            f"from {amount(result.get('min'), measure)} to {amount(result.get('max'), measure)} "
+            f"over {number(result.get('known'))} values."
         )
 
     def _quantiles(self, result: Result) -> str:
@@ -122,7 +128,11 @@ class Spread:
     def _far(self, result: Result) -> str:
         measure, count = self.plan.measure, real(result.get("outliers"))
         share = percent(count / real(result.get("known")))
-        text = f"{number(count)} outliers ({share} of the values): {number(result.get('above'))} above {amount(result.get('ceiling'), measure)} and {number(result.get('below'))} below {amount(result.get('floor'), measure)}."
+        text = (
+            f"{number(count)} outliers ({share} of the values): {number(result.get('above'))} "
+            f"above {amount(result.get('ceiling'), measure)} and {number(result.get('below'))} "
+            f"below {amount(result.get('floor'), measure)}."
+        )
         return f"**{capital(measure.label)}: {text}**" if self.outliers else text
 
     def _rows(self, result: Result) -> str:

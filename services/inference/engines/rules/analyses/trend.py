@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from ..planning import Plan
+from ..plan import Plan
 from ..prose import amount, capital, cell, number, percent, real, records, table
 from ..terms import aggregate_words
 from .program import (
@@ -74,7 +74,8 @@ class Trend:
         if self._summed:
             lines = [
                 "if len(series):  # a period without a row is a zero, not a gap",
-                "    every = pd.period_range(series.index[0], series.index[-1], freq=series.index.freq)",
+                "    every = pd.period_range(series.index[0], "
+                "series.index[-1], freq=series.index.freq)",
                 "    series = series.reindex(every, fill_value=0)",
             ]
         return [
@@ -103,18 +104,23 @@ class Trend:
         if len(self.plan.groups) > 1:
             split = [
                 "if len(series):",
-                "    result['split'] = [{'group': str(name), 'first': float(wide[name].dropna().iloc[0]),",
-                "        'last': float(wide[name].dropna().iloc[-1]), 'mean': float(wide[name].mean())}",
+                "    result['split'] = [{'group': str(name), 'first': "
+                "float(wide[name].dropna().iloc[0]),",
+                "        'last': float(wide[name].dropna().iloc[-1]), "
+                "'mean': float(wide[name].mean())}",
                 "        for name in wide if wide[name].notna().any()]",
             ]
         return [
             "result = {",
-            f'    "rows": [[str(when), float(value)] for when, value in series.tail({_SHOWN}).items()],',
+            f'    "rows": [[str(when), float(value)] for when, value '
+            f"in series.tail({_SHOWN}).items()],",
             '    "count": len(series), "n": len(data), "partial": partial,',
             f'    "overall": float({total}) if len(data) else None,',
             '    "mean": float(series.mean()) if len(series) else None,',
-            '    "peak": [str(series.idxmax()), float(series.max())] if series.notna().any() else None,',
-            '    "low": [str(series.idxmin()), float(series.min())] if series.notna().any() else None,',
+            '    "peak": [str(series.idxmax()), float(series.max())] '
+            "if series.notna().any() else None,",
+            '    "low": [str(series.idxmin()), float(series.min())] '
+            "if series.notna().any() else None,",
             "}",
             *split,
         ]
@@ -155,7 +161,8 @@ class Trend:
             ]
         if self._summed:
             lines.append(
-                f"In all {amount(result.get('overall'), measure)}, {amount(result.get('mean'), measure)} per {grain} on average."
+                f"In all {amount(result.get('overall'), measure)}, "
+                f"{amount(result.get('mean'), measure)} per {grain} on average."
             )
         else:
             lines.append(f"Over all rows it is {amount(result.get('overall'), measure)}.")
@@ -173,7 +180,10 @@ class Trend:
         else:
             size = f" by {percent(abs(last - first) / abs(first))}" if first else ""
         size = "" if last == first else size
-        return f"**{capital(self.what)} {word}{size}: from {amount(first, measure)} in {start} to {amount(last, measure)} in {end}.**"
+        return (
+            f"**{capital(self.what)} {word}{size}: from {amount(first, measure)} "
+            f"in {start} to {amount(last, measure)} in {end}.**"
+        )
 
     def _table(self, rows: list[tuple[str, float]]) -> str:
         shown = rows if len(rows) <= 24 else rows[-24:]

@@ -1,0 +1,128 @@
+"""Shares of rows that a question may ask: refunded, late, cancelled, without an order."""
+
+import re
+from collections.abc import Iterator
+
+from . import vocabulary
+from .asking import Asked
+from .mentions import steering
+from .schema import Column, Link, Schema
+from .terms import Candidate, Field, Measure
+from .words import akin, any_akin, stem
+
+
+def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    yield from _events(asked, schema)
+    yield from _values(asked, schema)
+    if asked.rate and not asked.groups and not _amounts(asked):
+        for column, values in asked.named:
+            if len(values) == 1:
+                label = (
+                    f"share of {schema.table(column.table).many} with {column.label} {values[0]}"
+                )
+                yield Candidate(1.7, _equals(column, values[0], label))
+
+
+def _amounts(asked: Asked) -> bool:
+    """Whether the share asked for is one of an amount: 'what share of revenue …'."""
+    return any(
+        m.column
+        and m.column.measure
+        and m.column.additive
+        and not m.column.binary
+        and m.score >= 0.9
+        for m in asked.mentions
+    ) and not re.search(r"\brates?\b", asked.text, re.IGNORECASE)
+
+
+def _equals(column: Column, value: str, label: str) -> Measure:
+    return Measure("equals", column.table, (column.name,), label, value=value, additive=False)
+
+
+def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    """Rows of a parent that a child table has rows for: orders with refunds."""
+    after = _after_without(asked)
+    for child in schema.tables:
+        word = next(
+            (
+                w
+                for w in asked.words[after:]
+                if not steering(w) and any(akin(w.stem, s) for s in child.stems)
+            ),
+            None,
+        )
+        if word is None:
+            continue
+        event = any_akin(child.stems, vocabulary.EVENTS)
+        active = asked.rate or asked.why or asked.intent == "relation" or asked.compared
+        verb = event and (active or (asked.superlative and not asked.count))
+        for link in parents(schema, child.name, whole=asked.without):
+            if verb or asked.rate or asked.without:
+                bonus = 5.0 if asked.without else 0.8 if verb else 0.0
+                own = (
+                    0.3
+                    if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
+                    else 0.0
+                )
+                yield Candidate(1.2 + bonus + own, exists(schema, link, asked))
+
+
+def _after_without(asked: Asked) -> int:
+    """'Customers without orders': what is lacking stands after the word."""
+    if not asked.without:
+        return 0
+    lacking = ("without", "never", "no")
+    return next((i for i, word in enumerate(asked.words) if word.lower in lacking), 0)
+
+
+def parents(schema: Schema, child: str, *, whole: bool = False) -> tuple[Link, ...]:
+    """Links from a table to tables that it has at most some rows for."""
+    return tuple(
+        link
+        for link in schema.links_from(child)
+        if link.right_unique and (whole or link.right_found < 0.97)
+    )
+
+
+def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
+    """Whether a row of the parent has a row in the child."""
+    parent, child = schema.table(link.right[0]), schema.table(link.left[0])
+    kind, word = "exists", "with"
+    if asked and asked.without:
+        kind, word = "absent", "without"
+    if any_akin(child.stems, ("refund", "return")) and kind == "exists":
+        label = (
+            "return rate"
+            if any(s == stem("return") for s in child.stems) or _says_return(asked)
+            else "refund rate"
+        )
+    else:
+        label = f"share of {parent.many} {word} {child.many}"
+    return Measure(
+        "absent" if kind == "absent" else "exists",
+        parent.name,
+        (link.right[1],),
+        label,
+        child=Field(child.name, link.left[1]),
+        additive=False,
+    )
+
+
+def _says_return(asked: Asked | None) -> bool:
+    return bool(asked and any(word.stem == "return" for word in asked.words))
+
+
+def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    """'cancellation rate', 'which region returns most': a status that says so."""
+    if not (asked.rate or asked.why or asked.superlative) or (asked.rate and _amounts(asked)):
+        return
+    events = {stem(word) for word in (*vocabulary.EVENTS, *vocabulary.LATE)}
+    words = {word.stem for word in asked.words if not steering(word)}
+    for column in schema.columns:
+        if column.kind != "text" or not 1 < column.distinct <= 12:
+            continue
+        for value in column.values:
+            said = [one for one in words if one == stem(value)]
+            if said and (asked.rate or said[0] in events):
+                label = f"share {value}" if not asked.rate else f"{value} rate"
+                yield Candidate(1.8, _equals(column, value, label))
