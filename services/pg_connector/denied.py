@@ -26,7 +26,10 @@ pg_stat_force_next_flush pg_stat_statements_reset pg_prewarm autoprewarm_start_w
 autoprewarm_dump_now pg_truncate_visibility_map heap_force_kill heap_force_freeze
 """
 # Of the server's machine; pg_ls_… and pg_file_… go by their prefix.
-_FILES = "pg_read_file pg_read_binary_file pg_stat_file pg_logdir_ls pg_current_logfile"
+_FILES = """
+pg_read_file pg_read_binary_file pg_stat_file pg_logdir_ls pg_current_logfile
+pg_hba_file_rules pg_ident_file_mappings pg_show_all_file_settings
+"""
 _SQL_IN_STRINGS = """
 query_to_xml query_to_xmlschema query_to_xml_and_xmlschema cursor_to_xml cursor_to_xmlschema
 table_to_xml table_to_xmlschema table_to_xml_and_xmlschema schema_to_xml schema_to_xmlschema
@@ -65,6 +68,64 @@ pg_enable_ pg_disable_ postgres_fdw_disconnect http_
 _DENIED_PREFIX = re.compile("|".join(re.escape(prefix) for prefix in _PREFIXES.split()))
 
 
+# PostgreSQL reads `x.f` and `(x).f` as f(x) where x has no column f, whatever the type of x. There
+# the names of columns in use, such as lo_orderdate and schedule, must pass.
+_ATTRIBUTE_PASSES = re.compile(r"lo_|http|(un)?schedule")
+_ATTRIBUTES = frozenset(
+    [
+        "lo_creat",
+        "lo_create",
+        "lo_unlink",
+        "lo_import",
+        "lo_export",
+        "lo_open",
+        "lo_close",
+        "lo_tell",
+        "lo_tell64",
+        "lo_get",
+        "lo_put",
+        "lo_truncate",
+        "lo_truncate64",
+        "lo_lseek",
+        "lo_lseek64",
+        "lo_from_bytea",
+        "http_get",
+        "http_post",
+        "http_put",
+        "http_patch",
+        "http_delete",
+        "http_head",
+        "http_set_curlopt",
+    ]
+)
+
+# Of the system catalog, and what they hold besides names: hashes of passwords, and passwords of
+# foreign servers and subscriptions.
+_CREDENTIALS = frozenset(
+    [
+        "pg_authid",
+        "pg_shadow",
+        "pg_user_mapping",
+        "pg_user_mappings",
+        "pg_subscription",
+        "pg_hba_file_rules",
+        "pg_ident_file_mappings",
+        "pg_file_settings",
+    ]
+)
+
+
 def is_denied(name: str) -> bool:
     """By the last part of the name: the schema before it makes no difference."""
     return name in DENIED or _DENIED_PREFIX.match(name) is not None
+
+
+def is_denied_attribute(name: str) -> bool:
+    """Whether `x.name` may call a denied function."""
+    if _ATTRIBUTE_PASSES.match(name):
+        return name in _ATTRIBUTES
+    return is_denied(name)
+
+
+def holds_credentials(schema: str, relation: str) -> bool:
+    return schema in ("", "pg_catalog") and relation in _CREDENTIALS

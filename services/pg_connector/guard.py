@@ -5,20 +5,25 @@ transaction whose snapshot is taken, through the extended protocol, which takes 
 that wall lets pass is what this one is for.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import pglast
 from pglast import ast
-from pglast.parser import ParseError
+from pglast.parser import ParseError, Token, scan
 
-from services.pg_connector.denied import is_denied
+from services.pg_connector.denied import holds_credentials, is_denied, is_denied_attribute
 from services.pg_connector.errors import QueryFailed, QueryNotReadOnly
 
 # Longer ones are programs, and parsing them takes long.
 MAX_SQL_CHARS = 256 * 1024
-_MAX_DEPTH = 2000
+# pglast builds its tree by recursion in C: at 14,000 levels it still works on a stack of 8 MiB, at
+# 18,000 it ends the process. So many words that may make a level are allowed …
+_MAX_LEVELS = 5000
+# … and shorter texts cannot hold that many: a level takes two characters at least ("+1").
+_SURELY_FLAT_CHARS = 2 * _MAX_LEVELS
+_MAX_BRACKETS = 1000
 _SYNTAX_ERROR = "42601"
 _TOO_COMPLEX = "54001"
 
@@ -43,7 +48,7 @@ class Statement:
     relations: tuple[Relation, ...]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def admit(sql: str) -> Statement:
     """Raises QueryNotReadOnly for what does more than read, QueryFailed for what does not parse."""
     if len(sql) > MAX_SQL_CHARS:
@@ -62,6 +67,8 @@ def _parsed(sql: str) -> tuple[ast.RawStmt, ...]:
         # the parser and the server would both stop reading there
         raise _unparsable(sql, "the query holds a NUL character", nul + 1)
     try:
+        if len(sql) > _SURELY_FLAT_CHARS:
+            _require_flat(scan(sql))
         return tuple(pglast.parse_sql(sql))
     except ParseError as exc:
         message, *place = exc.args
@@ -69,6 +76,33 @@ def _parsed(sql: str) -> tuple[ast.RawStmt, ...]:
         raise _unparsable(sql, str(message), position) from exc
     except (RecursionError, UnicodeError, ValueError) as exc:
         raise _too_complex() from exc
+
+
+def _require_flat(tokens: Iterable[Token]) -> None:
+    levels = brackets = 0
+    for token in tokens:
+        levels += _makes_level(token)
+        brackets += (token.name in _OPENING) - (token.name in _CLOSING)
+        if levels > _MAX_LEVELS or brackets > _MAX_BRACKETS:
+            raise _too_complex()
+
+
+# Constants, names, separators, and what the grammar flattens to a list.
+_FLAT = frozenset(
+    """
+    ICONST FCONST SCONST USCONST BCONST XCONST PARAM IDENT UIDENT NULL_P TRUE_P FALSE_P AND OR
+    ASCII_40 ASCII_41 ASCII_44 ASCII_46 ASCII_59 ASCII_91 ASCII_93 SQL_COMMENT C_COMMENT
+    """.split()  # noqa: SIM905
+)
+_OPENING = ("ASCII_40", "ASCII_91")
+_CLOSING = ("ASCII_41", "ASCII_93")
+
+
+def _makes_level(token: Token) -> bool:
+    """Keywords that may stand for names make none, but for the AT of AT TIME ZONE."""
+    if token.name in _FLAT:
+        return False
+    return token.kind not in ("UNRESERVED_KEYWORD", "COL_NAME_KEYWORD") or token.name == "AT"
 
 
 def _unparsable(sql: str, message: str, position: int) -> QueryFailed:
@@ -117,34 +151,32 @@ def _checked(sql: str, root: ast.Node) -> Iterator[Relation]:
 
 
 def _refusal(node: ast.Node) -> str:
-    """What about a node writes, locks or reaches out; "" for the rest."""
+    """What about a node writes, locks or reaches out; "" for the rest.
+
+    `(x).f` and `x.f` count as calls: PostgreSQL runs `('s'::regclass).nextval` and
+    `SELECT s.nextval FROM to_regclass('s') AS s`.
+    """
     match node:
         case ast.IntoClause():
             return "SELECT INTO"
         case ast.LockingClause():
             return "FOR UPDATE or FOR SHARE"
         case ast.FuncCall():
-            return _call(node)
+            return _denied_in((node.funcname or ())[-1:], is_denied)
         case ast.A_Indirection():
-            return _attribute_call(node)
+            return _denied_in(node.indirection or (), is_denied_attribute)
+        case ast.ColumnRef():
+            return _denied_in((node.fields or ())[1:][-1:], is_denied_attribute)
+        case ast.RangeVar() if holds_credentials(node.schemaname or "", node.relname or ""):
+            return f"reading {node.relname}"
         case ast.SelectStmt() | ast.ExplainStmt() | ast.VariableShowStmt():
             return ""
     return _name(node) if type(node).__name__.endswith("Stmt") else ""
 
 
-def _call(call: ast.FuncCall) -> str:
-    last = (call.funcname or ())[-1:]
-    return _denied_in(last)
-
-
-def _attribute_call(node: ast.A_Indirection) -> str:
-    """`(x).fn` is a call of fn where x has no such field."""
-    return _denied_in(node.indirection or ())
-
-
-def _denied_in(parts: Iterable[object]) -> str:
+def _denied_in(parts: Iterable[object], denied: Callable[[str], bool]) -> str:
     for part in parts:
-        if isinstance(part, ast.String) and is_denied(part.sval or ""):
+        if isinstance(part, ast.String) and denied(part.sval or ""):
             return f"the function {part.sval}"
     return ""
 
@@ -194,14 +226,11 @@ _Ctes = frozenset[str]
 def _walk(root: ast.Node) -> Iterator[tuple[ast.Node, _Ctes]]:
     """Every node, with the names that WITH clauses define there. Without recursion: a query may be
     nested deeper than Python's stack."""
-    waiting: list[tuple[ast.Node, _Ctes, int]] = [(root, frozenset(), 0)]
+    waiting: list[tuple[ast.Node, _Ctes]] = [(root, frozenset())]
     while waiting:
-        node, ctes, depth = waiting.pop()
-        if depth > _MAX_DEPTH:
-            raise _too_complex()
+        node, ctes = waiting.pop()
         yield node, ctes
-        below = [(child, seen, depth + 1) for child, seen in _children(node, ctes)]
-        waiting.extend(reversed(below))
+        waiting.extend(reversed(list(_children(node, ctes))))
 
 
 def _children(node: ast.Node, ctes: _Ctes) -> Iterator[tuple[ast.Node, _Ctes]]:
