@@ -88,7 +88,7 @@ STATEMENTS = [
     "SELECT * FROM json_to_recordset('[{\"a\": 1}]') AS x(a int)",
     "SELECT * FROM json_table('[{\"a\": 1}]', '$[*]' COLUMNS (a int PATH '$.a')) j",
     "SELECT to_tsvector('english', region) @@ to_tsquery('region') FROM sales",
-    "SELECT amount::float8 / NULLIF(0, 1), amount::text, id::int FROM sales",
+    "SELECT amount::float8 / NULLIF(id, 0), amount::text, id::int FROM sales",
     "SELECT overlay('abc' PLACING 'x' FROM 2), position('b' IN 'abc'), trim(BOTH FROM ' a ')",
     "(SELECT 1) UNION ALL (SELECT 2 LIMIT 1) ORDER BY 1",
     "SELECT $$it's ; fine$$, E'\\n', U&'\\0061', B'101', X'ff', 1e3, 0x1F",
