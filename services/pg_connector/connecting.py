@@ -1,0 +1,171 @@
+"""One connection to a source, as its settings say."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from fnmatch import fnmatchcase
+from typing import Any
+
+import asyncpg
+
+from grants.claims import Json
+from servicekit.secrets import Secret
+from servicekit.status import InvalidField
+from services.pg_connector.errors import (
+    AddressNotAllowed,
+    ConnectionLost,
+    SourceUnreachable,
+    TlsFailed,
+)
+from services.pg_connector.faults import Doing, translating
+from services.pg_connector.settings import Settings
+
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_DAY_0 = date(2000, 1, 1)
+_MICROSECOND_0 = datetime(2000, 1, 1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A database and who asks it. Grants write whole numbers as floats."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    sslmode: str = "prefer"
+    schemas: tuple[str, ...] = ()
+    connect_timeout_s: float = 0.0
+    statement_timeout_s: float = 0.0
+
+    @property
+    def source(self) -> str:
+        """host:port/database, for people."""
+        return f"{self.host}:{self.port}/{self.database}"
+
+    def doing(self, **more: Any) -> Doing:
+        return Doing(source=self.source, identity=self.user, **more)
+
+
+def place_of(config: Mapping[str, Json]) -> Place:
+    """Raises InvalidField."""
+    schemas = config.get("schemas") or []
+    sslmode = str(config.get("sslmode") or "prefer")
+    if sslmode not in _SSLMODES:
+        raise InvalidField("config.sslmode", f"sslmode is one of {', '.join(_SSLMODES)}")
+    return Place(
+        host=_text(config, "host"),
+        port=int(_number(config, "port", 5432)),
+        database=_text(config, "database"),
+        user=_text(config, "user"),
+        sslmode=sslmode,
+        schemas=tuple(str(name) for name in schemas) if isinstance(schemas, list) else (),
+        connect_timeout_s=_number(config, "connect_timeout_s", 0),
+        statement_timeout_s=_number(config, "statement_timeout_s", 0),
+    )
+
+
+def _text(config: Mapping[str, Json], name: str) -> str:
+    value = config.get(name)
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise InvalidField(f"config.{name}", f"the data source has no {name}")
+    return value
+
+
+def _number(config: Mapping[str, Json], name: str, unset: float) -> float:
+    value = config.get(name, unset)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise InvalidField(f"config.{name}", f"{name} is a number, not below 0")
+    return float(value)
+
+
+async def connect(
+    place: Place, password: Secret | None, settings: Settings, **pool: Any
+) -> "asyncpg.Connection[Any]":
+    """Retries what may pass by itself. Raises PgFault."""
+    _require_allowed(place.host, settings.allowed_hosts)
+    for attempt in range(settings.connect_attempts - 1):
+        try:
+            return await _connect_once(place, password, settings, pool)
+        except SourceUnreachable as exc:
+            if type(exc) not in (SourceUnreachable, ConnectionLost):
+                raise
+        await asyncio.sleep(0.1 * 2**attempt)
+    return await _connect_once(place, password, settings, pool)
+
+
+def _require_allowed(host: str, allowed: tuple[str, ...]) -> None:
+    if allowed and not any(fnmatchcase(host.lower(), pattern.lower()) for pattern in allowed):
+        raise AddressNotAllowed(host, "it is not among the allowed hosts")
+
+
+async def _connect_once(
+    place: Place, password: Secret | None, settings: Settings, pool: Mapping[str, Any]
+) -> "asyncpg.Connection[Any]":
+    wanted = place.connect_timeout_s or settings.connect_timeout_s
+    # a callable, so that neither PGPASSWORD nor a password file of this machine is used instead
+    secret = password.reveal() if password else ""
+    try:
+        with translating(place.doing()):
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                host=place.host,
+                port=place.port,
+                database=place.database,
+                user=place.user,
+                password=lambda: secret,
+                ssl=_tls(place),
+                timeout=min(wanted, settings.connect_timeout_s),
+                statement_cache_size=0,
+                server_settings={"application_name": "isobath"},
+                **pool,
+            )
+    except (ValueError, TypeError) as exc:
+        raise TlsFailed(f"no secure connection to {place.source}", source=place.source) from exc
+    try:
+        with translating(place.doing()):
+            await teach(connection)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+def _tls(place: Place) -> Any:
+    return False if place.host.startswith("/") else place.sslmode
+
+
+async def teach(connection: "asyncpg.Connection[Any]") -> None:
+    """Dates and times as the numbers that the server sends: Python's own types hold neither
+    infinity nor years before 1 or after 9999."""
+    for name, encode in _NUMBERED.items():
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=encode, decoder=_first, format="tuple"
+        )
+
+
+def _first(value: tuple[int, ...]) -> int:
+    return value[0]
+
+
+def _of_date(value: date) -> tuple[int]:
+    return ((value - _DAY_0).days,)
+
+
+def _of_timestamp(value: datetime) -> tuple[int]:
+    plain = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
+    passed = plain - _MICROSECOND_0
+    return ((passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds,)
+
+
+def _of_time(value: time) -> tuple[int]:
+    seconds = (value.hour * 60 + value.minute) * 60 + value.second
+    return (seconds * 1_000_000 + value.microsecond,)
+
+
+_NUMBERED: dict[str, Callable[[Any], Any]] = {
+    "date": _of_date,
+    "timestamp": _of_timestamp,
+    "timestamptz": _of_timestamp,
+    "time": _of_time,
+}

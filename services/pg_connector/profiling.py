@@ -1,0 +1,92 @@
+"""Statistics of a relation's columns: the server's own, or those of a bounded sample."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from connectorkit.profiles import profile as profile_of
+from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.limits import Limiter
+from services.pg_connector import catalog
+from services.pg_connector.catalog import Relation, Row
+from services.pg_connector.reading import Reading
+from services.pg_connector.selecting import of_relation
+from services.pg_connector.streams import prepared
+
+SAMPLE_ROWS = 20_000
+_SAMPLE_BYTES = 32 * 1024 * 1024
+_TOP = 10
+_LONGEST = 200
+
+
+async def profile(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
+    """A relation of at most 20,000 rows is read whole; of a larger one the server's statistics are
+    told, and where it has none those of its first 20,000 rows."""
+    estimate = relation.row["row_estimate"]
+    if estimate is not None and estimate > SAMPLE_ROWS:
+        known = await catalog.statistics(reading, relation)
+        if known:
+            return await _of_server(reading, relation, {row["name"]: row for row in known})
+    return await _of_sample(reading, relation, threads)
+
+
+async def _of_sample(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
+    rows = await prepared(reading, (await of_relation(reading, relation)).work)
+    table, more = await rows.table(threads, SAMPLE_ROWS, max_bytes=_SAMPLE_BYTES)
+    columns = await threads.run(profile_of, table)
+    answer = pb.ProfileResponse(columns=columns, taken_at=_now())
+    if more:
+        answer.basis = f"sample of {table.num_rows} rows"
+        answer.sampled_rows = table.num_rows
+        if relation.row["row_estimate"] is not None:
+            answer.rows = relation.row["row_estimate"]
+    else:
+        answer.basis, answer.rows = "exact", table.num_rows
+    return answer
+
+
+async def _of_server(
+    reading: Reading, relation: Relation, known: dict[str, Row]
+) -> pb.ProfileResponse:
+    rows = relation.row["row_estimate"]
+    columns = [
+        _column(row, known.get(row["name"]), rows)
+        for row in await catalog.columns(reading, relation)
+    ]
+    return pb.ProfileResponse(
+        rows=rows, basis="server statistics", columns=columns, taken_at=_now()
+    )
+
+
+def _column(column: Row, known: Row | None, rows: int) -> pb.ColumnProfile:
+    told = pb.ColumnProfile(name=column["name"], type=column["type"])
+    if known is None:
+        return told
+    told.null_fraction = known["nulls"]
+    told.distinct = _distinct(known["different"], rows)
+    common, fractions = known["common"] or [], known["fractions"] or []
+    told.top_values.extend(
+        pb.TopValue(value=_short(value), fraction=fraction)
+        for value, fraction in list(zip(common, fractions, strict=False))[:_TOP]
+    )
+    if known["bounds"]:
+        # of those that are not among the most common
+        told.minimum, told.maximum = _short(known["bounds"][0]), _short(known["bounds"][-1])
+    return told
+
+
+def _distinct(told: float, rows: int) -> int:
+    """pg_stats.n_distinct: below zero it is a fraction of the rows."""
+    return round(told if told >= 0 else -told * rows)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _now() -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.now(UTC))
+    return stamp

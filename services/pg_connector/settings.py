@@ -1,0 +1,43 @@
+"""ISOBATH_PG_CONNECTOR_…"""
+
+from dataclasses import dataclass, field
+
+from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
+
+
+@dataclass(frozen=True)
+class Listen(ServerSettings):
+    bind: str = "127.0.0.1:50052"
+
+
+@dataclass(frozen=True)
+class Settings:
+    server: Listen = field(default_factory=Listen)
+    # where the credential service listens
+    credentials: str = "127.0.0.1:50051"
+    # this connector's own, shown to the credential service
+    token: Secret | None = None
+    # patterns such as "*.db.example.com" or "/run/postgresql"; none = anywhere
+    allowed_hosts: tuple[str, ...] = ()
+    # sources with open connections, and connections to each
+    pools: int = 64
+    pool_size: int = 5
+    # how long a call waits for a connection of a full pool
+    acquire_timeout_s: float = 15.0
+    # an unused connection is closed after this
+    idle_s: float = 300.0
+    connect_timeout_s: float = 10.0
+    connect_attempts: int = 3
+    # the longest that one statement may take
+    statement_timeout_s: float = 300.0
+    # how long a listing or a description is kept
+    metadata_ttl_s: float = 60.0
+    # threads that encode
+    threads: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.pools, self.pool_size, self.connect_attempts, self.threads) < 1:
+            raise ValueError("POOLS, POOL_SIZE, CONNECT_ATTEMPTS and THREADS expect 1 or more")
+        if min(self.statement_timeout_s, self.connect_timeout_s, self.acquire_timeout_s) <= 0:
+            raise ValueError("the timeouts expect more than 0 seconds")
