@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.limits import Limiter
 from services.gateway.errors import NotFound, TooLarge
-from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.pages import Page, page_size
 from services.gateway.store.database import Database
+from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import FileRow, now_ms
 
 PIECE_BYTES = 512 * 1024
@@ -74,11 +75,14 @@ class FileStore:
 
     async def get(self, owner: str, id: str) -> analyst.FileInfo:
         """One file. Raises `NotFound`."""
+        return _info(await self._row(owner, id))
+
+    async def _row(self, owner: str, id: str) -> FileRow:
         async with self._database.begin() as session:
             row = await session.get(FileRow, id)
         if row is None or row.owner != owner:
             raise NotFound("file", id, field="file_ids")
-        return _info(row)
+        return row
 
     async def open(self, owner: str, id: str) -> AsyncIterator[bytes]:
         """The bytes in pieces. Raises `NotFound` before the first one."""
@@ -90,21 +94,30 @@ class FileStore:
             while piece := await self._threads.run(file.read, PIECE_BYTES):
                 yield piece
 
+    async def behind(self, owner: str, id: str) -> str:
+        """The token of the page behind a file. Raises `NotFound`."""
+        return token_behind(await self._row(owner, id))
+
     async def page(self, owner: str, size: int = 0, token: str = "") -> Page[analyst.FileInfo]:
         """Files, newest first."""
         size = page_size(size)
         query = select(FileRow).where(FileRow.owner == owner)
-        if token:
-            query = query.where(FileRow.created_ms < int(value_of(token)))
-        query = query.order_by(FileRow.created_ms.desc(), FileRow.id).limit(size + 1)
+        query = newest_first(query, FileRow, size, token)
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
-        more = token_of(str(rows[size - 1].created_ms)) if len(rows) > size else ""
+        more = token_behind(rows[size - 1]) if len(rows) > size else ""
         return Page([_info(row) for row in rows[:size]], more)
 
     async def of_run(self, run_id: str) -> list[analyst.FileInfo]:
         """What a run left, oldest first."""
-        query = select(FileRow).where(FileRow.run_id == run_id).order_by(FileRow.created_ms)
+        return await self._left_by(FileRow.run_id == run_id)
+
+    async def of_thread(self, thread_id: str) -> list[analyst.FileInfo]:
+        """What a thread's runs left, oldest first."""
+        return await self._left_by(FileRow.thread_id == thread_id)
+
+    async def _left_by(self, whose: ColumnElement[bool]) -> list[analyst.FileInfo]:
+        query = select(FileRow).where(whose).order_by(FileRow.created_ms)
         async with self._database.begin() as session:
             return [_info(row) for row in await session.scalars(query)]
 

@@ -35,6 +35,7 @@ def token_of(value: str) -> str:
 def value_of(token: str) -> str:
     """The value that a token stands for. Raises `InvalidField`."""
     try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, UnicodeDecodeError) as torn:
+        padded = token + "=" * (-len(token) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError) as torn:
         raise InvalidField("page_token", "page_token is not one that this list gave") from torn

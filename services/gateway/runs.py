@@ -22,12 +22,13 @@ from services.gateway.data import Grants
 from services.gateway.errors import Conflict, NotFound, TooBusy
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
-from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.pages import Page, page_size
 from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
 from services.gateway.registry import Registry, Source
 from services.gateway.report import report
 from services.gateway.store.database import Database
+from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms
 from services.gateway.threads import Threads
 
@@ -173,12 +174,10 @@ class Runs:
         query = select(RunRow).where(RunRow.owner == owner)
         if thread_id:
             query = query.where(RunRow.thread_id == thread_id)
-        if token:
-            query = query.where(RunRow.created_ms < int(value_of(token)))
-        query = query.order_by(RunRow.created_ms.desc(), RunRow.id).limit(size + 1)
+        query = newest_first(query, RunRow, size, token)
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
-        more = token_of(str(rows[size - 1].created_ms)) if len(rows) > size else ""
+        more = token_behind(rows[size - 1]) if len(rows) > size else ""
         return Page([_run(row) for row in rows[:size]], more)
 
     # Before a run

@@ -12,7 +12,7 @@ from isobath.analyst.v1 import analyst_pb2 as pb
 from isobath.analyst.v1 import analyst_pb2_grpc as rpc
 from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.server import Server
-from servicekit.status import InvalidField
+from servicekit.status import InvalidField, RemoteFault
 from services.gateway.callers import Caller
 from services.gateway.conversation import Bounds, Message
 from services.gateway.files import UPLOAD
@@ -57,6 +57,18 @@ class _Authenticated:
         return await self.gateway.callers.authenticate(str(headers.get("authorization", "")))
 
 
+def _as_fault(failed: pb.RunFailed) -> RemoteFault:
+    """A failure before the model's first word, as the error of the call."""
+    codes = {code.value[0]: code for code in grpc.StatusCode}
+    return RemoteFault(
+        failed.message,
+        code=codes.get(failed.code, grpc.StatusCode.INTERNAL),
+        reason=failed.reason,
+        remedy=failed.remedy,
+        fields=failed.metadata,
+    )
+
+
 class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     """Questions and runs."""
 
@@ -65,11 +77,14 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     ) -> AsyncIterator[pb.ChatResponse]:
         caller = await self.caller(context)
         run_id = await self.gateway.runs.start(caller, self._plan(request))
-        ended = False
+        ended = spoken = False
         try:
             async with aclosing(self.gateway.runs.watch(caller.owner, run_id)) as events:
                 async for event in events:
                     ended = event.WhichOneof("event") in _ENDS
+                    spoken = spoken or event.HasField("block_opened")
+                    if event.HasField("failed") and not spoken:
+                        raise _as_fault(event.failed)
                     yield pb.ChatResponse(event=event)
         finally:
             if not ended and not request.detach:
@@ -129,7 +144,8 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     ) -> pb.GetThreadResponse:
         caller = await self.caller(context)
         thread, said = await self.gateway.threads.get(caller.owner, request.thread_id)
-        return pb.GetThreadResponse(thread=thread, messages=said)
+        files = await self.gateway.files.of_thread(request.thread_id)
+        return pb.GetThreadResponse(thread=thread, messages=said, files=files)
 
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context

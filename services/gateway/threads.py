@@ -13,9 +13,10 @@ from servicekit.status import InvalidField
 from services.gateway.clients import Services, retried
 from services.gateway.errors import NotFound
 from services.gateway.files import FileStore
-from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.pages import Page, page_size
 from services.gateway.plan import Plan
 from services.gateway.store.database import Database
+from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import EventRow, MessageRow, RunRow, ThreadRow, now_ms
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
@@ -78,12 +79,10 @@ class Threads:
         """Threads, newest first."""
         size = page_size(size)
         query = select(ThreadRow).where(ThreadRow.owner == owner)
-        if token:
-            query = query.where(ThreadRow.created_ms < int(value_of(token)))
-        query = query.order_by(ThreadRow.created_ms.desc(), ThreadRow.id).limit(size + 1)
+        query = newest_first(query, ThreadRow, size, token)
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
-        more = token_of(str(rows[size - 1].created_ms)) if len(rows) > size else ""
+        more = token_behind(rows[size - 1]) if len(rows) > size else ""
         return Page([_thread(row) for row in rows[:size]], more)
 
     async def delete(self, owner: str, id: str) -> None:

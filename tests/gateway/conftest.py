@@ -38,6 +38,7 @@ class Platform:
     settings: Settings
     http: httpx.AsyncClient
     grpc: grpc.aio.Channel
+    grpc_address: str
     # closes one server as a crash would: no drain
     stop: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -83,7 +84,7 @@ def registering(name: str, servicer: Any, add: Any) -> Any:
 @asynccontextmanager
 async def platform_of(folder: Path, **overrides: Any) -> AsyncIterator[Platform]:
     connector, sandbox, models = Connector(), Sandbox(), Models()
-    doubles = {
+    doubles: dict[str, tuple[Any, Any]] = {
         "connector": (connector, connector_rpc.add_ConnectorServiceServicer_to_server),
         "sandbox": (sandbox, sandbox_rpc.add_SandboxServiceServicer_to_server),
         "inference": (models, inference_rpc.add_InferenceServiceServicer_to_server),
@@ -128,7 +129,7 @@ async def platform_of(folder: Path, **overrides: Any) -> AsyncIterator[Platform]
             )
         )
         channel = await stack.enter_async_context(open_channel(gateway, token=Secret(KEY)))
-        yield Platform(connector, sandbox, models, settings, http, channel, stop)
+        yield Platform(connector, sandbox, models, settings, http, channel, gateway.address, stop)
 
 
 @pytest_asyncio.fixture

@@ -297,7 +297,7 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
         return sandbox.CloseSessionResponse(existed=True)
 
 
-def _said(text: str, stream: int = sandbox.STREAM_STDOUT) -> sandbox.ExecuteResponse:
+def _said(text: str, stream: sandbox.Stream = sandbox.STREAM_STDOUT) -> sandbox.ExecuteResponse:
     return sandbox.ExecuteResponse(output=sandbox.Output(stream=stream, text=text))
 
 

@@ -1,6 +1,5 @@
 """Events as OpenAI's objects."""
 
-import json
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.errors.v1 import errors_pb2
-from services.gateway import openai
+from services.gateway import openai, statuses
 from services.gateway.openai import Chunks
 
 pytestmark = pytest.mark.req("C3")
@@ -56,17 +55,13 @@ TEXT = (
 )
 
 
-def sent(stream: bytes) -> list[Any]:
-    lines = stream.decode().split("\n\n")
-    assert lines.pop() == ""
-    assert all(line.startswith("data: ") for line in lines)
-    return [line if line == "data: [DONE]" else json.loads(line[6:]) for line in lines]
+def chunks(*run: analyst.Event, include_usage: bool = False) -> list[dict[str, Any]]:
+    made = Chunks("run-1", "m", created=1, include_usage=include_usage)
+    return [chunk for event in run for chunk in made.of(event, "request-1")]
 
 
 def test_stream_holds_text_events_and_files() -> None:
-    chunks = Chunks("run-1", "m", 1, include_usage=True)
-    got = sent(chunks.lines(RUN))
-    assert got.pop() == "data: [DONE]"
+    got = chunks(*RUN, include_usage=True)
     counted = got.pop()
     assert counted["choices"] == []
     assert counted["usage"]["total_tokens"] == 15
@@ -75,47 +70,39 @@ def test_stream_holds_text_events_and_files() -> None:
     last = got[-1]
     assert last["choices"][0]["finish_reason"] == "stop"
     assert last["choices"][0]["delta"]["thread_id"] == "thread-1"
-    assert last["generated_files"] == [{"name": "a.png", "url": PNG.url}]
+    (file,) = last["generated_files"]
+    assert (file["name"], file["url"]) == ("a.png", PNG.url)
     assert [c["choices"][0]["finish_reason"] for c in got[:-1]] == [None] * (len(got) - 1)
 
 
 def test_each_chunk_carries_its_typed_event() -> None:
-    for event, chunk in zip(RUN, sent(Chunks("run-1", "m", 1).lines(RUN)), strict=False):
-        told = chunk["isobath"]
-        assert told.pop("type") == event.WhichOneof("event")
-        assert json_format.ParseDict(told, analyst.Event()) == event
-
-
-def test_chunk_written_by_hand_is_the_one_made_by_protobuf() -> None:
-    chunks = Chunks("run-1", "m", 1)
-    for event in RUN:
-        if event.HasField("block_text"):
-            assert sent(chunks.lines([event])) == [chunks.chunk(event)]
+    for event, chunk in zip(RUN, chunks(*RUN), strict=True):
+        assert json_format.ParseDict(chunk["isobath"], analyst.Event()) == event
 
 
 def test_chunks_fit_the_official_types() -> None:
-    for chunk in sent(Chunks("run-1", "m", 1, include_usage=True).lines(RUN))[:-1]:
+    for chunk in chunks(*RUN, include_usage=True):
         ChatCompletionChunk.model_validate(chunk, strict=True)
-    whole = openai.completion(RUN, model="m", created=1)
+    whole = openai.completion("run-1", "m", RUN, created=1)
     ChatCompletion.model_validate(whole, strict=True)
 
 
 def test_whole_completion_has_the_same_text_and_upstreams_fields() -> None:
-    whole = openai.completion(RUN, model="m", created=1, attached=[PNG])
+    whole = openai.completion("run-1", "m", RUN, created=1)
     message = whole["choices"][0]["message"]
     assert message["content"] == TEXT
     assert message["thread_id"] == "thread-1"
-    assert message["files"] == whole["generated_files"] == whole["attached_files"]
+    assert message["files"] == whole["generated_files"]
     assert whole["usage"]["seconds"] == 2.0
 
 
-def test_bound_of_tokens_is_told_as_length() -> None:
+def test_bound_is_told_as_length() -> None:
     (event,) = events({"completed": analyst.RunCompleted(finish="tokens")})
-    chunk = Chunks("run-1", "m", 1).chunk(event)
+    (chunk,) = chunks(event)
     assert chunk["choices"][0]["finish_reason"] == "length"
 
 
-def test_failure_is_told_once_and_ends_the_stream() -> None:
+def test_failure_is_an_error_with_its_fields() -> None:
     failed = analyst.RunFailed(
         reason="QUERY_FAILED",
         message="syntax error",
@@ -124,15 +111,14 @@ def test_failure_is_told_once_and_ends_the_stream() -> None:
         code=9,
     )
     (event,) = events({"failed": failed})
-    told, done = sent(Chunks("run-1", "m", 1).lines([event]))
-    assert done == "data: [DONE]"
+    (told,) = chunks(event)
     error = told["error"]
     assert error["reason"] == "QUERY_FAILED"
-    assert error["position"] == "8"
+    assert error["details"]["position"] == "8"
     assert error["remedy"] == "Correct the query."
     assert error["type"] == "invalid_request_error"
-    assert openai.status_of(event) == 422
-    assert told["isobath"]["type"] == "failed"
+    assert error["request_id"] == "request-1"
+    assert "failed" in told["isobath"]
 
 
 @pytest.mark.parametrize(
@@ -151,33 +137,46 @@ def test_failure_is_told_once_and_ends_the_stream() -> None:
         (9, "SOURCE_AUTHENTICATION_FAILED", 422),
         (9, "QUERY_FAILED", 422),
         (9, "QUERY_NOT_READ_ONLY", 422),
+        (9, "TIER_UNAVAILABLE", 503),
         (4, "QUERY_TIMEOUT", 504),
         (11, "TOO_LARGE", 413),
         (8, "TOO_BUSY", 429),
         (8, "WORKSPACE_FULL", 413),
+        (10, "RUN_INTERRUPTED", 503),
+        (10, "KERNEL_DIED", 502),
         (14, "SOURCE_UNREACHABLE", 502),
         (14, "SERVICE_UNAVAILABLE", 503),
         (14, "MODEL_UNAVAILABLE", 503),
+        (15, "CHECKSUM_MISMATCH", 502),
         (13, "INTERNAL", 500),
         (12, "UNSUPPORTED", 400),
         (2, "", 500),
     ],
 )
 def test_status_of_reason(code: int, reason: str, expected: int) -> None:
-    assert openai.status(code, reason) == expected
+    assert statuses.http_status(reason, code) == expected
 
 
-def test_special_reasons_are_reasons_of_the_contract() -> None:
-    known = {name.removeprefix("ERROR_REASON_") for name in dict(errors_pb2.ErrorReason.items())}
-    assert set(openai._BY_REASON) <= known
+def test_reasons_with_a_status_of_their_own_are_of_the_contract() -> None:
+    known = {
+        name.removeprefix("ERROR_REASON_")
+        for name in errors_pb2.ErrorReason.DESCRIPTOR.values_by_name
+    }
+    assert set(statuses._BY_REASON) <= known
+
+
+def test_every_fault_of_the_gateway_has_a_status() -> None:
+    from services.gateway import errors
+
+    drawn = set(_below(errors.GatewayFault))
+    assert drawn == set(statuses.STATUSES)
+
+
+def _below(cls: type[Any]) -> list[type[Any]]:
+    return [kind for sub in cls.__subclasses__() for kind in (sub, *_below(sub))]
 
 
 def test_error_names_its_field() -> None:
-    told = openai.error("no", reason="INVALID_FIELD", status=400, fields={"field": "config.port"})
+    told = openai.envelope(400, "INVALID_FIELD", "no", details={"field": "config.port"})["error"]
     assert told["param"] == "config.port"
     assert told["code"] == "invalid_field"
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"1", b"\xff"])
-def test_body_that_is_no_object_is_none(raw: bytes) -> None:
-    assert openai.parse_body(raw) is None

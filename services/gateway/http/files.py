@@ -39,7 +39,9 @@ def routes(gateway: Gateway) -> APIRouter:
     async def listed(request: Request) -> Json:
         """Files, newest first."""
         caller = await authenticated(gateway, request)
-        token = word(request, "after") or word(request, "page_token")
+        token = word(request, "page_token")
+        if last := word(request, "after"):  # OpenAI's way to say it
+            token = await gateway.files.behind(caller.owner, last)
         page = await gateway.files.page(caller.owner, number(request, "limit"), token)
         return Json(listing([file_json(each) for each in page.items], page.next_page_token))
 

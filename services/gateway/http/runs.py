@@ -17,7 +17,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, number, word
 from services.gateway.http.edge import Json
 from services.gateway.http.sources import listing
-from services.gateway.openai import event_json, usage_json
+from services.gateway.openai import event_json, files_json, usage_json
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -67,7 +67,8 @@ def routes(gateway: Gateway) -> APIRouter:
         caller = await authenticated(gateway, request)
         found, said = await gateway.threads.get(caller.owner, id)
         messages = [{"role": each.role, "content": each.content} for each in said]
-        return Json({**thread_json(found), "messages": messages})
+        files = files_json(await gateway.files.of_thread(id))
+        return Json({**thread_json(found), "messages": messages, "files": files})
 
     @router.delete("/v1/threads/{id}")
     async def delete(request: Request, id: str) -> Json:
