@@ -6,14 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from dev.azurite import Azurite, azurite
 from dev.console import Board, Step
 from dev.home import Home
 from dev.identities import issue
 from dev.postgres import Postgres, postgres
-from dev.registration import api, register, sources
+from dev.registration import api, healthy, register, sources
 from dev.roster import NAMES, Ports, ports, services
 from dev.samples import Company, generate
 from dev.samples.load import Login, load_blobs, load_postgres
@@ -21,8 +19,6 @@ from dev.settings import Settings
 from dev.supervisor import Listener, Service, Supervisor, supervised
 from servicekit import logs
 from servicekit.secrets import Secret
-
-HTTP_READY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -149,24 +145,11 @@ async def _register(
 ) -> dict[str, str]:
     with board.step("sources", "sales, lake"):
         async with api(places.url, key) as client:
-            await _http_ready(client)
+            await healthy(client)
             return {
                 source.name: await register(client, source)
                 for source in sources(parts.postgres, login, parts.azurite)
             }
-
-
-async def _http_ready(client: httpx.AsyncClient) -> None:
-    """Until the gateway answers over HTTP: its gRPC health may serve a moment earlier."""
-    async with asyncio.timeout(HTTP_READY_S):
-        while True:
-            try:
-                if (await client.get("/health")).is_success:
-                    return
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-            else:
-                await asyncio.sleep(0.1)
 
 
 @contextmanager

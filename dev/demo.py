@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
+from dev.abridged import Abridged
 from dev.asking import ask, save
 from dev.assembly import Platform, platform
 from dev.console import Board
@@ -59,7 +60,7 @@ def _elsewhere(settings: Settings) -> Settings:
 async def _ask(running: Platform, console: Console, folder: Path) -> list[str]:
     """Ask, show, save; what is missing in the end."""
     console.rule(f"[bold]{QUESTION}")
-    show = Renderer(console).show
+    show = Abridged(Renderer(console).show).show
     async with api(running.ports.url, running.key) as client:
         answered = await ask(client, body(), show)
         saved = await save(client, answered.files, folder)

@@ -1,5 +1,6 @@
 """The sample sources, registered at the gateway as any client registers them: over HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dev.samples.load import CONTAINER, DATABASE, Login
 from servicekit.secrets import Secret
 
 TIMEOUT_S = 60.0
+HEALTHY_S = 30.0
 
 
 class RegistrationFailed(RuntimeError):
@@ -74,6 +76,25 @@ async def api(url: str, key: Secret) -> AsyncIterator[httpx.AsyncClient]:
         base_url=url, headers=headers, timeout=TIMEOUT_S, trust_env=False
     ) as client:
         yield client
+
+
+async def healthy(client: httpx.AsyncClient) -> None:
+    """Until the gateway answers over HTTP that it reaches all services: its gRPC health may serve a
+    moment earlier. Raises RegistrationFailed with what it said last."""
+    said = "no answer"
+    try:
+        async with asyncio.timeout(HEALTHY_S):
+            while True:
+                try:
+                    answer = await client.get("/health")
+                    if answer.is_success:
+                        return
+                    said = answer.text
+                except httpx.TransportError as failure:
+                    said = str(failure)
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        raise RegistrationFailed(f"the gateway is not healthy: {said}") from None
 
 
 async def register(client: httpx.AsyncClient, source: Source) -> str:
