@@ -187,14 +187,8 @@ class LiveSession:
     def _begin(self, cell: Cell, said: "asyncio.Queue[Said]", code: str, timeout_s: float) -> None:
         self._apply(Event.EXECUTE)
         self._abandoned = False
-        terms = self._around.terms
-        execution = Execution(
-            cell,
-            self.workspace,
-            self._around.threads,
-            replace(terms, timeout_s=timeout_s),
-            said.put,
-        )
+        terms = replace(self._around.terms, timeout_s=timeout_s)
+        execution = Execution(cell, self.workspace, self._around.threads, terms, said.put)
         self._execution = execution
         notice = Text("stderr", _LOST) if self._lost_state else None
         self._lost_state = False

@@ -108,7 +108,7 @@ class Spawner:
 
 def _popen(launch: Launch, inherited: tuple[int, ...], words: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603
-        launch.argv,
+        launch.account.command(launch.argv),
         env=launch.env,
         cwd="/",
         stdin=subprocess.DEVNULL,
@@ -117,7 +117,6 @@ def _popen(launch: Launch, inherited: tuple[int, ...], words: int) -> "subproces
         pass_fds=(*launch.descriptors, *inherited),
         start_new_session=True,
         umask=0o077,
-        **launch.account.popen(),
     )
 
 

@@ -50,7 +50,7 @@ class Namespaces:
         """Whether this machine lets this account make namespaces at all."""
         words = [bwrap, *_unshared(), "--ro-bind", "/", "/", "--proc", "/proc", "/bin/true"]
         tried = subprocess.run(  # noqa: S603
-            words, capture_output=True, text=True, env={}, cwd="/", **self._account.popen()
+            self._account.command(words), capture_output=True, text=True, env={}, cwd="/"
         )
         if tried.returncode != 0:
             raise TierUnavailable(

@@ -31,6 +31,8 @@ print(json.dumps({"version": sys.version_info[:2], "missing": missing, "broken":
                   "executable": sys.executable, "real": real, "prefixes": prefixes}))
 """
 _TRY_S = 60
+# of the stage that drops privileges: what it was to start could not be
+_NO_EXEC = 126
 
 
 @dataclass(frozen=True)
@@ -87,29 +89,29 @@ def _packages() -> tuple[Path, ...]:
 def _try_with(candidate: Path, packages: tuple[Path, ...], account: Account) -> _Tried:
     try:
         told = subprocess.run(  # noqa: S603
-            [candidate, "-P", "-s", "-B", "-c", _TRY, *_NEEDED],
+            account.command([str(candidate), "-P", "-s", "-B", "-c", _TRY, *_NEEDED]),
             env={"PYTHONPATH": ":".join(map(str, packages)), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
             cwd="/",
             timeout=_TRY_S,
             stdin=subprocess.DEVNULL,
-            **account.popen(),
         )
     except subprocess.TimeoutExpired:
         return _Tried(None, f"no answer in {_TRY_S} s")
     except OSError as exc:
-        return _Tried(None, _why(candidate, exc))
+        return _Tried(None, _unreachable(candidate, exc.strerror or str(exc)))
+    if told.returncode == _NO_EXEC and account.switch:
+        return _Tried(None, _unreachable(candidate, told.stderr.strip()))
     if told.returncode != 0:
         return _Tried(None, told.stderr.strip().rpartition("\n")[2][:300] or "it failed")
     return _judge(json.loads(told.stdout), packages)
 
 
-def _why(candidate: Path, error: OSError) -> str:
-    if not isinstance(error, PermissionError):
-        return error.strerror or str(error)
+def _unreachable(candidate: Path, why: str) -> str:
+    """Where a link leads is half of the answer."""
     real = candidate.resolve()
-    return "not reachable for this account" + (f" ({real})" if real != candidate else "")
+    return why.lower() + (f" ({real})" if real != candidate else "")
 
 
 def _judge(told: dict[str, object], packages: tuple[Path, ...]) -> _Tried:

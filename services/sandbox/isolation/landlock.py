@@ -134,6 +134,10 @@ def _plain_launch(
         # Linux counts all of an account's threads: those that are there come on top
         there = threads_of(slot.account.uid)
         bounds = replace(bounds, processes=bounds.processes + there)
+    if not slot.account.switch:
+        # Linux counts all of an account's threads: those that are there come on top
+        there = threads_of(slot.account.uid)
+        bounds = replace(bounds, processes=bounds.processes + there)
     place = Inside(str(slot.workspace), str(slot.scratch), str(library))
     config = inside.config(place, bounds, parent=os.getpid(), landlock=landlock, seccomp=filtered)
     return Launch(

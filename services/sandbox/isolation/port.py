@@ -1,12 +1,27 @@
 """What a tier of isolation has to offer: a way to start a kernel that cannot get out."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 KERNEL_PACKAGE = "isobath_kernel"
+
+
+_DROP = """
+import os, sys
+uid, gid = map(int, sys.argv[1:3])
+os.setgroups([])
+os.setresgid(gid, gid, gid)
+os.setresuid(uid, uid, uid)
+try:
+    os.execvpe(sys.argv[3], sys.argv[3:], os.environ)
+except OSError as exc:
+    print(exc.strerror, file=sys.stderr)
+    sys.exit(126)
+"""
 
 
 @dataclass(frozen=True)
@@ -21,9 +36,13 @@ class Account:
     def own(cls) -> "Account":
         return cls(os.geteuid(), os.getegid(), switch=False)
 
-    def popen(self) -> dict[str, Any]:
-        """Arguments of subprocess.Popen."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switch else {}
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """The command as this account. A stage of its own drops the privileges, because what
+        subprocess offers for it forks, and gRPC has handlers for forks that stop its threads."""
+        if not self.switch:
+            return list(argv)
+        stage = [sys.executable, "-I", "-S", "-c", _DROP]
+        return [*stage, str(self.uid), str(self.gid), *argv]
 
 
 @dataclass(frozen=True)
