@@ -173,7 +173,7 @@ class QueryTimeout(StatementFault):
 
 
 class ValueUnfit(PgFault):
-    remedy = "Cast the column to text in the query, or fetch it as CSV."
+    remedy = "Send a query that casts the column to text."
 
     def __init__(self, column: str, why: str) -> None:
         super().__init__(f"a value of column {column} does not fit its type: {why}")

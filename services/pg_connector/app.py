@@ -1,0 +1,32 @@
+"""Opens the gate and the pools, and serves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from connectorkit.access import Gate
+from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
+from servicekit.limits import Limiter
+from servicekit.server import Server
+from services.pg_connector.describing import TYPE
+from services.pg_connector.kept import Kept
+from services.pg_connector.pools import Pools
+from services.pg_connector.reader import Reader
+from services.pg_connector.servicer import NAME, STATUSES, ConnectorServicer
+from services.pg_connector.settings import Settings
+
+
+@asynccontextmanager
+async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        gate = await stack.enter_async_context(Gate(settings.credentials, settings.token, TYPE))
+        threads = await stack.enter_async_context(Limiter("encode", settings.threads))
+        pools = await stack.enter_async_context(Pools(gate, settings))
+        kept = Kept[object](settings.metadata_ttl_s, asyncio.get_running_loop().time)
+        servicer = ConnectorServicer(Reader(gate, pools, threads, settings, kept))
+        server.register(
+            NAME,
+            lambda to: add_ConnectorServiceServicer_to_server(servicer, to),
+            statuses=STATUSES,
+        )
+        yield
