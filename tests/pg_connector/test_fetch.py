@@ -1,0 +1,202 @@
+import asyncio
+import hashlib
+import io
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.channels import streaming
+from servicekit.status import RemoteFault
+from tests.pg_connector.conftest import Platform, body, limits
+
+TYPES = """
+SELECT 1::int2 AS i2, 2::int4 AS i4, 3::int8 AS i8, 1.5::float4 AS f4, 0.1::float8 AS f8,
+  true AS b, 12.50::numeric(6,2) AS n, 1.23456789012345678901::numeric AS free, 'tæxt' AS t,
+  'ab'::char(4) AS c, '6ecd8c99-4036-403d-bf84-cf8400f67836'::uuid AS u,
+  date '2026-01-02' AS d, timestamp '2026-01-02 03:04:05.678901' AS ts,
+  timestamptz '2026-01-02 03:04:05+02' AS tz, time '01:02:03' AS tm,
+  interval '1 month 2 days' AS iv, '{"a": 1.0}'::jsonb AS j, '\\xdead'::bytea AS raw,
+  ARRAY[1,2,NULL] AS arr, ARRAY['a','b'] AS words, ARRAY[date '2026-01-01'] AS days,
+  inet '10.0.0.1' AS ip, int4range(1,5) AS r, point(1,2) AS p, row(1,'x') AS rec,
+  date '0044-03-15 BC' AS old, NULL AS nothing
+"""
+
+
+async def arrow(platform: Platform, what: str, **fields: object) -> pa.Table:
+    events = await platform.fetch(what, format=pb.FORMAT_ARROW, **fields)
+    return pa.ipc.open_stream(body(events)).read_all()
+
+
+@pytest.mark.req("P4")
+async def test_fetch_of_a_path_streams_the_whole_relation(platform: Platform) -> None:
+    events = await platform.fetch("public.orders")
+    header, summary, complete = events[0].header, events[-2].summary, events[-1].complete
+    assert (header.name, header.format) == ("orders", pb.FORMAT_CSV)
+    assert [(c.name, c.type, c.arrow_type, c.nullable) for c in header.columns] == [
+        ("id", "bigint", "int64", False),
+        ("customer_id", "integer", "int32", False),
+        ("amount", "numeric(12,2)", "decimal128(12, 2)", False),
+        ("note", "text", "string", True),
+        ("at", "timestamp with time zone", "timestamp[us, tz=UTC]", False),
+    ]
+    data = body(events)
+    lines = data.decode().splitlines()
+    assert lines[0] == "id,customer_id,amount,note,at" and len(lines) == 10_001
+    assert lines[1] == '1,2,0.01,"x,""y""",2026-01-01 00:01:00.000000Z'
+    assert lines[2] == "2,3,0.02,,2026-01-01 00:02:00.000000Z"
+    assert lines[3] == '3,4,0.03,"",2026-01-01 00:03:00.000000Z'
+    assert summary.sha256 == hashlib.sha256(data).hexdigest()
+    assert (summary.rows, summary.truncated) == (10_000, False)
+    assert complete == pb.Complete(items=1, rows=10_000, bytes=len(data))
+
+
+@pytest.mark.parametrize("path", ["orders", "public.orders", '"public"."orders"', '"orders"'])
+async def test_path_is_found_by_each_of_its_spellings(platform: Platform, path: str) -> None:
+    table = await arrow(platform, path, limits=limits(max_rows=1))
+    assert table.num_rows == 1
+
+
+async def test_odd_names_are_quoted(platform: Platform) -> None:
+    grant = await platform.grant()
+    request = pb.FetchRequest(grant=grant, selection=pb.Selection(path="Odd Name.Table.1"))
+    events = [event async for event in platform.stub.Fetch(request)]
+    assert events[0].header.name == "Odd Name.Table.1"
+    assert body(events) == b'"a ""b"\n'
+
+
+async def test_only_the_wanted_columns_are_read(platform: Platform) -> None:
+    table = await arrow(platform, "public.customers", columns=["region", "id"])
+    assert table.column_names == ["region", "id"] and table.num_rows == 100
+    with pytest.raises(RemoteFault) as caught:
+        await platform.fetch("public.customers", columns=["nosuch"])
+    assert caught.value.reason == "INVALID_FIELD"
+
+
+async def test_types_are_exact(platform: Platform) -> None:
+    table = await arrow(platform, TYPES)
+    assert {field.name: str(field.type) for field in table.schema} == {
+        "i2": "int16", "i4": "int32", "i8": "int64", "f4": "float", "f8": "double", "b": "bool",
+        "n": "decimal128(6, 2)", "free": "string", "t": "string", "c": "string", "u": "string",
+        "d": "date32[day]", "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]",
+        "tm": "time64[us]", "iv": "string", "j": "string", "raw": "binary",
+        "arr": "list<item: int32>", "words": "list<item: string>", "days": "string",
+        "ip": "string", "r": "string", "p": "string", "rec": "string", "old": "date32[day]",
+        "nothing": "string",
+    }  # fmt: skip
+    row = table.drop_columns(["old"]).to_pylist()[0]
+    assert row["n"] == Decimal("12.50") and row["free"] == "1.23456789012345678901"
+    assert (row["t"], row["c"], row["f8"]) == ("tæxt", "ab  ", 0.1)
+    assert row["u"] == "6ecd8c99-4036-403d-bf84-cf8400f67836"
+    assert (row["d"], row["tm"]) == (date(2026, 1, 2), time(1, 2, 3))
+    assert row["ts"] == datetime(2026, 1, 2, 3, 4, 5, 678901)
+    assert row["tz"] == datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
+    assert (row["iv"], row["j"], row["raw"]) == ("1 mon 2 days", '{"a": 1.0}', b"\xde\xad")
+    assert (row["arr"], row["words"], row["days"]) == ([1, 2, None], ["a", "b"], "{2026-01-01}")
+    assert (row["ip"], row["r"], row["p"], row["rec"]) == ("10.0.0.1", "[1,5)", "(1,2)", "(1,x)")
+    assert table.column("old").cast(pa.int32()).to_pylist() == [-735_160]
+
+
+@pytest.mark.parametrize("value", ["date 'infinity'", "timestamptz '-infinity'"])
+async def test_infinity_is_told_and_not_lost(platform: Platform, value: str) -> None:
+    with pytest.raises(RemoteFault, match="infinity") as caught:
+        await platform.fetch(f"SELECT {value} AS x")
+    assert caught.value.reason == "UNREADABLE_FORMAT" and "text" in caught.value.remedy
+    table = await arrow(platform, f"SELECT ({value})::text AS x")
+    assert table.column("x").to_pylist() == [value.split("'")[1]]
+
+
+async def test_parquet_is_a_file(platform: Platform) -> None:
+    events = await platform.fetch("SELECT * FROM orders", format=pb.FORMAT_PARQUET)
+    table = pq.read_table(io.BytesIO(body(events)))
+    assert table.num_rows == 10_000 and events[0].header.name == "query"
+    assert str(table.schema.field("amount").type) == "decimal128(12, 2)"
+
+
+async def test_parameters_are_bound(platform: Platform) -> None:
+    table = await arrow(
+        platform,
+        "SELECT $1::int AS a, $2::text AS b, $3::date AS c, $4::numeric AS d, $5::bool AS e, $6::int AS f",
+        parameters=[
+            pb.Parameter(integer=7),
+            pb.Parameter(text="'; DROP TABLE orders; --"),
+            pb.Parameter(text="2026-02-03"),
+            pb.Parameter(number=1.25),
+            pb.Parameter(boolean=True),
+            pb.Parameter(),
+        ],
+    )
+    assert table.to_pylist() == [
+        {
+            "a": 7,
+            "b": "'; DROP TABLE orders; --",
+            "c": date(2026, 2, 3),
+            "d": "1.25",
+            "e": True,
+            "f": None,
+        }
+    ]
+
+
+@pytest.mark.parametrize("given", [[], [pb.Parameter(text="no number")]])
+async def test_unfit_parameters_are_told(platform: Platform, given: list[pb.Parameter]) -> None:
+    with pytest.raises(RemoteFault, match="parameter") as caught:
+        await platform.fetch("SELECT $1::int AS a", parameters=given)
+    assert caught.value.reason == "QUERY_FAILED" and "no number" not in caught.value.message
+
+
+async def test_show_and_explain_and_duplicate_names_and_comments(platform: Platform) -> None:
+    assert (await arrow(platform, "SHOW server_version_num")).num_rows == 1
+    assert (await arrow(platform, "EXPLAIN SELECT 1")).num_rows >= 1
+    twice = await arrow(platform, "SELECT 1 AS a, inet '::1' AS a -- done")
+    assert twice.column_names == ["a", "a"] and twice.column(1).to_pylist() == ["::1"]
+    assert (await arrow(platform, "TABLE customers ;")).num_rows == 100
+
+
+@pytest.mark.req("P9")
+@pytest.mark.parametrize("limit", [1, 63, 64, 65, 9_999, 10_000, 10_001])
+async def test_row_limit_is_exact(platform: Platform, limit: int) -> None:
+    events = await platform.fetch("orders", limits=limits(max_rows=limit))
+    summary = events[-2].summary
+    assert summary.rows == body(events).count(b"\n") - 1 == min(limit, 10_000)
+    assert summary.truncated_by == (f"row limit of {limit}" if limit < 10_000 else "")
+
+
+async def test_grant_bounds_what_the_request_asks(platform: Platform) -> None:
+    grant = await platform.grant(max_rows=10, max_bytes=5_000)
+    events = await platform.fetch("orders", grant=grant, limits=limits(max_rows=100))
+    assert events[-2].summary.truncated_by == "row limit of 10"
+    events = await platform.fetch("orders", grant=grant, limits=limits(max_rows=5, max_bytes=60))
+    assert events[-2].summary.truncated_by == "byte limit of 60" and len(body(events)) <= 60
+
+
+async def test_wide_rows_come_in_bounded_pieces(platform: Platform) -> None:
+    events = await platform.fetch(
+        "SELECT g, repeat('x', 300000) AS w FROM generate_series(1, 60) g"
+    )
+    assert max(len(event.piece) for event in events) <= 1024 * 1024
+    assert events[-2].summary.rows == 60
+
+
+@pytest.mark.req("P9")
+async def test_timeout_is_told(platform: Platform) -> None:
+    with pytest.raises(RemoteFault) as caught:
+        await platform.fetch("SELECT pg_sleep(60)", limits=limits(seconds=0.3))
+    assert caught.value.reason == "QUERY_TIMEOUT"
+    assert caught.value.fields["timeout_s"] == "0.3"
+    assert (await arrow(platform, "SELECT 1 AS a")).num_rows == 1
+
+
+@pytest.mark.req("P9")
+async def test_cancelling_stops_the_query_at_the_server(platform: Platform) -> None:
+    request = await platform.request("SELECT pg_sleep(120), 'find me' AS x")
+    async with streaming(platform.stub.Fetch(request)) as call:
+        assert (await call.read()).WhichOneof("event") == "header"
+        while not await platform.activity("find me"):
+            await asyncio.sleep(0.02)
+    while await platform.activity("find me"):
+        await asyncio.sleep(0.02)
+    assert (await arrow(platform, "SELECT 1 AS a")).num_rows == 1
