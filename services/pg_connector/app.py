@@ -23,6 +23,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         threads = await stack.enter_async_context(Limiter("encode", settings.threads))
         pools = await stack.enter_async_context(Pools(gate, settings))
         kept = Kept[object](settings.metadata_ttl_s, asyncio.get_running_loop().time)
+        gate.on_close(lambda source_id: kept.drop(lambda key: source_id in key))
         servicer = ConnectorServicer(Reader(gate, pools, threads, settings, kept))
         server.register(
             NAME,

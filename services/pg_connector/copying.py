@@ -11,8 +11,9 @@ from services.pg_connector.reading import Reading
 from services.pg_connector.values import Column
 
 # The client library hands over what a read of the socket brought. Larger pieces cost less in all
-# that follows; and two of them on the way let server and consumer work at once.
-_PIECE_BYTES = 256 * 1024
+# that follows, so they grow from the first, which is given at once. Two on the way let server and
+# consumer work at once.
+_PIECE_BYTES = 512 * 1024
 _PIECES_AHEAD = 2
 
 
@@ -68,10 +69,13 @@ async def _fill(
     coming: "asyncio.Queue[bytes | Exception | None]", reading: Reading, copy: Copy, doing: Doing
 ) -> None:
     gathered = bytearray()
+    given = 0
 
     async def put(data: bytes) -> None:
+        nonlocal given
         gathered.extend(data)
-        if len(gathered) >= _PIECE_BYTES:
+        if len(gathered) >= min(given, _PIECE_BYTES):
+            given += len(gathered)
             await coming.put(bytes(gathered))
             gathered.clear()
 

@@ -124,6 +124,11 @@ class Pools:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
+    @property
+    def opened(self) -> int:
+        """Sources with a pool."""
+        return len(self._pools)
+
     @asynccontextmanager
     async def held(self, grant: Grant) -> AsyncIterator[Held]:
         """A connection for one call: fresh or reset, and reset again or closed on leaving.

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from connectorkit.access import Gate
 from connectorkit.bounds import Bounds, effective
-from connectorkit.fetching import framed, table_header
+from connectorkit.fetching import table_header
 from connectorkit.previews import MAX_BYTES, preview, rows_wanted
 from connectorkit.refusals import OutsideGrant
 from connectorkit.tables import TABLE_FORMATS
@@ -21,6 +21,7 @@ from services.pg_connector.kept import Kept
 from services.pg_connector.pools import Pools
 from services.pg_connector.reading import Reading, reading
 from services.pg_connector.selecting import selected, statement_of
+from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
 from services.pg_connector.streams import prepared
 
@@ -95,14 +96,8 @@ class Reader:
             header = table_header(chosen.name, rows.schema, request.format)
             if chosen.row_estimate is not None:
                 header.row_estimate = chosen.row_estimate
-            events = framed(
-                rows.batches(self._threads),
-                header=header,
-                schema=rows.schema,
-                limits=limits,
-                threads=self._threads,
-            )
-            async with aclosing(events):
+            answer = sent(rows, header=header, limits=limits, threads=self._threads)
+            async with aclosing(answer) as events:
                 async for event in events:
                     yield event
 

@@ -1,6 +1,5 @@
 """Rows of a statement, as they come."""
 
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -11,9 +10,13 @@ import pyarrow as pa
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
+from services.pg_connector.copying import copied, copy_of
+from services.pg_connector.cutting import RowCut
+from services.pg_connector.declared import declared
 from services.pg_connector.errors import QueryFailed
 from services.pg_connector.faults import Doing
 from services.pg_connector.parameters import bound
+from services.pg_connector.parsing import Parser
 from services.pg_connector.reading import Reading
 from services.pg_connector.values import Column, batch_of, column_of, schema_of
 
@@ -21,9 +24,6 @@ from services.pg_connector.values import Column, batch_of, column_of, schema_of
 _FIRST_ROWS = 64
 _MOST_ROWS = 8192
 _BATCH_BYTES = 2 * 1024 * 1024
-
-_DECIMALS = re.compile(r'<xsd:element name="[^"]*" type="([^"]*)"')
-_ROW_TYPE = re.compile(r'<xsd:complexType name="RowType[^>]*>(.*?)</xsd:complexType>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,58 @@ class Work:
     nullable: Mapping[str, bool] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    statement: Any
+    arguments: Sequence[Any]
+
+
 class Rows:
     """A prepared statement, not yet run."""
 
     def __init__(
-        self,
-        reading: Reading,
-        statement: Any,
-        columns: Sequence[Column],
-        arguments: Sequence[Any],
-        doing: Doing,
+        self, reading: Reading, work: Work, columns: Sequence[Column], prepared: Prepared
     ) -> None:
-        self._reading, self._statement, self._doing = reading, statement, doing
-        self._columns, self._arguments = columns, arguments
+        self._reading, self._work, self._prepared = reading, work, prepared
+        self._columns = columns
         self.schema: pa.Schema = schema_of(columns)
 
-    async def batches(self, threads: Limiter) -> AsyncGenerator[pa.RecordBatch, None]:
-        """Runs it. Not more than a batch lies in memory, here and on the way."""
-        run, doing = self._reading.run, self._doing
-        cursor = await run(_opened(self._statement, self._arguments), doing)
+    @property
+    def may_copy(self) -> bool:
+        """COPY takes queries only, and no parameters."""
+        return self._work.is_query and not self._work.parameters
+
+    async def csv(self, max_rows: int = 0) -> AsyncGenerator[bytes, None]:
+        """Its rows as the server itself writes CSV, without a header line, and one more row than
+        the bound where there are more (0 = none). For `may_copy`."""
+        copy = copy_of(self._work.sql, self._columns, typed=False, max_rows=max_rows)
+        async with aclosing(copied(self._reading, copy, self._doing(copy.shift))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def batches(
+        self, threads: Limiter, max_rows: int = 0
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        """Runs it. Not more than some MiB lie in memory, here and on the way."""
+        source = self._copied(threads, max_rows) if self.may_copy else self._records(threads)
+        async with aclosing(source) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _copied(
+        self, threads: Limiter, max_rows: int
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        copy = copy_of(self._work.sql, self._columns, typed=True, max_rows=max_rows)
+        whole, parser = RowCut(), Parser(self._columns, self.schema)
+        async with aclosing(copied(self._reading, copy, self._doing(copy.shift))) as pieces:
+            async for piece in pieces:
+                if rows := await threads.run(whole.take, piece):
+                    yield await threads.run(parser.batch, rows)
+
+    async def _records(self, threads: Limiter) -> AsyncGenerator[pa.RecordBatch, None]:
+        run = self._reading.run
+        statement, doing = await self._as_text()
+        cursor = await run(_opened(statement, self._prepared.arguments), doing)
         wanted = _FIRST_ROWS
         while True:
             rows = await run(cursor.fetch(wanted), doing)
@@ -67,13 +100,23 @@ class Rows:
                 return
             wanted = _next_size(wanted, batch)
 
+    async def _as_text(self) -> tuple[Any, Doing]:
+        """Where columns are of types that Arrow does not know, once more with those as text."""
+        if not self._work.is_query or not any(column.as_text for column in self._columns):
+            return self._prepared.statement, self._doing()
+        text, shift = _projected(self._work.sql, self._columns)
+        doing = self._doing(shift)
+        return await self._reading.run(self._reading.connection.prepare(text), doing), doing
+
+    def _doing(self, shift: int = 0) -> Doing:
+        return self._reading.doing(sql=self._work.sql, path=self._work.path, shift=shift)
+
     async def table(
         self, threads: Limiter, rows: int, *, max_bytes: int = 0
     ) -> tuple[pa.Table, bool]:
         """Its first rows, no more than about so many bytes, and whether there are more."""
         kept, count, size = list[pa.RecordBatch](), 0, 0
-        batches = self.batches(threads)
-        async with aclosing(batches):
+        async with aclosing(self.batches(threads, rows)) as batches:
             async for batch in batches:
                 kept.append(batch)
                 count, size = count + batch.num_rows, size + batch.nbytes
@@ -93,8 +136,7 @@ async def _opened(statement: Any, arguments: Sequence[Any]) -> Any:
 
 
 async def prepared(reading: Reading, work: Work) -> Rows:
-    """Has the server parse it as it stands, so that positions hold, and then, where columns are of
-    types that Arrow does not know, once more with those written as text. Raises PgFault."""
+    """Has the server parse it as it stands, so that positions hold. Raises PgFault."""
     doing = reading.doing(sql=work.sql, path=work.path)
     statement = await reading.run(reading.connection.prepare(work.sql), doing)
     attributes = statement.get_attributes()
@@ -102,11 +144,7 @@ async def prepared(reading: Reading, work: Work) -> Rows:
         raise QueryFailed("the query gives no columns", sqlstate="42601", sql=work.sql)
     columns = await _columns(reading, work, attributes)
     arguments = bound(work.parameters, [kind.name for kind in statement.get_parameters()])
-    if work.is_query and any(column.as_text for column in columns):
-        text, shift = _projected(work.sql, columns)
-        doing = reading.doing(sql=work.sql, path=work.path, shift=shift)
-        statement = await reading.run(reading.connection.prepare(text), doing)
-    return Rows(reading, statement, columns, arguments, doing)
+    return Rows(reading, work, columns, Prepared(statement, arguments))
 
 
 def _projected(sql: str, columns: Sequence[Column]) -> tuple[str, int]:
@@ -114,8 +152,7 @@ def _projected(sql: str, columns: Sequence[Column]) -> tuple[str, int]:
     comment at the query's end."""
     names = [f"c{number}" for number in range(len(columns))]
     wanted = ", ".join(
-        f"q.{name}::pg_catalog.text" if column.as_text else f"q.{name}"
-        for name, column in zip(names, columns, strict=True)
+        column.written(f"q.{name}") for name, column in zip(names, columns, strict=True)
     )
     head = f"SELECT {wanted} FROM (\n"  # noqa: S608
     return f"{head}{sql}\n) AS q({', '.join(names)})", len(head)
@@ -126,37 +163,21 @@ async def _columns(
 ) -> list[Column]:
     told = [work.told.get(attribute.name, "") for attribute in attributes]
     if work.is_query and not work.told and not work.parameters:
-        told = await _declared(reading, work.sql, attributes) or told
+        told = await _digits(reading, work.sql, attributes) or told
     return [
         column_of(attribute, words, nullable=work.nullable.get(attribute.name, True))
         for attribute, words in zip(attributes, told, strict=True)
     ]
 
 
-async def _declared(
+async def _digits(
     reading: Reading, sql: str, attributes: Sequence["asyncpg.Attribute"]
 ) -> list[str]:
-    """The digits of numerics, which the client library keeps to itself: from the XML schema that
-    the server makes of a query, planned and not run. Nothing where it cannot."""
+    """The types of numerics in the source's words, where they are known; "" for other columns."""
     if not any(attribute.type.name == "numeric" for attribute in attributes):
         return []
-    savepoint = reading.connection.transaction()
-    await reading.run(savepoint.start())
-    try:
-        schema = await reading.connection.fetchval(
-            "SELECT pg_catalog.query_to_xmlschema($1, false, true, '')::text", sql
-        )
-    except asyncpg.PostgresError:
-        schema = ""
-    finally:
-        await savepoint.rollback()
-    row = _ROW_TYPE.search(schema or "")
-    kinds = _DECIMALS.findall(row[1]) if row else []
-    return [_numeric(kind) for kind in kinds] if len(kinds) == len(attributes) else []
-
-
-def _numeric(kind: str) -> str:
-    match kind.split("_"):
-        case ["NUMERIC", digits, scale]:
-            return f"numeric({digits},{scale})"
-    return ""
+    found = await declared(reading, sql)
+    # what a result is sorted by comes behind its columns
+    pairs = zip(attributes, found, strict=False)
+    told = [words if attribute.type.name == "numeric" else "" for attribute, words in pairs]
+    return told if len(told) == len(attributes) else []

@@ -70,6 +70,15 @@ class Column:
             return True
         return pa.types.is_string(self.arrow) and self.kind not in _PLAIN
 
+    def written(self, expression: str) -> str:
+        """What the server is to compute, so that it sends the column as `arrow` asks."""
+        if not self.as_text:
+            return expression
+        if (self.schema, self.kind) == ("pg_catalog", "inet"):
+            # as psql shows it; a cast would add /32
+            return f"pg_catalog.abbrev({expression})"
+        return f"{expression}::pg_catalog.text"
+
     @property
     def field(self) -> pa.Field:
         return field_of(self.name, self.arrow, self.told, nullable=self.nullable)

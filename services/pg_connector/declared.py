@@ -1,0 +1,104 @@
+"""How many digits the numerics of a query have, which the client library keeps to itself.
+
+The server tells by the plan that it makes: a column of the result that comes as it is from a
+relation has the digits of that column, and one that was cast last has those of the cast. All others
+(sums, quotients) have none that are bound.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from services.pg_connector.errors import PgFault
+from services.pg_connector.reading import Reading
+
+_NAME = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
+_COLUMN = re.compile(rf"{_NAME}\.{_NAME}")
+# An operator's operands stand in parentheses with it, so what ends like this is the cast itself.
+_CAST = re.compile(r".*::(numeric\(\d+,-?\d+\))", re.DOTALL)
+
+_DIGITS = """
+SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) AS told
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(schema, relation, name, place)
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name
+ORDER BY w.place
+"""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A column of the result: where it comes from, or its type where the plan says that."""
+
+    schema: str = ""
+    relation: str = ""
+    column: str = ""
+    told: str = ""
+
+
+async def declared(reading: Reading, sql: str) -> list[str]:
+    """For each column of the result "numeric(12,2)", or "" where nothing is known. The query is
+    planned, not run. Raises what ends the whole call: RevokedGrant, QueryTimeout, a lost server."""
+    savepoint = reading.connection.transaction()
+    await reading.run(savepoint.start())
+    try:
+        plan = await _plan(reading, sql)
+    finally:
+        await reading.run(savepoint.rollback())
+    found = origins(plan) if plan else []
+    return await _digits(reading, found) if found else []
+
+
+async def _plan(reading: Reading, sql: str) -> Mapping[str, Any]:
+    try:
+        rows = await reading.fetch(f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}")
+    except PgFault:
+        # a query that cannot even be planned fails by itself, with its own position, soon
+        return {}
+    plan: Mapping[str, Any] = json.loads(rows[0][0])[0].get("Plan", {})
+    return plan
+
+
+async def _digits(reading: Reading, found: Sequence[Origin]) -> list[str]:
+    schemas = [origin.schema for origin in found]
+    relations = [origin.relation for origin in found]
+    names = [origin.column for origin in found]
+    rows = await reading.fetch(_DIGITS, schemas, relations, names)
+    return [origin.told or row["told"] or "" for origin, row in zip(found, rows, strict=True)]
+
+
+def origins(plan: Mapping[str, Any]) -> list[Origin]:
+    """Of what the topmost node gives; those that are only sorted by come last."""
+    relations = {
+        node["Alias"]: (node["Schema"], node["Relation Name"])
+        for node in _nodes(plan)
+        if "Relation Name" in node and "Schema" in node
+    }
+    return [_origin(text, relations) for text in plan.get("Output", ())]
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    waiting = [plan]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting.extend(node.get("Plans", ()))
+
+
+def _origin(text: str, relations: Mapping[str, tuple[str, str]]) -> Origin:
+    if cast := _CAST.fullmatch(text):
+        return Origin(told=cast[1])
+    column = _COLUMN.fullmatch(text)
+    if column is None:
+        return Origin()
+    alias = _bare(column[1])
+    # the partitions of a table that is called t are called t_1, t_2 …
+    place = relations.get(alias) or relations.get(f"{alias}_1")
+    return Origin(*place, _bare(column[2])) if place else Origin()
+
+
+def _bare(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -1,0 +1,131 @@
+import asyncio
+import inspect
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connectorkit.access import Gate
+from dev.postgres import Postgres
+from isobath.credentials.v1 import credentials_pb2 as credentials_pb
+from isobath.credentials.v1 import credentials_pb2_grpc as credentials_rpc
+from servicekit.secrets import Secret
+from servicekit.testing import no_leaks, open_channel, running
+from services.credentials.app import mount as mount_credentials
+from services.credentials.settings import Settings as CredentialSettings
+from services.pg_connector import errors
+from services.pg_connector.connecting import Place, connect, place_of
+from services.pg_connector.pools import Pools
+from services.pg_connector.servicer import STATUSES, reason_of
+from services.pg_connector.settings import Settings
+
+__all__ = ["no_leaks"]
+
+
+def test_every_error_has_a_reason_of_its_own() -> None:
+    abstract = {errors.PgFault, errors.SourceFault, errors.StatementFault}
+    for _, kind in inspect.getmembers(errors, inspect.isclass):
+        if issubclass(kind, errors.PgFault) and kind not in abstract:
+            mapped = next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
+            assert mapped.reason != "INTERNAL", kind
+    assert reason_of(errors.DatabaseUnknown("x", source="h:1/d")) == "SOURCE_UNREACHABLE"
+
+
+def test_place_takes_numbers_as_grants_write_them() -> None:
+    config = {"host": "h", "port": 5433.0, "database": "d", "user": "u", "schemas": ["a"]}
+    place = place_of(config)  # type: ignore[arg-type]
+    assert (place.port, place.source, place.schemas) == (5433, "h:5433/d", ("a",))
+
+
+async def test_host_beyond_the_allowed_is_refused_before_a_packet_leaves() -> None:
+    settings = replace(Settings(), allowed_hosts=("*.db.example.com",))
+    with pytest.raises(errors.AddressNotAllowed, match=r"169\.254"):
+        await connect(Place("169.254.169.254", 80, "d", "u"), Secret("x"), settings)
+
+
+@asynccontextmanager
+async def pools_on(
+    postgres: Postgres, home: Path, settings: Settings
+) -> AsyncIterator[tuple[Pools, Gate, list[str]]]:
+    """With a grant for each of three sources."""
+    kept = CredentialSettings(home=home, heartbeat_s=0.05, key_lead_s=0.0)
+    async with running((mount_credentials, kept)) as server, open_channel(server) as channel:
+        stub, tokens = credentials_rpc.CredentialServiceStub(channel), list[str]()
+        for number in range(3):
+            source, owner = f"ds-{number}", "owner-1"
+            await stub.PutSecret(
+                credentials_pb.PutSecretRequest(
+                    source_id=source, owner=owner, fields={"password": postgres.password}
+                )
+            )
+            request = credentials_pb.MintGrantRequest(
+                owner=owner, source_id=source, source_type="postgresql", source_version=1,
+                operations=["read"],
+            )  # fmt: skip
+            request.config.update(
+                {"host": postgres.host, "port": postgres.port, "database": "postgres",
+                 "user": postgres.user}
+            )  # fmt: skip
+            tokens.append(str((await stub.MintGrant(request)).grant))
+        async with (
+            Gate(server.address, None, "postgresql") as gate,
+            Pools(gate, settings) as pools,
+        ):
+            yield pools, gate, tokens
+
+
+async def test_full_pool_says_it_is_busy(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(pool_size=1, acquire_timeout_s=0.05)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        grant = gate.admit(tokens[0], "read")
+        async with pools.held(grant):
+            with pytest.raises(errors.PoolBusy):
+                async with pools.held(grant):
+                    pass
+        async with pools.held(grant) as held:
+            assert await held.run(held.connection.fetchval("SELECT 1"), held.place.doing()) == 1
+
+
+async def test_unused_pool_makes_room_for_another_source(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(pools=1)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        first, second = (gate.admit(token, "read") for token in tokens[:2])
+        async with pools.held(first):
+            with pytest.raises(errors.PoolBusy):
+                async with pools.held(second):
+                    pass
+        async with pools.held(second):
+            pass
+        assert await pools.close("ds-0") == 0 and await pools.close("ds-1") == 1
+
+
+async def test_unused_connections_are_closed(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(idle_s=0.05)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        async with pools.held(gate.admit(tokens[0], "read")):
+            pass
+        while pools.opened:
+            await asyncio.sleep(0.01)
+
+
+async def test_nothing_of_a_session_is_left(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(pool_size=1)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        grant = gate.admit(tokens[0], "read")
+        async with pools.held(grant) as held:
+            pid = held.connection.get_server_pid()
+            await held.connection.execute("SET work_mem = '77kB'; CREATE TEMP TABLE t (a int)")
+        async with pools.held(grant) as held:
+            assert held.connection.get_server_pid() == pid
+            assert await held.connection.fetchval("SHOW work_mem") != "77kB"
+            assert await held.connection.fetchval("SELECT to_regclass('t')::text") is None
