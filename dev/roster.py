@@ -74,7 +74,7 @@ def services(
         "pg_connector": {"CREDENTIALS": places.address("credentials")},
         "blob_connector": {"CREDENTIALS": places.address("credentials")},
         "inference": _engine(settings, home),
-        "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.run / "sandbox")},
+        "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.scratch / "sandbox")},
         "gateway": _gateway(home, places),
     }
     return [

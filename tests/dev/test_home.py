@@ -39,7 +39,8 @@ def test_home_of_a_killed_platform_is_tidied(tmp_path: Path) -> None:
     home.write_ready({"http": "gone"})
     write_private(home.run / "tokens" / "gateway", "old")
     with home.held():
-        assert not list(home.run.iterdir()) and not home.ready.exists()
+        assert [each.name for each in home.run.iterdir()] == ["scratch"]
+        assert not home.ready.exists()
 
 
 def test_home_keeps_its_first_key_to_itself(tmp_path: Path) -> None:
@@ -63,3 +64,23 @@ def test_issued_tokens_are_private_and_callers_hold_their_digests(tmp_path: Path
         assert mode(path) == 0o600
         assert callers[name] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert callers["gateway"] != callers["sandbox"]
+
+
+def test_scratch_of_a_closed_or_long_home_lies_elsewhere_and_goes_too(tmp_path: Path) -> None:
+    home = Home(tmp_path / ("long" * 10))
+    with home.held():
+        scratch = home.scratch
+        assert scratch.is_dir() and not scratch.is_relative_to(tmp_path)
+        assert mode(scratch) == 0o711
+        (scratch / "file").touch()
+    assert not scratch.exists()
+
+
+def test_scratch_of_a_killed_platform_is_found_and_removed(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    left.mkdir()
+    home = Home(tmp_path / "home")
+    home.run.mkdir(parents=True)
+    (home.run / "scratch").symlink_to(left)
+    with home.held():
+        assert not left.exists()
