@@ -265,12 +265,13 @@ class Analysis:
                 text.append(event.delta.text)
                 self._tell(parser.feed(event.delta.text))
         self._tell(parser.finish())
-        self._count(completion.usage)
+        self.count(completion.usage)
         stopped = completion.matched_stop == "</Code>"
         tokens = completion.usage.completion_tokens
         return Turn("".join(text), tokens, self.usage.elapsed_s, stopped_at_code=stopped)
 
-    def _count(self, usage: inference.Usage) -> None:
+    def count(self, usage: inference.Usage) -> None:
+        """Add what a turn used."""
         self.usage.prompt_tokens += usage.prompt_tokens
         self.usage.completion_tokens += usage.completion_tokens
         self.usage.estimated |= usage.estimated

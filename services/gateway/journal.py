@@ -5,6 +5,7 @@ the last `FLUSH_S` at most. An ended run is read from the database.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,17 +28,23 @@ class Live:
     run_id: str
     events: list[analyst.Event] = field(default_factory=list)
     written: int = 0
-    ended: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
     # the database says how it ended
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def ended(self) -> bool:
+        """The last event is told."""
+        return self.over.is_set()
 
     def emit(self, **event: Any) -> analyst.Event:
         """Number an event and tell it: `live.emit(notice=analyst.Notice(text="…"))`."""
         made = analyst.Event(run_id=self.run_id, sequence=len(self.events) + 1, **event)
         made.at.GetCurrentTime()
         self.events.append(made)
-        self.ended = made.WhichOneof("event") in ENDS
+        if made.WhichOneof("event") in ENDS:
+            self.over.set()
         self._bell.set()
         self._bell = asyncio.Event()
         return made
@@ -72,9 +79,12 @@ class Journal:
         return self._live.get(run_id)
 
     async def keep(self, live: Live) -> None:
-        """Write a run's events as they come, until it ended; to be run beside it."""
+        """Write a run's events as they come, until it ended; to be run beside it. It ends by
+        itself, because cancelling a transaction costs its connection."""
         while not live.ended:
-            await asyncio.sleep(FLUSH_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await live.over.wait()
             await self.flush(live)
 
     async def flush(self, live: Live) -> None:

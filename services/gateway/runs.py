@@ -30,6 +30,7 @@ from services.gateway.report import report
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms
+from services.gateway.talk import PLAIN, talk
 from services.gateway.threads import Threads
 
 GRANT_MARGIN_S = 10 * 60
@@ -92,6 +93,8 @@ class Runs:
         for model in listed.models:
             told = {"id": model.id, "is_agent": True, "description": model.description}
             found.setdefault(model.id, analyst.ChatModel(**told))
+            plain = {**told, "id": model.id + PLAIN, "is_agent": False}
+            found[model.id + PLAIN] = analyst.ChatModel(**plain)
         return list(found.values())
 
     async def start(self, caller: Caller, plan: Plan) -> str:
@@ -108,14 +111,15 @@ class Runs:
         sources = await self._sources(caller, plan)
         for id in plan.file_ids:
             await self._files.get(caller.owner, id)
-        thread_id = await self._threads.take(caller.owner, plan)
-        await self._free(thread_id)
         run_id = "run-" + secrets.token_hex(12)
-        self._busy_threads[thread_id] = run_id
+        thread_id = "" if _is_plain(plan) else await self._threads.take(caller.owner, plan)
+        if thread_id:
+            await self._free(thread_id)
+            self._busy_threads[thread_id] = run_id
         try:
             await self._insert(caller, plan, run_id, thread_id, model)
         except BaseException:
-            del self._busy_threads[thread_id]
+            self._busy_threads.pop(thread_id, None)
             raise
         self._launch(caller, replace(plan, thread_id=thread_id), run_id, model, sources)
         return run_id
@@ -140,7 +144,7 @@ class Runs:
 
     def _done(self, run_id: str, thread_id: str) -> None:
         self._tasks.pop(run_id, None)
-        del self._busy_threads[thread_id]
+        self._busy_threads.pop(thread_id, None)
 
     async def watch(
         self, owner: str, run_id: str, after: int = 0
@@ -193,11 +197,15 @@ class Runs:
         if asked and asked not in models:
             remedy = f"Use one of: {', '.join(sorted(models))}."
             raise NotFound("model", asked, field="model", remedy=remedy)
-        request = inference.ListModelsRequest()
-        served = await call("inference", self._services.inference.ListModels(request))
-        return asked if asked in {each.id for each in served.models} else ""
+        # the agent's own name is no model's, unless one is called the same
+        own = asked.removesuffix(PLAIN)
+        return own if own + PLAIN in models else ""
 
     async def _sources(self, caller: Caller, plan: Plan) -> list[Source]:
+        if _is_plain(plan) and (plan.selections or plan.file_ids):
+            field = "data_sources" if plan.selections else "file_ids"
+            remedy = f"Ask {self._settings.agent_model}, or leave {field} out."
+            raise InvalidField(field, f"{plan.model} works without data", remedy=remedy)
         found = [await self._registry.get(caller.owner, each.source) for each in plan.selections]
         for number, (source, chosen) in enumerate(zip(found, plan.selections, strict=True)):
             if chosen.type and chosen.type != source.type:
@@ -260,10 +268,13 @@ class Runs:
         except BaseException as failed:
             self._failed(analysis, failed)
         finally:
-            keeping.cancel()
             await asyncio.shield(self._end(analysis, keeping))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
+        if _is_plain(analysis.plan):
+            await self._mark(analysis.run_id, state="working")
+            self._completed(analysis, await talk(analysis), [])
+            return
         analysis.plan = await self._with_history(analysis.plan, analysis.caller)
         analysis.chosen = await self._granted(analysis, sources)
         await analysis.open()
@@ -314,12 +325,15 @@ class Runs:
             )
         )
         await self._threads.said(analysis.thread_id, question, finish.answer)
+        self._completed(analysis, finish, [*kept, written])
+
+    def _completed(self, analysis: Analysis, finish: Finish, files: list[analyst.FileInfo]) -> None:
         analysis.live.emit(
             completed=analyst.RunCompleted(
                 answer=finish.answer,
                 usage=analysis.usage.message(),
                 finish=finish.why,
-                files=[*kept, written],
+                files=files,
             )
         )
 
@@ -355,6 +369,10 @@ class Runs:
     async def _mark(self, run_id: str, **values: object) -> None:
         async with self._database.begin() as session:
             await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+def _is_plain(plan: Plan) -> bool:
+    return plan.model.endswith(PLAIN)
 
 
 def _first(error: BaseException) -> BaseException:

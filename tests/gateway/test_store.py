@@ -1,0 +1,138 @@
+"""The database: migrations, transactions at once, events across a crash."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, select
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from services.gateway.journal import Journal, Live
+from services.gateway.store import database
+from services.gateway.store.database import Database
+from services.gateway.store.newest import newest_first, token_behind
+from services.gateway.store.tables import Base, RunRow
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Database]:
+    async with database.opened(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as opened:
+        yield opened
+
+
+def run_row(id: str, created_ms: int = 1, state: str = "working") -> RunRow:
+    return RunRow(
+        id=id,
+        owner="me",
+        thread_id="t",
+        model="m",
+        state=state,
+        idempotency_key=None,
+        created_ms=created_ms,
+        ended_ms=None,
+        last_sequence=0,
+        usage=b"",
+        error_reason="",
+        error_message="",
+    )
+
+
+async def add(store: Database, *rows: RunRow) -> None:
+    async with store.begin() as session:
+        session.add_all(rows)
+
+
+async def test_migrations_make_what_the_tables_say(store: Database, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'x.db'}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+async def test_many_readers_that_write_wait_for_each_other(store: Database) -> None:
+    await add(store, run_row("run"))
+
+    async def count() -> None:
+        async with store.begin() as session:
+            row = await session.get(RunRow, "run")
+            assert row is not None
+            await asyncio.sleep(0)
+            row.last_sequence += 1
+
+    await asyncio.gather(*(count() for _ in range(50)))
+    async with store.begin() as session:
+        assert await session.scalar(select(RunRow.last_sequence)) == 50
+
+
+async def test_transaction_that_fails_leaves_nothing(store: Database) -> None:
+    with pytest.raises(RuntimeError):
+        async with store.begin() as session:
+            session.add(run_row("run"))
+            await session.flush()
+            raise RuntimeError
+    async with store.begin() as session:
+        assert (await session.scalars(select(RunRow))).all() == []
+
+
+async def test_pages_hold_rows_of_one_millisecond_once(store: Database) -> None:
+    await add(store, *(run_row(f"run-{n}", created_ms=7 + n // 4) for n in range(10)))
+    seen: list[str] = []
+    token = ""
+    while True:
+        async with store.begin() as session:
+            query = newest_first(select(RunRow), RunRow, 3, token)
+            rows = (await session.scalars(query)).all()
+        seen += [row.id for row in rows[:3]]
+        if len(rows) <= 3:
+            break
+        token = token_behind(rows[2])
+    assert sorted(seen) == [f"run-{n}" for n in range(10)]
+    assert seen[0] == "run-8"
+
+
+def notice(live: Live, text: str) -> None:
+    live.emit(notice=analyst.Notice(text=text))
+
+
+@pytest.mark.req("C8")
+async def test_events_are_told_at_once_and_kept(store: Database) -> None:
+    journal = Journal(store)
+    lives = [journal.open(f"run-{n}") for n in range(3)]
+    await add(store, *(run_row(live.run_id) for live in lives))
+    for live in lives:
+        notice(live, "a")
+    watching = asyncio.create_task(_all(journal, "run-1", 0))
+    await asyncio.sleep(0)
+    await journal.flush(lives[0])
+    assert [live.written for live in lives] == [1, 1, 1]
+    notice(lives[1], "b")
+    lives[1].emit(completed=analyst.RunCompleted(answer="c"))
+    assert [event.sequence for event in await watching] == [1, 2, 3]
+    await journal.close(lives[1])
+    journal.forget(lives[1])
+    read = await _all(journal, "run-1", 1)
+    assert [event.sequence for event in read] == [2, 3]
+    assert read[-1].completed.answer == "c"
+
+
+async def _all(journal: Journal, run_id: str, after: int) -> list[analyst.Event]:
+    return [event async for event in journal.watch(run_id, after)]
+
+
+@pytest.mark.req("C8", "S8")
+async def test_run_cut_off_by_a_crash_gets_its_last_event(store: Database) -> None:
+    await add(store, run_row("cut"), run_row("whole", state="completed"))
+    before = Journal(store)
+    live = before.open("cut")
+    notice(live, "a")
+    await before.flush(live)
+    after = Journal(store)
+    assert await after.interrupt_left_over() == 1
+    events = await _all(after, "cut", 0)
+    assert [event.sequence for event in events] == [1, 2]
+    assert events[1].failed.reason == "RUN_INTERRUPTED"
+    assert await after.interrupt_left_over() == 0
