@@ -77,7 +77,7 @@ class Box:
         request = pb.OpenSessionRequest(
             thread_id=self.thread, owner="ann", limits=pb.SessionLimits(**limits)
         )
-        opened = await calling(self.stub.OpenSession(request))
+        opened: pb.OpenSessionResponse = await calling(self.stub.OpenSession(request))
         self.id = opened.session_id
         return opened
 
@@ -195,7 +195,8 @@ def kernels_below(home: Path) -> list[int]:
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 folder = os.readlink(entry / "cwd")
-                command = (entry / "cmdline").read_bytes()
+                # a kernel in namespaces calls its folder by another name, but has it mounted
+                command = (entry / "cmdline").read_bytes() + (entry / "mountinfo").read_bytes()
             except OSError:
                 continue
             if folder.startswith(str(home)) or str(home).encode() in command:

@@ -120,7 +120,7 @@ class Double(rpc.ConnectorServiceServicer):
         if query.sql == "WRONG":
             raise Wrong('column "m" does not exist')
         if query.sql == "SLOW":
-            async for each in self._wait():
+            async for each in self._wait(b""):
                 yield each
         count = int(query.sql.removeprefix("ROWS "))
         if request.limits.max_rows:
@@ -130,11 +130,12 @@ class Double(rpc.ConnectorServiceServicer):
             yield each
         yield pb.FetchResponse(complete=pb.Complete(items=1))
 
-    async def _wait(self) -> AsyncIterator[pb.FetchResponse]:
+    async def _wait(self, first: bytes) -> AsyncIterator[pb.FetchResponse]:
         self._seen.waiting.set()
         try:
             yield pb.FetchResponse(header=pb.Header(name="slow", format=pb.FORMAT_RAW))
-            yield pb.FetchResponse(piece=b"begun")
+            if first:
+                yield pb.FetchResponse(piece=first)
             await asyncio.Event().wait()
         finally:
             self._seen.cancelled.set()
@@ -151,7 +152,7 @@ class Double(rpc.ConnectorServiceServicer):
                 yield each
             return
         if path == "slow.bin":
-            async for each in self._wait():
+            async for each in self._wait(b"begun"):
                 yield each
         names = [name for name in FILES if name == path or path.endswith("*")]
         if not names:
@@ -176,7 +177,7 @@ def table_bytes(table: pa.Table, kind: int) -> bytes:
             writer.write_table(table, max_chunksize=10_000)
     else:
         pa.csv.write_csv(table, sink)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def whole(
