@@ -107,6 +107,29 @@ def _sides(t: Tables) -> list[str]:
     return [f"**{share(rates[True])}** where `late` holds", f"**{share(rates[False])}** where not"]
 
 
+def _late_in_december(t: Tables) -> list[str]:
+    trips = t["shipments"]
+    trips = trips[trips["shipped_at"].between("2025-12-01", "2025-12-31")]
+    late = (trips["delivered_at"] > trips["promised_at"]).sum()
+    return [f"**{late:,} of {len(trips):,} shipments"]
+
+
+def _return_course(t: Tables) -> list[str]:
+    data = _joined(t)
+    rates = data.groupby(data["ordered_at"].dt.strftime("%Y-%m"))["returned"].mean()
+    return every(rates, share)
+
+
+def _best_days(t: Tables) -> list[str]:
+    counts = t["orders"]["ordered_at"].dt.strftime("%Y-%m-%d").value_counts()
+    return [f": {counts.iloc[0]}**", *(f"| {n} |" for n in counts.iloc[:10])]
+
+
+def _nordvik(t: Tables) -> list[str]:
+    rate = _joined(t).groupby("region")["returned"].mean()["Nordvik"]
+    return [f"**Nordvik: return rate {share(rate)}**", "**The carrier Halden Freight is the likely"]
+
+
 QUESTIONS: list[tuple[str, str, Expected]] = [
     ("retail", "What was the total revenue in Q3 2025?", _q3),
     ("retail", "How many orders are there?", lambda t: [f": {len(t['orders']):,}**"]),
@@ -127,6 +150,10 @@ QUESTIONS: list[tuple[str, str, Expected]] = [
     ("retail", "How many orders have no refund?", lambda t: [f"{(~_joined(t)['returned']).sum():,} of {len(t['orders']):,} orders"]),
     ("retail", "What share of revenue comes from Nordvik?", lambda t: [share(_joined(t).groupby("region")["total"].sum()["Nordvik"] / t["orders"]["total"].sum())]),
     ("retail", "Compare revenue of Nordvik and Vestra", lambda t: every(_joined(t).groupby("region")["total"].sum().round(2)[["Nordvik", "Vestra"]])),
+    ("retail", "How many shipments were late in December 2025?", _late_in_december),
+    ("retail", "How has the return rate developed over the year?", _return_course),
+    ("retail", "Top 10 days by orders", _best_days),
+    ("retail", "Why does Nordvik return so much?", _nordvik),
     ("shop_lines", "revenue by category", lambda t: every(_lines(t).groupby("category")["revenue"].sum().round(2))),
     ("shop_lines", "top 3 products by quantity sold", lambda t: top(_lines(t).groupby("name")["quantity"].sum())),
     ("shop_lines", "What was revenue in 2024 vs 2025?", lambda t: every(_lines(t).groupby(_lines(t)["ordered_at"].dt.year)["revenue"].sum().round(2))),

@@ -53,6 +53,8 @@ def read(
         options = _options(words, found, start, values, used)
         if ranked and options and _measured(words[start - 1], options[0]):
             continue
+        if options and _ranks(text, words, start, options[0]):
+            continue
         while options:
             groups.append(GroupAsk(options))
             used |= set(range(options[0].start, options[0].end))
@@ -73,6 +75,7 @@ def read(
     return tuple(groups[:2]), used
 
 
+_UNLIKE = re.compile(r"\b(?:higher|lower|more|less|better|worse|differ\w*)\b", re.IGNORECASE)
 _PEOPLE = ("customer", "employee", "driver", "user", "agent", "seller", "manager", "rep", "author")
 
 
@@ -92,6 +95,14 @@ def _people(found: Sequence[Mention]) -> list[GroupAsk]:
     return [GroupAsk(tuple(options))] if options else []
 
 
+def _ranks(text: str, words: Sequence[Token], start: int, mention: Mention) -> bool:
+    """'The top 10 days by orders' is ranked by a number of orders, not split by order."""
+    plural = words[mention.start].lower.endswith("s")
+    by = start > 0 and words[start - 1].lower == "by"
+    rows = mention.column is None or mention.column.key
+    return by and plural and rows and bool(HIGH.search(text) or LOW.search(text))
+
+
 def _measured(before: Token, mention: Mention) -> bool:
     """'the highest churn rate' and 'the most orders' say what is measured, not by what."""
     column = mention.column
@@ -106,6 +117,8 @@ def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:
     for index, word in enumerate(words):
         if re.fullmatch(HIGH, word.lower) or re.fullmatch(LOW, word.lower):
             starts.append((index + 1, True))
+        if word.lower in ("for", "among") and _UNLIKE.search(text):
+            starts.append((index + 1, False))
         if word.lower in ("with", "has", "have", "had") and index:
             following = [w.lower for w in words[index + 1 : index + 4]]
             if any(HIGH.fullmatch(w) or LOW.fullmatch(w) for w in following):

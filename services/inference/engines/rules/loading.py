@@ -63,7 +63,7 @@ def _read_json(path: str, options: dict[str, object]) -> str:
         return f"pd.read_json({path}, lines=True)"
     if options.get("by") == "index":
         return f"pd.read_json({path}, orient='index').reset_index()"
-    opened = f'json.load(open({path}, encoding="utf-8-sig"))'
+    opened = f'json.loads(Path({path}).read_text(encoding="utf-8-sig"))'
     if options.get("by") == "list":
         return f'pd.DataFrame({{"value": {opened}}})'
     key = f"[{options['key']!r}]" if "key" in options else ""

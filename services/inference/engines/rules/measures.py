@@ -90,7 +90,8 @@ def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
         late = lateness(table)
         if (late and speaks_of(asked, *vocabulary.LATE, "ontime")) or (late and _on_time(asked)):
             much = asked.aggregate in ("mean", "median", "max") and not asked.rate
-            yield Candidate(2.2, days_late(late) if much else late)
+            # 'how many were late' is asked of the lateness, not of the rows
+            yield Candidate(7.0 if asked.count else 2.2, days_late(late) if much else late)
         yield from _spans(asked, table)
 
 
@@ -216,7 +217,9 @@ def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:
             rows = 1.0 if mention.column is None and mention.score >= 2.0 else 0.0
             yield mention, mention.score + 2.0 + rows - 0.3 * (mention.start - (after or 0))
         elif mention.column is None and mention.score >= 0.8:
+            ranked = ("by",) if asked.superlative else ()
             most = mention.start and asked.words[mention.start - 1].lower in (
+                *ranked,
                 "most",
                 "fewest",
                 "least",

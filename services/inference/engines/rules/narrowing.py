@@ -73,9 +73,10 @@ def _with_value(plan: Plan, column: Column, values: tuple[str, ...]) -> Plan:
     compared = re.search(
         r"compar|versus|\bvs\b|\bother|\brest\b|average|worse|better|than", plan.asked.text, re.I
     )
+    blamed = plan.asked.why and not plan.groups
     share = plan.asked.rate and plan.measure.additive and not plan.groups
     if len(values) == 1 and (
-        grouped or share or (compared and not plan.groups and not plan.asked.aggregate)
+        grouped or share or blamed or (compared and not plan.groups and not plan.asked.aggregate)
     ):
         groups = plan.groups if grouped else (*plan.groups, Group(field))
         return replace(plan, groups=groups, focus=values[0])
@@ -159,10 +160,12 @@ def calendar_group(plan: Plan, grain: Grain) -> Group | None:
 
 def date_column(plan: Plan) -> Column | None:
     """The date that the question is about: one it names, else the base's own, else a joined one."""
+    child = plan.measure.child  # its dates are known of the rows that have one only
     spoken = [
         m.column for m in plan.asked.mentions
         if m.column and m.column.kind == "date" and m.score >= 1.2
         and distance(plan.schema, plan.base, m.column.table) is not None
+        and m.column.table != (child.table if child else "")
     ]  # fmt: skip
     near = [c for c in spoken if c.table == plan.base]
     if near or spoken:
@@ -170,7 +173,7 @@ def date_column(plan: Plan) -> Column | None:
     ranked: list[tuple[float, str, Column]] = []
     for table in plan.schema.tables:
         way = path(plan.schema, plan.base, table.name)
-        if way is None or way.fans_out:
+        if way is None or way.fans_out or table.name == (child.table if child else ""):
             continue
         for number, column in enumerate(table.dates):
             if column.low:

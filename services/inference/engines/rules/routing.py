@@ -13,11 +13,13 @@ from .analyses.single import PerEntity, Single
 from .analyses.spread import Spread
 from .analyses.trend import Trend
 from .asking import Asked
-from .frames import reach
+from .frames import path, reach
 from .plan import Plan, distance, reachable_tables
 from .schema import Column, Schema
 from .terms import Field, Group, Measure
+from .words import akin, any_akin, stem
 
+_COVERED = 0.5
 _IN_ORDER = ("weekday", "hour", "season")
 
 
@@ -38,7 +40,10 @@ def choose(asked: Asked, schema: Schema) -> Analysis | None:
         "distribution": _spread,
         "outliers": _spread,
     }
-    chosen = special[asked.intent](plan) if asked.intent in special else None
+    accused = (
+        asked.intent == "drivers" and plan.focus
+    )  # 'why is Nordvik …': that group and the rest
+    chosen = special[asked.intent](plan) if asked.intent in special and not accused else None
     return chosen or _counted(plan)
 
 
@@ -137,8 +142,6 @@ def _spoken(plan: Plan) -> tuple[list[Measure], list[Field]]:
 
 def _place(asked: Asked, measure: Measure) -> int:
     """Where the question speaks of a derived measure."""
-    from .words import akin, stem
-
     told = [stem(word) for word in measure.label.split()]
     if measure.child:
         told += [stem(word) for word in measure.child.table.split("_")]
@@ -193,7 +196,11 @@ def _drivers(plan: Plan) -> Analysis | None:
 
 def _tells(column: Column, plan: Plan) -> bool:
     own = column.table == plan.measure.table and column.name in plan.measure.columns
-    return not own and column.distinct > 1
+    way = path(plan.schema, plan.base, column.table)
+    # what only a few rows have (a refund's reason) came after them and explains nothing
+    some = way is None or any(link.left_found < _COVERED for link in way.links)
+    status = plan.measure.share and any_akin(column.stems, ("status",))
+    return not own and not some and not status and column.distinct > 1
 
 
 def _spread(plan: Plan) -> Analysis | None:

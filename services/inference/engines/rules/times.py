@@ -11,31 +11,36 @@ _MONTHS = "january february march april may june july august september october n
 _MONTH = "|".join(f"{name}|{name[:3]}" for name in _MONTHS.split()) + "|sept"
 _YEAR = r"((?:19|20)\d\d)"
 _BEST = "(?:best|worst|busiest|highest|lowest|strongest|weakest|slowest|peak|top)"
+_UNITS: tuple[tuple[str, Grain], ...] = (
+    ("month", "month"),
+    ("day", "day"),
+    ("week", "week"),
+    ("quarter", "quarter"),
+    ("year", "year"),
+)
+_OFTEN: tuple[tuple[str, str, Grain], ...] = (
+    ("quarter", "quarterly", "quarter"),
+    ("month", "monthly", "month"),
+    ("week", "weekly", "week"),
+    ("day", "daily", "day"),
+    ("date", "day by day", "day"),
+    ("year", r"yearly|annual\w*", "year"),
+)
+_DID = "(?:had|has|have|was|with|saw|did)"
+_EACH = "(?:per|by|each|every|which|what)"
+_OVER = "(?:over|across)(?: the)?"
 _GRAINS: tuple[tuple[str, Grain], ...] = (
     (r"day of (?:the )?week|weekdays?|week days?", "weekday"),
-    (r"hour of (?:the )?day|hourly|hours?\b(?= of)|by hour|per hour|which hour|what hour", "hour"),
+    (rf"hour of (?:the )?day|hourly|{_EACH} hours?", "hour"),
     (r"season\w*|time of (?:the )?year|calendar month|month of (?:the )?year", "season"),
-    (r"(?:per|by|each|every|which|what|over the|across) quarters?|quarterly", "quarter"),
-    (
-        r"(?:per|by|each|every|which|what|over the|across) months?|monthly|month[- ](?:by|over|on)",
-        "month",
+    *(
+        (rf"{_EACH} {word}s?\b|{_OVER} {word}s\b|{often}|{word}[- ](?:by|over|on)[- ]{word}", found)
+        for word, often, found in _OFTEN
     ),
-    (
-        r"(?:per|by|each|every|which|what|over the|across) weeks?|weekly|week[- ](?:by|over|on)",
-        "week",
+    *(
+        (rf"{_BEST} (?:\d+ )?{word}s?\b(?! of)|\b{word}s?\b(?= {_DID}\b)", found)
+        for word, found in _UNITS
     ),
-    (r"(?:per|by|each|every|which|what|over the|across) (?:day|date)s?\b|daily|day[- ]by", "day"),
-    (
-        r"(?:per|by|each|every|which|what|over the|across) "
-        r"years?|yearly|annual\w*|year[- ](?:by|over|on)",
-        "year",
-    ),
-    (rf"{_BEST} months?", "month"),
-    (rf"{_BEST} (?:week ?)?days?\b(?! of)", "weekday"),
-    (rf"{_BEST} quarters?", "quarter"),
-    (rf"{_BEST} years?", "year"),
-    (r"\bmonths?\b(?= (?:had|has|have|was|with|saw|did))", "month"),
-    (r"\byears?\b(?= (?:had|has|have|was|with|saw|did))", "year"),
 )
 
 

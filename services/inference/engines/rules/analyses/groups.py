@@ -114,7 +114,7 @@ class Groups:
     # -- what it says ---------------------------------------------------------------------
 
     def report(self, result: Result) -> str:
-        rows = records(result, "rows")
+        rows = [self._spelled(row) for row in records(result, "rows")]
         frame = frame_of(self.plan)
         if not rows:
             return (
@@ -131,6 +131,13 @@ class Groups:
             more.append(f"{number(result.get('omitted'))} groups with too few rows are left out.")
         parts.append(notes(self.plan, frame, Artifacts(self.title), *more))
         return "\n\n".join(parts)
+
+    def _spelled(self, row: dict[str, object]) -> dict[str, object]:
+        """Yes and no for the values of a flag."""
+        schema, words = self.plan.schema, {"1.0": "yes", "0.0": "no", "True": "yes", "False": "no"}
+        kinds = [schema.column(g.field.table, g.field.column).kind for g in self.plan.groups]
+        parts = zip(_parts(row), [*kinds, "", ""], strict=False)
+        return row | {"group": [words.get(str(p), p) if k == "flag" else p for p, k in parts]}
 
     def _headline(self, rows: list[dict[str, object]], result: Result) -> str:
         plan, measure = self.plan, self.plan.measure

@@ -71,7 +71,9 @@ def assemble(aim: str, frame: Sequence[str], body: Sequence[str], *, plot: bool 
     """A whole program that prints its result last."""
     text = [_one_line(line) for line in (*frame, *body)]
     imports = ["import glob"] if any("glob.glob" in line for line in text) else []
-    imports += ["import json", ""]
+    imports += ["import json"]
+    imports += ["from pathlib import Path"] if any("Path(" in line for line in text) else []
+    imports += [""]
     imports += ["import matplotlib.pyplot as plt"] if plot else []
     imports += ["import numpy as np"] if any("np." in line for line in text) else []
     imports += ["import pandas as pd", ""]

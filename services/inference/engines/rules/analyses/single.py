@@ -117,7 +117,11 @@ class Single:
         kept = ", ".join(condition.text for condition in plan.conditions)
         where = f" ({cell(kept)})" if kept else ""
         parts = [f"**{capital(self.what)}{where}: {amount(result.get('value'), plan.measure)}**"]
-        if plan.measure.share:
+        if plan.measure.share and plan.asked.count:
+            hits = f"{number(result.get('hits'))} of {number(result.get('known'))}"
+            rate = f"{self.what}: {amount(result.get('value'), plan.measure)}"
+            parts = [f"**{hits} {plan.schema.table(plan.base).many}{where}**, {rate}."]
+        elif plan.measure.share:
             parts.append(
                 f"That is {number(result.get('hits'))} of {number(result.get('known'))} "
                 f"{plan.schema.table(plan.base).many}."

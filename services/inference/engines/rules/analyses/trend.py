@@ -40,6 +40,11 @@ class Trend:
     def _summed(self) -> bool:
         return self.plan.aggregate in ("sum", "count")
 
+    @property
+    def _ranking(self) -> bool:
+        """'The best month' asks for a ranking, not for a course."""
+        return self.plan.asked.superlative and self.plan.asked.intent != "trend"
+
     def aim(self) -> str:
         return f"{capital(self.title)}, in the order of time."
 
@@ -116,6 +121,8 @@ class Trend:
             f"in series.tail({_SHOWN}).items()],",
             '    "count": len(series), "n": len(data), "partial": partial,',
             f'    "overall": float({total}) if len(data) else None,',
+            f'    "ranked": [[str(when), float(value)] for when, value in series.sort_values('
+            f"ascending={self.plan.ascending}).head({self.plan.top or 12}).items()],",
             '    "mean": float(series.mean()) if len(series) else None,',
             '    "peak": [str(series.idxmax()), float(series.max())] '
             "if series.notna().any() else None,",
@@ -138,7 +145,8 @@ class Trend:
         split = records(result, "split")
         if split:
             parts.append(self._split(split))
-        parts.append(self._table(rows))
+        ranked = _pairs(result.get("ranked")) if self._ranking else rows
+        parts.append(self._table(ranked or rows))
         parts.append(f"![{cell(capital(self.title))}]({artifacts.figure})")
         more = [f"{number(result.get('n'))} rows went in; the series is in `{artifacts.table}`."]
         if result.get("partial"):
@@ -151,7 +159,7 @@ class Trend:
         measure, grain = self.plan.measure, self.plan.groups[0].label
         high = f"**{peak[0]} has the highest {self.what}: {amount(peak[1], measure)}**"
         least = f"**{low[0]} has the lowest {self.what}: {amount(low[1], measure)}**"
-        if self.plan.asked.superlative and self.plan.asked.intent != "trend":
+        if self._ranking:
             first, other = (least, high) if self.plan.ascending else (high, least)
             lines = [f"{first}.", f"At the other end, {other.strip('*')}."]
         else:
