@@ -5,7 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -19,6 +19,8 @@ PROGRESS_S = 0.5
 _AHEAD = 2
 
 T = TypeVar("T")
+C = TypeVar("C")
+C_contra = TypeVar("C_contra", contravariant=True)
 
 
 def rows_cut(limit: int) -> str:
@@ -138,6 +140,17 @@ class _Table:
         return kept
 
 
+class Work(Protocol[C_contra]):
+    """What makes an item's bytes of what comes from the source. Used in one thread at a time."""
+
+    # why nothing more is taken; "" while everything is
+    truncated_by: str
+
+    def take(self, coming: C_contra, /) -> list[pb.FetchResponse]: ...
+
+    def finish(self) -> list[pb.FetchResponse]: ...
+
+
 async def table(
     item: Item,
     batches: AsyncIterator[pa.RecordBatch],
@@ -152,24 +165,50 @@ async def table(
     silent, progress is told. The file is sound also when a bound cut it."""
     file = await threads.run(encoder, header.format, schema)
     work = _Table(item, file, limits)
+    events = worked(item, batches, work, header=header, threads=threads, progress_s=progress_s)
+    async with aclosing(events):
+        async for event in events:
+            yield event
+
+
+async def worked(
+    item: Item,
+    source: AsyncIterator[C],
+    work: Work[C],
+    *,
+    header: pb.Header,
+    threads: Limiter,
+    progress_s: float = PROGRESS_S,
+) -> AsyncGenerator[pb.FetchResponse, None]:
+    """One item, of whatever the work takes; as `table`."""
     yield item.header(header)
     told = time.monotonic()
-    async with _ahead(batches) as coming:
+    async with _ahead(source) as coming:
         while not work.truncated_by:
             if time.monotonic() - told >= progress_s:
                 told = time.monotonic()
                 yield item.progress()
             try:
-                batch = await coming.next(progress_s)
+                value = await coming.next(progress_s)
             except TimeoutError:
                 continue
-            if batch is None:
+            if value is None:
                 break
-            for event in await threads.run(work.take, batch):
+            for event in await threads.run(work.take, value):
                 yield event
     for event in await threads.run(work.finish):
         yield event
     yield item.summary(truncated_by=work.truncated_by)
+
+
+async def completed(
+    item: Item, events: AsyncGenerator[pb.FetchResponse, None]
+) -> AsyncGenerator[pb.FetchResponse, None]:
+    """A whole answer of one item."""
+    async with aclosing(events):
+        async for event in events:
+            yield event
+    yield complete([item])
 
 
 async def framed(
@@ -183,10 +222,9 @@ async def framed(
     """A whole answer of one table."""
     item = Item()
     events = table(item, batches, header=header, schema=schema, limits=limits, threads=threads)
-    async with aclosing(events):
-        async for event in events:
+    async with aclosing(completed(item, events)) as answer:
+        async for event in answer:
             yield event
-    yield complete([item])
 
 
 class _Coming(Generic[T]):

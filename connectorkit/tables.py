@@ -128,7 +128,7 @@ class CsvEncoder:
     overhead_bytes = 0
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._head = _header_line(schema)
+        self._head = header_line(schema)
         self.overhead_bytes = len(self._head)
         self._options = pa.csv.WriteOptions(include_header=False)
 
@@ -149,7 +149,7 @@ class CsvEncoder:
         return out.getvalue()
 
 
-def _header_line(schema: pa.Schema) -> bytes:
+def header_line(schema: pa.Schema) -> bytes:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(schema.names)
     return line.getvalue().encode()
