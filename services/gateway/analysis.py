@@ -122,16 +122,16 @@ class Analysis:
             thread_id=self.thread_id, model=self.plan.model or self.model, tier=opened.tier
         )
         self.live.emit(started=started)
-        if self.chosen:
-            sources = {each.source.id: _source(each) for each in self.chosen}
-            attach = sandbox.AttachSourcesRequest(
-                session_id=self.session_id, run_id=self.run_id, sources=sources.values()
-            )
-            await call("sandbox", self.services.sandbox.AttachSources(attach))
+        # also without a source: what a run holds is not put away under it
+        sources = {each.source.id: _source(each) for each in self.chosen}
+        attach = sandbox.AttachSourcesRequest(
+            session_id=self.session_id, run_id=self.run_id, sources=sources.values()
+        )
+        await call("sandbox", self.services.sandbox.AttachSources(attach))
 
     async def close(self) -> None:
         """Take the sources away again."""
-        if self.session_id and self.chosen:
+        if self.session_id:
             request = sandbox.DetachSourcesRequest(session_id=self.session_id, run_id=self.run_id)
             await call("sandbox", self.services.sandbox.DetachSources(request, timeout=5))
 

@@ -60,6 +60,11 @@ class Sources:
     def detach(self, run_id: str) -> None:
         self._runs.pop(run_id, None)
 
+    @property
+    def held(self) -> bool:
+        """Whether a run holds the session, be it without a source."""
+        return bool(self._runs)
+
     def all(self) -> dict[str, Attached]:
         return {name: one for run in self._runs.values() for name, one in run.items()}
 

@@ -19,6 +19,8 @@ from services.sandbox.workspace import Workspace, remove_tree
 
 _log = logs.get(__name__)
 _LOOK_EVERY_S = 5.0
+# a session that a run holds keeps its slot for this long without a call, in case its caller died
+_HOLD_S = 30 * 60.0
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,7 @@ class Sessions:
         return entry.session if entry is not None else None
 
     async def _open(self, key: str, bounds: Bounds, idle_s: float) -> LiveSession:
-        if len(self._entries) + self._coming >= self._limit:
-            raise NoSlot(self._limit)
+        await self._make_room()
         self._coming += 1
         try:
             session = await self._opened(key, bounds)
@@ -119,6 +120,27 @@ class Sessions:
         self._kept.pop(key, None)
         _log.info("session_opened", session=session.session_id)
         return session
+
+    async def _make_room(self) -> None:
+        """When all slots are taken, puts away the session that nobody used for longest: its kernel
+        ends, its files stay for the next time. Raises NoSlot when all are in use."""
+        while len(self._entries) + self._coming >= self._limit:
+            session_id = self._spare(time.monotonic())
+            if session_id is None:
+                raise NoSlot(self._limit)
+            _log.info("session_put_away", session=session_id)
+            await self.close(session_id, remove_workspace=False)
+
+    def _spare(self, now: float) -> str | None:
+        """Of the sessions that no run holds, the one that was used least lately."""
+        spare = [
+            (entry.session.used_at, session_id)
+            for session_id, entry in self._entries.items()
+            if entry.session.state in (State.IDLE, State.BROKEN)
+            and not self._opening[entry.session.workspace.root.name].locked()
+            and (not entry.session.sources.held or now - entry.session.used_at > _HOLD_S)
+        ]
+        return min(spare)[1] if spare else None
 
     async def _opened(self, key: str, bounds: Bounds) -> LiveSession:
         workspace = Workspace(self._workspaces / key, Account.own(), bounds.workspace_bytes)

@@ -90,7 +90,7 @@ def test_slow_query_is_stopped_at_its_timeout(api: httpx.Client, platform: Platf
 
 
 @pytest.mark.req("S2")
-@pytest.mark.parametrize("key", ["isb-wrong", " ", "x" * 4000])
+@pytest.mark.parametrize("key", ["isb-wrong", "x", "x" * 4000])
 def test_wrong_api_key_is_refused(platform: Platform, key: str) -> None:
     with platform.http(key) as api:
         response = api.get("/v1/data-sources")

@@ -46,7 +46,7 @@ ESCAPES = (
     _e("unix socket outside", "s = socket.socket(socket.AF_UNIX)\ns.connect({socket!r})\nreturn 1"),
     _e(
         "abstract socket",
-        "s = socket.socket(socket.AF_UNIX)\ns.connect('\\0isobath-test')\nreturn 1",
+        "s = socket.socket(socket.AF_UNIX)\ns.connect({abstract!r})\nreturn 1",
     ),
     _e("interfaces", "return [n for _, n in socket.if_nameindex() if n != 'lo']"),
     # files

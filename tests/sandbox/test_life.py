@@ -251,3 +251,35 @@ def started(environment: dict[str, str], home: Path) -> "subprocess.Popen[bytes]
         time.sleep(0.05)
     process.kill()
     raise AssertionError((home / "log").read_text())
+
+
+@pytest.mark.req("C5", "S8")
+async def test_idle_session_is_put_away_for_another_with_its_files_kept() -> None:
+    async with place(TIERS[0], sessions=2) as sandbox:
+        first, second, third = (Box(sandbox.stub, name) for name in ("a", "b", "c"))
+        await first.open()
+        await first.run("x = 1\nopen('kept.txt', 'w').write('here')")
+        await second.open()
+        await third.open()
+        with pytest.raises(RemoteFault) as gone:
+            await first.run("print(x)")
+        assert gone.value.reason == "NOT_FOUND"
+        assert not (await first.open()).resumed
+        assert (await first.run("print(open('kept.txt').read())")).text[
+            pb.STREAM_STDOUT
+        ] == "here\n"
+        assert "NameError" in (await first.run("print(x)")).text[pb.STREAM_TRACEBACK]
+
+
+@pytest.mark.req("C5")
+async def test_session_that_a_run_holds_keeps_its_slot() -> None:
+    async with place(TIERS[0], sessions=1) as sandbox:
+        first, second = Box(sandbox.stub, "a"), Box(sandbox.stub, "b")
+        await first.open()
+        await first.attach("grant", run_id="run-1")
+        with pytest.raises(RemoteFault) as busy:
+            await second.open()
+        assert busy.value.reason == "TOO_BUSY" and busy.value.retry_after_s
+        request = pb.DetachSourcesRequest(session_id=first.id, run_id="run-1")
+        await calling(sandbox.stub.DetachSources(request))
+        await second.open()

@@ -4,10 +4,10 @@ A virtual environment may link to an interpreter in somebody's home folder, whic
 cannot reach; the system's own Python of the same minor version then does, with the environment's
 packages. Of the same minor version, because their compiled parts fit no other."""
 
+import importlib.util
 import json
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +39,15 @@ _NO_EXEC = 126
 class _Tried:
     interpreter: Interpreter | None
     why_not: str = ""
+    # it could not even be started
+    unreachable: bool = False
 
 
 def choose(configured: Path | None, account: Account) -> Interpreter:
     """Raises TierUnavailable, which tells for each candidate why not."""
     reasons = []
     for candidate in _candidates(configured):
-        tried = _try(candidate, account, configured)
+        tried = _try(candidate, account)
         if tried.interpreter is not None:
             return tried.interpreter
         reasons.append(f"{candidate}: {tried.why_not}")
@@ -71,19 +73,23 @@ def _minor() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _try(candidate: Path, account: Account, configured: Path | None) -> _Tried:
-    own = candidate == Path(sys.executable)
+def _try(candidate: Path, account: Account) -> _Tried:
+    """With its own packages, else with those of this service."""
     tried = _try_with(candidate, (), account)
-    if tried.interpreter is not None or own:
+    if tried.interpreter is not None or tried.unreachable:
         return tried
-    with_packages = _try_with(candidate, _packages(), account)
-    return with_packages if configured is None or with_packages.interpreter else tried
+    return _try_with(candidate, _packages(), account)
 
 
 def _packages() -> tuple[Path, ...]:
     """Where this service's own packages lie."""
-    paths = sysconfig.get_paths()
-    return tuple(dict.fromkeys(Path(paths[key]) for key in ("purelib", "platlib")))
+    places = []
+    for name in _NEEDED:
+        found = importlib.util.find_spec(name)
+        if found is not None and found.origin:
+            path = Path(found.origin)
+            places.append(path.parent.parent if path.stem == "__init__" else path.parent)
+    return tuple(dict.fromkeys(places))
 
 
 def _try_with(candidate: Path, packages: tuple[Path, ...], account: Account) -> _Tried:
@@ -100,9 +106,9 @@ def _try_with(candidate: Path, packages: tuple[Path, ...], account: Account) -> 
     except subprocess.TimeoutExpired:
         return _Tried(None, f"no answer in {_TRY_S} s")
     except OSError as exc:
-        return _Tried(None, _unreachable(candidate, exc.strerror or str(exc)))
+        return _Tried(None, _unreachable(candidate, exc.strerror or str(exc)), unreachable=True)
     if told.returncode == _NO_EXEC and account.switch:
-        return _Tried(None, _unreachable(candidate, told.stderr.strip()))
+        return _Tried(None, _unreachable(candidate, told.stderr.strip()), unreachable=True)
     if told.returncode != 0:
         return _Tried(None, told.stderr.strip().rpartition("\n")[2][:300] or "it failed")
     return _judge(json.loads(told.stdout), packages)

@@ -100,8 +100,9 @@ class SandboxServiceServicer:
     """
 
     def OpenSession(self, request, context):
-        """Opens a session on a thread's workspace, or takes up the one that is open. Safe to retry. Errors: TOO_BUSY
-        with RetryInfo when all slots are taken, TIER_UNAVAILABLE.
+        """Opens a session on a thread's workspace, or takes up the one that is open. When all slots are taken, the
+        session that no run holds and nobody used for longest is put away: its kernel ends, its files stay. Safe to
+        retry. Errors: TOO_BUSY with RetryInfo when runs hold all slots, TIER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +110,7 @@ class SandboxServiceServicer:
 
     def AttachSources(self, request, context):
         """Gives a run's sources to the code: `sources["name"]` works until DetachSources, CloseSession or the end of
-        the grants. Replaces those of the same run. Safe to retry. Errors: UNSUPPORTED for a type without connector.
+        the grants. Holds the session for the run, also with no source. Replaces those of the same run. Safe to retry. Errors: UNSUPPORTED for a type without connector.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
