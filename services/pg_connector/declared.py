@@ -19,6 +19,8 @@ _COLUMN = re.compile(rf"{_NAME}\.{_NAME}")
 # An operator's operands stand in parentheses with it, so what ends like this is the cast itself.
 _CAST = re.compile(r".*::(numeric\(\d+,-?\d+\))", re.DOTALL)
 
+_PARENTHESIS = re.compile(r"""[()]|'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+
 _DIGITS = """
 SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) AS told
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(schema, relation, name, place)
@@ -72,11 +74,18 @@ async def _digits(reading: Reading, found: Sequence[Origin]) -> list[str]:
 
 def origins(plan: Mapping[str, Any]) -> list[Origin]:
     """Of what the topmost node gives; those that are only sorted by come last."""
+    named = [node for node in _nodes(plan) if "Alias" in node]
     relations = {
         node["Alias"]: (node["Schema"], node["Relation Name"])
-        for node in _nodes(plan)
+        for node in named
         if "Relation Name" in node and "Schema" in node
     }
+    # The partitions of a table t are called t_1, t_2 …, and no node is called t; where one is, it
+    # is a subquery, say, and t_1 has nothing to do with it.
+    taken = {node["Alias"] for node in named}
+    for alias, place in list(relations.items()):
+        if alias.endswith("_1") and alias[:-2] not in taken:
+            relations[alias[:-2]] = place
     return [_origin(text, relations) for text in plan.get("Output", ())]
 
 
@@ -89,15 +98,32 @@ def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _origin(text: str, relations: Mapping[str, tuple[str, str]]) -> Origin:
+    text = _unwrapped(text)
     if cast := _CAST.fullmatch(text):
         return Origin(told=cast[1])
     column = _COLUMN.fullmatch(text)
     if column is None:
         return Origin()
     alias = _bare(column[1])
-    # the partitions of a table that is called t are called t_1, t_2 …
-    place = relations.get(alias) or relations.get(f"{alias}_1")
+    place = relations.get(alias)
     return Origin(*place, _bare(column[2])) if place else Origin()
+
+
+def _unwrapped(text: str) -> str:
+    """What a node takes over from the one beneath stands in parentheses."""
+    while text.startswith("(") and _closing(text) == len(text) - 1:
+        text = text[1:-1]
+    return text
+
+
+def _closing(text: str) -> int:
+    """Where the parenthesis closes that the text begins with; quoted ones do not count."""
+    depth = 0
+    for part in _PARENTHESIS.finditer(text):
+        depth += {"(": 1, ")": -1}.get(part[0], 0)
+        if depth == 0:
+            return part.start()
+    return -1
 
 
 def _bare(name: str) -> str:

@@ -78,7 +78,8 @@ def _finished(column: Column, array: pa.Array) -> pa.Array:
     try:
         return pa.array([_value(text, kind) for text in array.to_pylist()], kind)
     except (ValueError, TypeError, OverflowError, ArithmeticError, pa.ArrowException) as exc:
-        why = "it is infinity" if "infinity" in array.to_pylist() else f"it is no {kind}"
+        endless = {"infinity", "-infinity"} & set(array.to_pylist())
+        why = "it is infinity" if endless else f"it is no {kind}"
         raise ValueUnfit(column.name, why) from exc
 
 
@@ -124,6 +125,9 @@ def _time(text: str) -> int:
     hours, minutes, seconds = text.split(":")
     whole, _, fraction = seconds.partition(".")
     passed = (int(hours) * 60 + int(minutes)) * 60 + int(whole)
+    if passed >= 86_400:
+        # PostgreSQL knows the end of the day as 24:00:00, Arrow does not
+        raise ValueError
     return passed * 1_000_000 + int(fraction.ljust(6, "0"))
 
 
