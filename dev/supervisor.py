@@ -18,7 +18,8 @@ from dev.child import Child, Command, minimal_environment, start
 from dev.logtail import last_words
 from servicekit import health, logs
 
-READY_S = 60.0
+# Starting is slow on a busy machine with two cores: interpreters, imports, proofs of the sandbox.
+READY_S = 120.0
 # A service drains for DRAIN_S and cleans up for 5 s more before it is killed.
 DRAIN_S = 5.0
 GRACE_S = DRAIN_S + 5.0 + 2.0
