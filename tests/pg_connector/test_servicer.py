@@ -304,4 +304,4 @@ async def test_call_leaves_nothing_behind_for_the_next(platform: Platform) -> No
     events = await platform.fetch(
         "SELECT current_setting('TimeZone') AS z, current_setting('transaction_read_only') AS r"
     )
-    assert b"".join(e.piece for e in events) == b'z,r\n"UTC","on"\n'
+    assert b"".join(e.piece for e in events) == b"z,r\nUTC,on\n"
