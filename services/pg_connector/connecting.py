@@ -1,10 +1,10 @@
 """One connection to a source, as its settings say."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from fnmatch import fnmatchcase
 from typing import Any
 
 import asyncpg
@@ -12,8 +12,8 @@ import asyncpg
 from grants.claims import Json
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
+from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
-    AddressNotAllowed,
     ConnectionLost,
     SourceUnreachable,
     TlsFailed,
@@ -84,7 +84,7 @@ async def connect(
     place: Place, password: Secret | None, settings: Settings, **pool: Any
 ) -> "asyncpg.Connection[Any]":
     """Retries what may pass by itself. Raises PgFault."""
-    _require_allowed(place.host, settings.allowed_hosts)
+    await _require_allowed(place, settings.allowed_hosts)
     for attempt in range(settings.connect_attempts - 1):
         try:
             return await _connect_once(place, password, settings, pool)
@@ -95,9 +95,21 @@ async def connect(
     return await _connect_once(place, password, settings, pool)
 
 
-def _require_allowed(host: str, allowed: tuple[str, ...]) -> None:
-    if allowed and not any(fnmatchcase(host.lower(), pattern.lower()) for pattern in allowed):
-        raise AddressNotAllowed(host, "it is not among the allowed hosts")
+async def _require_allowed(place: Place, allowed: tuple[str, ...]) -> None:
+    require_allowed(place.host, await _addresses(place), allowed)
+
+
+async def _addresses(place: Place) -> list[str]:
+    """None for a socket of this machine, and none for a name that is not known: connecting tells
+    that better."""
+    if place.host.startswith("/"):
+        return []
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
 
 
 async def _connect_once(

@@ -18,7 +18,8 @@ class Settings:
     credentials: str = "127.0.0.1:50051"
     # this connector's own, shown to the credential service
     token: Secret | None = None
-    # patterns such as "*.db.example.com" or "/run/postgresql"; none = anywhere
+    # patterns such as "*.db.example.com" or "/run/postgresql", and networks such as "10.2.0.0/16";
+    # none = anywhere but link-local and metadata addresses
     allowed_hosts: tuple[str, ...] = ()
     # sources with open connections, and connections to each
     pools: int = 64
