@@ -1,0 +1,84 @@
+"""Write `docs/configuration.md` from the services' settings.
+
+The comment above a field is its meaning, so the page cannot say other than the code.
+"""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "configuration.md"
+SERVICES = ("gateway", "credentials", "pg_connector", "blob_connector", "sandbox", "inference")
+HEAD = """# Configuration
+
+Every setting is an environment variable: the service's prefix and the name. A setting may also be read from a
+file, whose path stands in the same variable with `_FILE` behind its name; secrets should be. An empty variable
+counts as unset. A service that cannot use its settings names all that are wrong, and ends with code 2.
+
+Made by `python -m dev.settings_reference` from the comments in `services/*/settings.py`.
+
+Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR). `make up` and `make demo` read
+`ISOBATH_HOME`, `ISOBATH_HTTP_PORT`, `ISOBATH_GRPC_PORT` and `ISOBATH_ENGINE`, and hand any `ISOBATH_<SERVICE>_…`
+on to that service.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of a settings class."""
+
+    name: str
+    default: str
+    meaning: str
+
+
+def fields(path: Path, cls: str) -> Iterator[Setting]:
+    """The annotated fields of a class, with the comments above them."""
+    text = path.read_text()
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and node.name == cls:
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    default = ast.unparse(field.value) if field.value else "required"
+                    meaning = _comment_above(lines, field.lineno - 1)
+                    yield Setting(field.target.id, default, meaning)
+
+
+def _comment_above(lines: list[str], at: int) -> str:
+    found: list[str] = []
+    while at > 0 and lines[at - 1].strip().startswith("#"):
+        found.insert(0, lines[at - 1].strip().removeprefix("#").strip())
+        at -= 1
+    return " ".join(found)
+
+
+def page() -> str:
+    """The whole page."""
+    server = list(fields(ROOT / "servicekit" / "server.py", "ServerSettings"))
+    parts = [HEAD, "## Every service: `ISOBATH_<SERVICE>_SERVER_…`\n", _table("", server)]
+    for service in SERVICES:
+        own = fields(ROOT / "services" / service / "settings.py", "Settings")
+        prefix = f"ISOBATH_{service.upper()}_"
+        kept = [each for each in own if each.name != "server"]
+        parts += [f"## {service}: `{prefix}…`\n", _table("", kept)]
+    return "\n".join(parts)
+
+
+def _table(prefix: str, settings: list[Setting]) -> str:
+    rows = ["| name | default | meaning |", "| --- | --- | --- |"]
+    rows += [
+        f"| `{prefix}{s.name.upper()}` | `{_short(s.default)}` | {s.meaning} |" for s in settings
+    ]
+    return "\n".join(row.replace("||", "|") for row in rows) + "\n"
+
+
+def _short(default: str) -> str:
+    plain = "unset" if default == "None" else default.removeprefix("field(default_factory=lambda: ")
+    return plain.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,45 @@
+"""What the documents say exists: settings, links, targets, commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dev.settings_reference import PAGE, page
+from isobath_client.cli import app
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "training/README.md",
+]
+
+
+def test_configuration_page_is_fresh() -> None:
+    assert PAGE.read_text() == page(), "run `python -m dev.settings_reference`"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)", document.read_text()):
+        assert "://" in link or (document.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_targets_and_modules_exist(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    text = document.read_text()
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
+        assert f"\n{target}:" in makefile, target
+    for module in re.findall(r"python -m ([a-z_.]+)", text):
+        place = ROOT / module.replace(".", "/")
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+
+
+def test_commands_of_the_documents_exist() -> None:
+    names = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    groups = {group.name for group in app.registered_groups}
+    for document in DOCUMENTS:
+        for word in re.findall(r"`isobath ([a-z]+)", document.read_text()):
+            assert word in names | groups, word
