@@ -13,15 +13,16 @@ PAGE = ROOT / "docs" / "configuration.md"
 SERVICES = ("gateway", "credentials", "pg_connector", "blob_connector", "sandbox", "inference")
 HEAD = """# Configuration
 
-Every setting is an environment variable: the service's prefix and the name. A setting may also be read from a
-file, whose path stands in the same variable with `_FILE` behind its name; secrets should be. An empty variable
-counts as unset. A service that cannot use its settings names all that are wrong, and ends with code 2.
+Every setting is an environment variable: the service's prefix and the name. A setting may also be
+read from a file, whose path stands in the same variable with `_FILE` behind its name; secrets
+should be. An empty variable counts as unset. A service that cannot use its settings names all
+that are wrong, and ends with code 2.
 
 Made by `python -m dev.settings_reference` from the comments in `services/*/settings.py`.
 
-Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR). `make up` and `make demo` read
-`ISOBATH_HOME`, `ISOBATH_HTTP_PORT`, `ISOBATH_GRPC_PORT` and `ISOBATH_ENGINE`, and hand any `ISOBATH_<SERVICE>_…`
-on to that service.
+Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR). `make up` and `make
+demo` read `ISOBATH_HOME`, `ISOBATH_HTTP_PORT`, `ISOBATH_GRPC_PORT` and `ISOBATH_ENGINE`, and hand
+any `ISOBATH_<SERVICE>_…` on to that service.
 """
 
 
