@@ -86,12 +86,12 @@ ESCAPES = (
     # environment and processes
     _e(
         "environment of the service",
-        "return b'PLANTED' in open('/proc/{service}/environ', 'rb').read()",
+        "data = open('/proc/{service}/environ', 'rb').read()\nreturn b'analyst' not in data",
     ),
     _e(
         "environments of all",
-        "return any(b'PLANTED' in pathlib.Path(p).read_bytes() for p in glob.glob('/proc/[0-9]*/environ') "
-        "if os.access(p, os.R_OK))",
+        "told = [pathlib.Path(p).read_bytes() for p in glob.glob('/proc/[0-9]*/environ') "
+        "if os.access(p, os.R_OK)]\nreturn any(b'HOME=' in t and b'analyst' not in t for t in told)",
     ),
     _e("own environment", "return [n for n in os.environ if 'PLANTED' in n or 'ISOBATH' in n]"),
     _e(

@@ -71,7 +71,7 @@ async def _yard(sandbox: Place) -> AsyncIterator[Yard]:
                 },
             )
     finally:
-        del os.environ["PLANTED_SECRET"]
+        os.environ.pop("PLANTED_SECRET", None)
         for closing in (listening, abstract):
             closing.close()
         for file in (secret, door, shared):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from isobath.sandbox.v1 import sandbox_pb2 as pb
-from servicekit.channels import calling
+from servicekit.channels import calling, faults, streaming
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
 from servicekit.testing import Leaks, running
@@ -114,9 +114,13 @@ async def test_idle_session_expires() -> None:
 
 
 async def test_slots_are_bounded() -> None:
-    async with place(TIERS[0], sessions=1, warm=0) as sandbox, sandbox.box():
-        with pytest.raises(RemoteFault) as told:
-            await Box(sandbox.stub, "second").open()
+    async with place(TIERS[0], sessions=1, warm=0) as sandbox, sandbox.box() as box:
+        async with streaming(
+            box.call("print('on', flush=True)\nimport time\ntime.sleep(60)")
+        ) as call:
+            await anext(faults(call))
+            with pytest.raises(RemoteFault) as told:
+                await Box(sandbox.stub, "second").open()
         assert told.value.reason == "TOO_BUSY"
         assert told.value.retry_after_s
 
@@ -208,6 +212,7 @@ def test_interpreter_that_cannot_do_is_told(home: Path) -> None:
 def test_killed_service_leaves_nothing_after_its_next_start(home: Path, tier: str) -> None:
     environment = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         "ISOBATH_SANDBOX_HOME": str(home / "h"),
         "ISOBATH_SANDBOX_TIER": tier,
         "ISOBATH_SANDBOX_SERVER_BIND": "127.0.0.1:0",
@@ -279,7 +284,8 @@ async def test_session_that_a_run_holds_keeps_its_slot() -> None:
         await first.attach("grant", run_id="run-1")
         with pytest.raises(RemoteFault) as busy:
             await second.open()
-        assert busy.value.reason == "TOO_BUSY" and busy.value.retry_after_s
+        assert busy.value.reason == "TOO_BUSY"
+        assert busy.value.retry_after_s
         request = pb.DetachSourcesRequest(session_id=first.id, run_id="run-1")
         await calling(sandbox.stub.DetachSources(request))
         await second.open()
