@@ -53,7 +53,7 @@ def pattern(text: str) -> Pattern:
     plain = [each for written in _alternatives(text) for each in _crossing(written)]
     if len(plain) > MAX_ALTERNATIVES:
         raise _too_many()
-    prefix = os.path.commonprefix([_literal_head(each) for each in plain])
+    prefix = os.path.commonprefix([_literal_head(each) for each in plain])  # noqa: RUF071  # characters are meant
     whole = "|".join(map(_regex, dict.fromkeys(plain)))
     return Pattern(text, prefix, re.compile(whole, re.DOTALL))
 
