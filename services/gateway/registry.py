@@ -123,6 +123,8 @@ class Registry:
         after = _changed(before, change)
         _check_name(after.name)
         check(described, after.config, change.secrets, set(after.secrets_set))
+        if after.name != before.name and await self._named(caller.owner, after.name):
+            raise AlreadyExists("name", after.name)
         if change.secrets or change.clear_secrets:
             await self._put(after, change.secrets, change.clear_secrets)
         await self._replace(before, after)

@@ -76,8 +76,10 @@ async def test_taken_name_is_a_conflict_and_leaves_no_secret(
     assert again.json()["error"]["param"] == "name"
     assert _secrets_kept(tmp_path) == 1
     await platform.source("other")
-    renamed = await platform.http.patch(f"{BASE}/other", json={"name": "shop"})
+    change = {"name": "shop", "secrets": {"password": "new"}, "description": "new"}
+    renamed = await platform.http.patch(f"{BASE}/other", json=change)
     assert renamed.status_code == 409
+    assert (await platform.http.get(f"{BASE}/other")).json()["version"] == 1
 
 
 @pytest.mark.req("D3")

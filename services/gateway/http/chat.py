@@ -23,6 +23,8 @@ from services.gateway.statuses import http_status
 # a run whose fetch is done: from here on the response is a stream whatever happens
 _BEGUN = frozenset({"block_opened", "block_text", "completed", "cancelled"})
 _ENDS = frozenset({"completed", "failed", "cancelled"})
+# None: no more events come
+Queue = asyncio.Queue[analyst.Event | None]
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -134,7 +136,7 @@ class RunResponse(Response):
         await Json(body, status, headers=headers)(scope, receive, send)
 
     async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        queue: asyncio.Queue[analyst.Event] = asyncio.Queue()
+        queue: Queue = asyncio.Queue()
         pump = asyncio.create_task(_pumped(self._events(), queue))
         try:
             held = await self._held(queue)
@@ -149,32 +151,34 @@ class RunResponse(Response):
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
 
-    async def _held(self, queue: asyncio.Queue[analyst.Event]) -> list[analyst.Event]:
+    async def _held(self, queue: Queue) -> list[analyst.Event]:
         """Events up to the first of the model's, the end, or the end of patience."""
         held: list[analyst.Event] = []
         try:
             async with asyncio.timeout(self._gateway.settings.hold_s):
-                while True:
-                    held.append(await queue.get())
-                    if held[-1].WhichOneof("event") in _BEGUN | _ENDS:
-                        return held
+                while event := await queue.get():
+                    held.append(event)
+                    if event.WhichOneof("event") in _BEGUN | _ENDS:
+                        break
         except TimeoutError:
-            return held
+            pass
+        return held
 
-    async def _send_all(
-        self, held: list[analyst.Event], queue: asyncio.Queue[analyst.Event], send: Send
-    ) -> None:
+    async def _send_all(self, held: list[analyst.Event], queue: Queue, send: Send) -> None:
         await send(_body(b": run " + self._run_id.encode() + b"\n\n"))
         for event in held:
             await self._send(event, send)
         while not (held and held[-1].WhichOneof("event") in _ENDS):
             try:
                 async with asyncio.timeout(self._gateway.settings.heartbeat_s):
-                    held = [await queue.get()]
+                    came = await queue.get()
             except TimeoutError:
                 await send(_body(b": keep-alive\n\n"))
                 continue
-            await self._send(held[0], send)
+            if came is None:
+                break
+            held = [came]
+            await self._send(came, send)
         await send(_body(b"data: [DONE]\n\n"))
 
     async def _send(self, event: analyst.Event, send: Send) -> None:
@@ -186,11 +190,12 @@ def _body(data: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": data, "more_body": True}
 
 
-async def _pumped(
-    events: AsyncIterator[analyst.Event], queue: asyncio.Queue[analyst.Event]
-) -> None:
-    async for event in events:
-        queue.put_nowait(event)
+async def _pumped(events: AsyncIterator[analyst.Event], queue: Queue) -> None:
+    try:
+        async for event in events:
+            queue.put_nowait(event)
+    finally:
+        queue.put_nowait(None)
 
 
 async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
