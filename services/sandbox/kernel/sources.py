@@ -289,7 +289,7 @@ class Source(Mapping[str, Any]):
         asked = self._fetch(what, max_rows=max_rows, columns=list(columns))
         with self._bytes(asked) as content, pa.ipc.open_stream(content) as reader:
             table = reader.read_all()
-        return table if as_ == "arrow" else table.to_pandas()
+        return table if as_ == "arrow" else frame(table)
 
     @contextmanager
     def _bytes(self, asked: dict[str, Any]) -> Iterator[io.BufferedReader]:
@@ -357,3 +357,22 @@ class Sources(Mapping[str, Source]):
     def __repr__(self) -> str:
         named = (f"{name} ({about['type']})" for name, about in self._all().items())
         return f"<sources: {', '.join(named)}>"
+
+
+def frame(table: "pa.Table") -> "pd.DataFrame":
+    """A DataFrame to compute with: exact numerics become floats. `as_="arrow"` keeps their digits.
+
+    A numeric without declared digits (a sum, an average) comes as text, whose field says what the
+    source calls it.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for at, field in enumerate(table.schema):
+        told = (field.metadata or {}).get(b"type", b"")
+        if pa.types.is_decimal(field.type) or (
+            told.startswith(b"numeric") and pa.types.is_string(field.type)
+        ):
+            table = table.set_column(at, field.name, pc.cast(table.column(at), pa.float64()))
+    made: pd.DataFrame = table.to_pandas()
+    return made
