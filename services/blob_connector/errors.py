@@ -12,7 +12,8 @@
         ├── Changed
         ├── Torn
         ├── Unreadable
-        └── Exists
+        ├── Exists
+        └── TooSlow
 
 None holds a secret: messages name account, container, blob and the kind of credential.
 """
@@ -73,3 +74,7 @@ class Unreadable(BlobFault):
 
 class Exists(BlobFault):
     """A blob of this name is there, and overwriting was not asked for."""
+
+
+class TooSlow(BlobFault):
+    """The time that the request or the grant allows is over."""

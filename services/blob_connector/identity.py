@@ -1,13 +1,15 @@
 """How a source signs in: connection string, account key, or SAS token."""
 
 import ipaddress
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.storage.blob.aio import ContainerClient
+from azure.storage.blob.aio import ContainerClient, ExponentialRetry
 
 from servicekit.secrets import Secret
 from services.blob_connector.errors import BadConfig
@@ -15,6 +17,8 @@ from services.blob_connector.paths import folder_of
 from services.blob_connector.settings import Settings
 
 WAYS = ("connection_string", "account_key", "sas_token")
+# 0.2, 0.4, 0.8 … s, each times 0.5 to 1
+FIRST_WAIT_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -25,18 +29,65 @@ class Place:
     container: str
     prefix: str
     way: str
-    sas_expiry: str = ""
+    # of a SAS: when it ends, and its permissions where it names them
+    expires_at: datetime | None = None
+    permissions: str = ""
 
     @property
     def name(self) -> str:
         """As errors call it."""
         return f"container {self.container!r} of account {self.account!r}"
 
+    @property
+    def source(self) -> str:
+        """What a caller may know of where it is."""
+        return f"{self.account}/{self.container}"
+
+    @property
+    def identity(self) -> str:
+        """The credential, as errors call it."""
+        return {"sas_token": "SAS token"}.get(self.way, self.way.replace("_", " "))
+
+
+def wait_s(attempt: int) -> float:
+    """How long to wait before the try that follows `attempt` tries (1, 2 …)."""
+    return FIRST_WAIT_S * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+class _Retry(ExponentialRetry):
+    """The SDK's own jitter is of whole seconds."""
+
+    def __init__(self, tries: int) -> None:
+        super().__init__(
+            retry_total=tries, retry_connect=tries, retry_read=tries, retry_status=tries
+        )
+
+    def get_backoff_time(self, settings: dict[str, Any]) -> float:
+        return wait_s(max(1, int(settings["count"])))
+
 
 def connect(
     config: Mapping[str, Any], secrets: Mapping[str, Secret], settings: Settings
 ) -> tuple[Place, ContainerClient]:
     """A client, not yet used, and where it leads. The caller closes it. Raises `BadConfig`."""
+    way = _way(secrets)
+    container = str(config.get("container", ""))
+    if not container:
+        raise BadConfig("container is missing", remedy="Set it.", field="config.container")
+    client = _client(way, secrets[way], str(config.get("account_url", "")), container, settings)
+    told = _told(secrets[way]) if way != "account_key" else {}
+    place = Place(
+        account=client.account_name or account_of(client.url),
+        container=container,
+        prefix=folder_of(str(config.get("prefix", ""))),
+        way=way,
+        expires_at=_time(told.get("se", "")),
+        permissions=told.get("sp", ""),
+    )
+    return place, client
+
+
+def _way(secrets: Mapping[str, Secret]) -> str:
     ways = [way for way in WAYS if way in secrets]
     if len(ways) != 1:
         raise BadConfig(
@@ -44,43 +95,44 @@ def connect(
             remedy=f"Set exactly one of {', '.join(WAYS)}.",
             field="secrets",
         )
-    secret = secrets[ways[0]]
-    container, options = str(config["container"]), _options(settings)
-    try:
-        if ways[0] == "connection_string":
-            client = ContainerClient.from_connection_string(secret.reveal(), container, **options)
-        else:
-            credential = _credential(ways[0], secret, config)
-            client = ContainerClient(_url(config), container, credential=credential, **options)
-    except ValueError as exc:
-        # the SDK's text may repeat parts of what was given
-        raise BadConfig(
-            f"the {ways[0]} cannot be read",
-            remedy="Copy it anew from the storage account, whole.",
-            field=f"secrets.{ways[0]}",
-        ) from exc
-    expiry = _expiry(secret) if ways[0] == "sas_token" else ""
-    prefix = folder_of(str(config.get("prefix", "")))
-    return Place(client.account_name or "", container, prefix, ways[0], expiry), client
+    return ways[0]
 
 
-def _url(config: Mapping[str, Any]) -> str:
-    url = str(config.get("account_url", ""))
+def _client(
+    way: str, secret: Secret, url: str, container: str, settings: Settings
+) -> ContainerClient:
+    options = _options(settings)
+    if way == "connection_string":
+        try:
+            return ContainerClient.from_connection_string(secret.reveal(), container, **options)
+        except (ValueError, KeyError):
+            # the SDK's text may repeat parts of what was given
+            raise _unread("secrets.connection_string", "the connection string") from None
     if not url:
         raise BadConfig(
             "account_url is missing",
             remedy="Set it, such as https://ACCOUNT.blob.core.windows.net.",
             field="config.account_url",
         )
-    return url
+    try:
+        credential = _credential(way, secret, url)
+    except (ValueError, TypeError):
+        raise _unread(f"secrets.{way}", f"the {way}") from None
+    try:
+        return ContainerClient(url, container, credential=credential, **options)
+    except ValueError as exc:
+        raise _unread("config.account_url", "account_url") from exc
 
 
-def _credential(
-    way: str, secret: Secret, config: Mapping[str, Any]
-) -> AzureNamedKeyCredential | AzureSasCredential:
+def _unread(field: str, what: str) -> BadConfig:
+    remedy = "Copy it anew from the storage account, whole."
+    return BadConfig(f"{what} cannot be read", remedy=remedy, field=field)
+
+
+def _credential(way: str, secret: Secret, url: str) -> AzureNamedKeyCredential | AzureSasCredential:
     if way == "sas_token":
-        return AzureSasCredential(secret.reveal().lstrip("?"))
-    return AzureNamedKeyCredential(account_of(_url(config)), secret.reveal())
+        return AzureSasCredential(secret.reveal().strip().lstrip("?"))
+    return AzureNamedKeyCredential(account_of(url), secret.reveal().strip())
 
 
 def account_of(url: str) -> str:
@@ -95,15 +147,24 @@ def account_of(url: str) -> str:
     return parts.path.strip("/").split("/")[0]
 
 
-def _expiry(secret: Secret) -> str:
-    return parse_qs(secret.reveal().lstrip("?")).get("se", [""])[0]
+def _told(secret: Secret) -> dict[str, str]:
+    """The public parameters of a SAS, also of one in a connection string, or {}."""
+    text = secret.reveal().strip()
+    found = text.partition("SharedAccessSignature=")[2].partition(";")[0] or text
+    return {name: values[0] for name, values in parse_qs(found.lstrip("?")).items()}
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {
-        "retry_total": settings.retries,
-        "initial_backoff": 0.2,
-        "increment_base": 2,
+        "retry_policy": _Retry(settings.retries),
         "connection_timeout": settings.connect_timeout_s,
         "read_timeout": settings.read_timeout_s,
         # the SDK writes its stream in blocks of this size: larger ones are twice as fast

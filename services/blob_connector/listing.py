@@ -4,51 +4,64 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import InvalidField
-from services.blob_connector.azure import Blob, Container, Folder
-from services.blob_connector.paths import BadPattern, folder_of, name_of, pattern
+from services.blob_connector.azure import PAGE, Blob, Container, Folder
+from services.blob_connector.paths import BadPattern, folder_of, is_deceitful, name_of, pattern
 
 DEFAULT, LARGEST = 100, 1000
-# what one page of the service holds while a pattern is looked for
-_SCAN = 1000
+# pages of 5,000 names that one call looks through for a pattern: some seconds. Then it answers with
+# what it has, be it nothing, and a token to go on.
+MAX_PAGES = 10
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the next page begins: a page of the service, and how many of its entries to skip."""
+    """Where the next page begins: a page of the service, and the last name told of it."""
 
     marker: str = ""
-    skip: int = 0
+    after: str = ""
 
 
 async def browse(
     container: Container, request: pb.BrowseRequest, shown: Callable[[str], bool]
 ) -> pb.BrowseResponse:
-    """One page; `shown` decides by name. Raises `InvalidField`."""
+    """One page; `shown` decides by name. Raises `InvalidField`, `BlobNotFound`."""
     size = _size(request.page_size)
     place = _place(request)
     prefix, matches, folders = _wanted(request)
     entries: list[pb.Entry] = []
-    while True:
+    for number in range(MAX_PAGES):
         page = await container.page(
-            prefix, size=size if folders else _SCAN, marker=place.marker, folders=folders
+            prefix, size=size if folders else PAGE, marker=place.marker, folders=folders
         )
-        for number, entry in enumerate(page.entries[place.skip :], place.skip):
+        if request.path and not (page.entries or page.marker or place.marker or number):
+            raise container.words.nothing(prefix)
+        for entry in _after(page.entries, place.after):
+            if not (entry.name and matches(entry.name) and shown(entry.name)):
+                continue
             if len(entries) == size:
-                return _page(entries, request, _Place(place.marker, number))
-            if entry.name and matches(entry.name) and shown(entry.name):
-                entries.append(entry_of(entry))
+                return _page(entries, request, _Place(place.marker, entries[-1].path))
+            entries.append(entry_of(entry))
         if not page.marker:
             return _page(entries, request, None)
         place = _Place(page.marker)
         if len(entries) == size:
-            return _page(entries, request, place)
+            break
+    return _page(entries, request, place)
+
+
+def _after(entries: Sequence[Blob | Folder], name: str) -> Sequence[Blob | Folder]:
+    """What follows the name; should it be gone meanwhile, what would follow it."""
+    names = [entry.name for entry in entries]
+    if name in names:
+        return entries[names.index(name) + 1 :]
+    return [entry for entry in entries if entry.name > name] if name else entries
 
 
 def _size(asked: int) -> int:
@@ -83,7 +96,7 @@ def entry_of(found: Blob | Folder) -> pb.Entry:
         size_bytes=found.size_bytes,
         content_type=found.content_type,
         etag=found.etag,
-        readable=found.tier != "Archive",
+        readable=found.tier != "Archive" and not is_deceitful(found.name),
         properties={"tier": found.tier} if found.tier else {},
     )
     if found.modified_at is not None:
@@ -111,7 +124,7 @@ def _page(
 ) -> pb.BrowseResponse:
     if after is None:
         return pb.BrowseResponse(entries=entries)
-    told = json.dumps([_asked(request), after.marker, after.skip]).encode()
+    told = json.dumps([_asked(request), after.marker, after.after]).encode()
     token = base64.urlsafe_b64encode(told).decode()
     return pb.BrowseResponse(entries=entries, next_page_token=token)
 
@@ -120,9 +133,9 @@ def _place(request: pb.BrowseRequest) -> _Place:
     if not request.page_token:
         return _Place()
     try:
-        asked, marker, skip = json.loads(base64.urlsafe_b64decode(request.page_token))
-    except (ValueError, binascii.Error) as torn:
+        asked, marker, after = json.loads(base64.urlsafe_b64decode(request.page_token))
+    except (ValueError, TypeError, binascii.Error) as torn:
         raise InvalidField("page_token", "page_token is not one that Browse gave") from torn
-    if asked != _asked(request) or not isinstance(marker, str) or not isinstance(skip, int):
+    if asked != _asked(request) or not isinstance(marker, str) or not isinstance(after, str):
         raise InvalidField("page_token", "page_token is of another list")
-    return _Place(marker, skip)
+    return _Place(marker, after)

@@ -24,16 +24,24 @@ class Settings:
     # one ranged read, and how many of a blob are on their way at once: 4 x 4 MiB are held at most
     range_bytes: int = 4 * MIB
     ranges_ahead: int = 4
+    # of many small blobs, so many requests at once within the same bytes
+    requests_ahead: int = 16
     # again after 0.2, 0.4, 0.8 … s, where the fault may pass
     retries: int = 4
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 60.0
-    # of a large blob, this much is read for a schema, a preview or statistics
-    sample_bytes: int = 4 * MIB
+    # statistics are taken from no more than this, as it lies in memory
+    sample_bytes: int = 16 * MIB
     threads: int = 8
+    # containers kept open; beyond that the one that was idle longest is closed
+    open_containers: int = 256
 
     def __post_init__(self) -> None:
         if min(self.max_blob_bytes, self.max_request_bytes, self.range_bytes) < 1:
             raise ValueError("MAX_BLOB_BYTES, MAX_REQUEST_BYTES and RANGE_BYTES expect 1 or more")
-        if self.ranges_ahead < 1 or self.retries < 0:
-            raise ValueError("RANGES_AHEAD expects 1 or more, RETRIES 0 or more")
+        if min(self.ranges_ahead, self.requests_ahead, self.threads, self.open_containers) < 1:
+            raise ValueError(
+                "RANGES_AHEAD, REQUESTS_AHEAD, THREADS and OPEN_CONTAINERS expect 1 or more"
+            )
+        if self.retries < 0:
+            raise ValueError("RETRIES expects 0 or more")

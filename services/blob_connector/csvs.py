@@ -1,0 +1,196 @@
+"""CSV as Arrow batches, in blocks. Blocking: call it in a thread."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from services.blob_connector.schemas import distinct
+
+SNIFF_BYTES = 64 * 1024
+BLOCK_BYTES = 1024 * 1024
+_DELIMITERS = ",;\t|"
+_MISFIT = re.compile(r"In CSV column #(\d+): CSV conversion error to ")
+# what a column is taken for when a value does not fit what it was taken for
+_NUMBERS = (pa.int64(), pa.float64())
+_TIMES = (pa.date32(), pa.timestamp("s"), pa.timestamp("ns"))
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written, by its first bytes. `columns` only where its own names will not do."""
+
+    delimiter: str = ","
+    encoding: str = "utf8"
+    columns: tuple[str, ...] = ()
+    header_lines: int = 1
+
+
+@dataclass
+class Enough:
+    """Tells when enough was seen: 0 = all of it. Rows are told by their batches."""
+
+    rows: int = 0
+    bytes: int = 0
+    seen_rows: int = field(default=0, init=False)
+    seen_bytes: int = field(default=0, init=False)
+
+    def add(self, batch: pa.RecordBatch) -> bool:
+        """Whether this batch made it enough."""
+        self.seen_rows += batch.num_rows
+        self.seen_bytes += batch.nbytes
+        return bool(
+            (self.rows and self.seen_rows > self.rows)
+            or (self.bytes and self.seen_bytes >= self.bytes)
+        )
+
+
+def batches(
+    name: str, opened: Callable[[], io.RawIOBase], schema: pa.Schema | None = None
+) -> Iterator[pa.RecordBatch]:
+    """All rows. `schema` gives the types, by name. Raises ArrowException, ValueError."""
+    types = {field.name: field.type for field in schema} if schema else {}
+    with _reader(name, opened(), types) as reader:
+        for batch in reader:
+            yield _with_nulls(batch)
+
+
+def schema_of(name: str, opened: Callable[[], io.RawIOBase], enough: Enough) -> pa.Schema:
+    """The columns, with types that hold each value that was looked at. Where a later value does not
+    fit what the first ones were taken for, it starts anew with a wider type."""
+    types: dict[str, pa.DataType] = {}
+    tried: dict[str, Iterator[pa.DataType]] = {}
+    while True:
+        with _reader(name, opened(), types) as reader:
+            try:
+                return _looked(reader, Enough(enough.rows, enough.bytes))
+            except pa.ArrowInvalid as exc:
+                misfit = _MISFIT.search(str(exc))
+                if misfit is None:
+                    raise
+                column = reader.schema.field(int(misfit[1]))
+                wider = tried.setdefault(column.name, _wider(column.type))
+                types[column.name] = next(wider, pa.string())
+
+
+def _looked(reader: pa.csv.CSVStreamingReader, enough: Enough) -> pa.Schema:
+    for batch in reader:
+        if enough.add(batch):
+            break
+    return reader.schema
+
+
+def _wider(kind: pa.DataType) -> Iterator[pa.DataType]:
+    """The types to try after `kind`."""
+    if pa.types.is_null(kind):
+        yield from (*_NUMBERS, pa.bool_(), *_TIMES)
+    for ladder in (_NUMBERS, _TIMES):
+        if kind in ladder:
+            yield from ladder[ladder.index(kind) + 1 :]
+
+
+def _reader(
+    name: str, file: io.RawIOBase, types: dict[str, pa.DataType]
+) -> pa.csv.CSVStreamingReader:
+    source = pa.CompressedInputStream(file, "gzip") if name.lower().endswith(".gz") else file
+    head = _head(source.read)
+    if not head.strip():
+        raise ValueError("it is empty")
+    dialect = sniffed(name, head)
+    return pa.csv.open_csv(
+        pa.PythonFile(_Rejoined(head, source.read), mode="r"),
+        read_options=pa.csv.ReadOptions(
+            block_size=BLOCK_BYTES,
+            encoding=dialect.encoding,
+            column_names=list(dialect.columns) or None,
+            skip_rows=dialect.header_lines if dialect.columns else 0,
+        ),
+        parse_options=pa.csv.ParseOptions(delimiter=dialect.delimiter, newlines_in_values=True),
+        # NA is missing in a column of numbers, and a word in one of texts
+        convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
+    )
+
+
+def _head(read: Callable[[int], bytes]) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while size < SNIFF_BYTES and (part := bytes(read(SNIFF_BYTES - size))):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def _with_nulls(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """An empty field is NULL also in a column of texts."""
+    arrays = [
+        pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
+
+
+class _Rejoined(io.RawIOBase):
+    """What was read to look at it, then the rest."""
+
+    def __init__(self, head: bytes, read: Callable[[int], bytes]) -> None:
+        self._head = head
+        self._read = read
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = BLOCK_BYTES if size is None or size < 0 else size
+        if self._head:
+            part, self._head = self._head[:wanted], self._head[wanted:]
+            return part
+        return bytes(self._read(wanted))
+
+
+# What the first bytes tell
+
+
+def sniffed(name: str, head: bytes) -> Dialect:
+    """Delimiter, encoding, and names where those of the header are empty or stand twice."""
+    encoding = _encoding(head)
+    text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
+    delimiter = "\t" if ".tsv" in name.lower() else _delimiter(text)
+    header, lines = _header(text, delimiter)
+    names = distinct(header)
+    return Dialect(delimiter, encoding, tuple(names) if names != header else (), lines)
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    try:
+        head.decode()
+    except UnicodeDecodeError as bad:
+        # the last character may only be cut
+        if bad.start < len(head) - 4:
+            return "cp1252"
+    return "utf8"
+
+
+def _delimiter(text: str) -> str:
+    """The one that stands most often outside of quotes in the first line."""
+    line = re.sub(r'"(?:[^"]|"")*"', "", text).split("\n", 1)[0]
+    return max(_DELIMITERS, key=line.count)
+
+
+def _header(text: str, delimiter: str) -> tuple[list[str], int]:
+    """The names, and the lines that they take."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    with suppress(csv.Error):
+        for row in rows:
+            if row:
+                return row, rows.line_num
+    return [], 1

@@ -1,0 +1,213 @@
+"""Azure's SDK speaks in exceptions; here they become this service's own words.
+
+Codes are those of "Blob Storage error codes" and "Common REST API error codes" (Microsoft Learn).
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DecodeError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+
+from services.blob_connector import errors
+from services.blob_connector.identity import Place
+
+_ROLE = (
+    "Give it list and read rights: sp=rl in a SAS, or for an identity the data-plane role Storage "
+    "Blob Data Reader (Owner or Contributor of the account is not enough)."
+)
+_WRITE_ROLE = (
+    "Give it write rights: sp=rcw in a SAS, or the data-plane role Storage Blob Data Contributor."
+)
+_FIREWALL = " The account's firewall gives the same answer to addresses that it does not know."
+# the credential is good, a right is missing; None = the remedy that fits the operation
+_FORBIDDEN: Mapping[str, str | None] = {
+    "AuthorizationPermissionMismatch": None,
+    "AuthorizationResourceTypeMismatch": "The SAS is for another kind of resource: make one for "
+    "the container (sr=c), or for the account with srt=co.",
+    "AuthorizationServiceMismatch": "The SAS is for another service: make one with ss=b.",
+    "InsufficientAccountPermissions": None,
+    "AuthorizationSourceIPMismatch": "The SAS is bound to other addresses (sip): make another one.",
+    "AuthorizationProtocolMismatch": "The SAS asks for HTTPS: use an https account_url.",
+    "KeyBasedAuthenticationNotPermitted": "The account refuses keys: use a user delegation SAS.",
+    "PublicAccessNotPermitted": "Give the source a credential.",
+    "AccountIsDisabled": "Enable the storage account.",
+    "ResourceTypeMismatch": None,
+}
+_ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
+_MISSING_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"})
+_HELD = frozenset(
+    {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "BlobImmutableDueToPolicy"}
+)
+_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Words:
+    """What this service says about one place."""
+
+    place: Place
+    host: str
+
+    @contextmanager
+    def spoken(self, name: str, *, writing: bool = False) -> Iterator[None]:
+        """The SDK's errors as ours. A torn answer is `Torn`."""
+        try:
+            yield
+        except AzureError as exc:
+            raise self.of(exc, name, writing=writing) from exc
+
+    def of(self, exc: AzureError, name: str, *, writing: bool = False) -> errors.BlobFault:
+        match exc:
+            case ClientAuthenticationError():
+                return self._refused(_code(exc), name, writing=writing)
+            case DecodeError():
+                return self._unreachable("does not answer as Azure Blob Storage does")
+            case HttpResponseError() if exc.status_code and exc.status_code >= 300:
+                return self._answered(exc, name, writing=writing)
+            # IncompleteReadError is one of these: bytes came, but not all
+            case HttpResponseError() | ServiceResponseError():
+                return self.torn(name)
+            case ServiceRequestError():
+                return self._unreachable("cannot be reached")
+        return self._unreachable("cannot be reached")
+
+    def _answered(self, exc: HttpResponseError, name: str, *, writing: bool) -> errors.BlobFault:
+        code, status = _code(exc), exc.status_code or 0
+        if code in _ARCHIVED:
+            return self._archived(name)
+        if status == 404 or code in _MISSING_CONTAINER:
+            return self._not_found(code, name)
+        if status in (401, 403) or code in _FORBIDDEN:
+            return self._refused(code, name, writing=writing)
+        if code in _HELD:
+            return self._held(name)
+        if status in (409, 412):
+            return self.exists(name) if writing else self.changed(name)
+        if status == 416:
+            return self.changed(name)
+        told = f"answered {status} {code}".rstrip()
+        if status in _TRANSIENT:
+            return self._unreachable(f"{told}, though it was asked several times")
+        return self._unreachable(told)
+
+    def torn(self, name: str) -> errors.Torn:
+        return errors.Torn(
+            f"{name} did not arrive whole, though it was asked for several times",
+            remedy="Try again; if it lasts, look at the network between here and the account.",
+            path=name,
+        )
+
+    def corrupt(self, name: str) -> errors.Torn:
+        return errors.Torn(
+            f"{name} arrived, but its MD5 is not the one that the service keeps for it",
+            remedy="Upload the blob again: its bytes or its Content-MD5 are wrong.",
+            path=name,
+        )
+
+    def changed(self, name: str) -> errors.Changed:
+        return errors.Changed(
+            f"{name} changed while it was read", remedy="Read it again.", path=name
+        )
+
+    def exists(self, name: str) -> errors.Exists:
+        return errors.Exists(
+            f"there is a blob {name!r} already",
+            remedy="Choose another name, or ask to overwrite.",
+            field="path",
+        )
+
+    def deceitful(self, name: str) -> errors.BlobNotFound:
+        return errors.BlobNotFound(
+            f"{name!r} holds . or .. as a folder, or a backslash, and is not asked for",
+            remedy="Name the blob by its plain path within the source.",
+            path=name,
+        )
+
+    def nothing(self, path: str) -> errors.BlobNotFound:
+        return errors.BlobNotFound(
+            f"nothing in {self.place.name} matches {path!r}",
+            remedy="Browse the source to see what is there.",
+            path=path,
+        )
+
+    def _not_found(self, code: str, name: str) -> errors.BlobNotFound:
+        if code in _MISSING_CONTAINER:
+            return errors.BlobNotFound(
+                f"there is no {self.place.name}",
+                remedy="Correct the container in the source's settings.",
+                path=name,
+            )
+        return errors.BlobNotFound(
+            f"there is no blob {name!r} in {self.place.name}",
+            remedy="Browse the source to see what is there.",
+            path=name,
+        )
+
+    def _refused(self, code: str, name: str, *, writing: bool) -> errors.BlobFault:
+        identity = self.place.identity
+        known = {"source": self.place.source, "identity": identity}
+        if code in _FORBIDDEN:
+            doing = "write to" if writing else "read"
+            return errors.Forbidden(
+                f"the {identity} may not {doing} {self.place.name} ({code})",
+                remedy=_FORBIDDEN[code] or (_WRITE_ROLE if writing else _ROLE),
+                path=name,
+                **known,
+            )
+        return errors.AuthenticationFailed(
+            f"account {self.place.account!r} refused the {identity} for container "
+            f"{self.place.container!r}",
+            remedy=_RENEW[self.place.way] + (_FIREWALL if code == "AuthorizationFailure" else ""),
+            **known,
+        )
+
+    def _held(self, name: str) -> errors.Forbidden:
+        return errors.Forbidden(
+            f"{name} is held by a lease or an immutability policy",
+            remedy="Write under another name, or let go of it in the account.",
+            path=name,
+            source=self.place.source,
+            identity=self.place.identity,
+        )
+
+    def _archived(self, name: str) -> errors.Archived:
+        return errors.Archived(
+            f"{name} lies in the archive tier",
+            remedy="Rehydrate it first: set its tier to Hot or Cool and wait, up to 15 hours.",
+            path=name,
+            source=self.place.source,
+            identity=self.place.identity,
+        )
+
+    def _unreachable(self, what: str) -> errors.Unreachable:
+        return errors.Unreachable(
+            f"account {self.place.account!r} at {self.host} {what}",
+            remedy="Check account_url, DNS, and the account's firewall; the account's own health "
+            "page tells of an outage.",
+            source=self.place.source,
+            host=self.host,
+        )
+
+
+_RENEW = {
+    "account_key": "Copy key1 or key2 anew from the account's access keys: it may have been "
+    "rotated, or belong to another account.",
+    "connection_string": "Copy the connection string anew from the account's access keys: the key "
+    "in it may have been rotated.",
+    "sas_token": "Make a new SAS: it may have expired, not have begun yet, be signed with a "
+    "rotated key, or be for another container.",
+}
+
+
+def _code(exc: HttpResponseError) -> str:
+    """The service's own error code."""
+    code = getattr(exc, "error_code", "") or ""
+    return str(getattr(code, "value", code))

@@ -1,0 +1,55 @@
+"""One blob from the pieces of a stream."""
+
+from collections.abc import AsyncIterator, Callable
+from mimetypes import guess_type
+
+from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.status import InvalidField
+from services.blob_connector.azure import Container
+from services.blob_connector.errors import TooLarge
+from services.blob_connector.paths import MAX_NAME_CHARS, problem_of
+from services.blob_connector.uploads import write
+
+
+async def store(
+    container: Container,
+    start: pb.StoreStart,
+    requests: AsyncIterator[pb.StoreRequest],
+    *,
+    max_bytes: int,
+    is_gone: Callable[[], bool],
+) -> pb.StoreResponse:
+    """Writes what follows `start`. A caller who `is_gone` at the end leaves nothing: its stream
+    may end for want of a connection. Raises `InvalidField`, `TooLarge`, `Exists`."""
+    if problem := problem_of(start.path):
+        raise InvalidField("start.path", f"{start.path!r}: {problem}")
+    if len(container.place.prefix + start.path) > MAX_NAME_CHARS:
+        raise InvalidField("start.path", f"with the prefix it is over {MAX_NAME_CHARS} characters")
+    stored = await write(
+        container,
+        start.path,
+        _pieces(requests, start.path, max_bytes),
+        content_type=start.content_type or guess_type(start.path)[0] or "",
+        overwrite=start.overwrite,
+        is_gone=is_gone,
+    )
+    return pb.StoreResponse(path=start.path, size_bytes=stored.size_bytes, etag=stored.etag)
+
+
+async def _pieces(
+    requests: AsyncIterator[pb.StoreRequest], path: str, limit: int
+) -> AsyncIterator[bytes]:
+    total = 0
+    async for request in requests:
+        if not request.HasField("piece"):
+            raise InvalidField("piece", "after the start, each message is a piece")
+        total += len(request.piece)
+        if limit and total > limit:
+            raise TooLarge(
+                f"{path} has more than the {limit:,} bytes that may be written",
+                remedy="Write less, or have the limit raised; nothing was written.",
+                path=path,
+                size_bytes=str(total),
+                limit_bytes=str(limit),
+            )
+        yield request.piece

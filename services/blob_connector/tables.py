@@ -1,0 +1,145 @@
+"""Blobs as one table: the asynchronous side of `readers`."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from servicekit.limits import Limiter
+from services.blob_connector import readers
+from services.blob_connector.azure import Blob, Container
+from services.blob_connector.csvs import Enough
+from services.blob_connector.errors import BlobFault, Unreadable
+from services.blob_connector.rangefile import RangeFile
+from services.blob_connector.schemas import Found, unified
+
+# of so many files at once the columns are looked at
+_LOOKED_AT_ONCE = 8
+# of this many the columns are shown; a table that is fetched looks at all
+SHOWN_MEMBERS = 64
+FIRST_BLOCK = Enough(rows=1)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Several blobs as one table. `rows` is None where no footer tells it. Not `whole`: the first
+    of more members."""
+
+    members: Sequence[Blob]
+    schema: pa.Schema
+    rows: int | None
+    whole: bool = True
+
+
+@dataclass(frozen=True)
+class Sample:
+    rows: pa.Table
+    # the source has more
+    more: bool
+
+
+class Tables:
+    """Reads blobs as tables, the blocking part in threads."""
+
+    def __init__(self, threads: Limiter) -> None:
+        self._threads = threads
+
+    async def inspect(
+        self,
+        container: Container,
+        found: Sequence[Blob],
+        enough: Enough = FIRST_BLOCK,
+        *,
+        most: int = 0,
+    ) -> Table:
+        """The columns of all members together, or of the first `most`; of text, as much is looked
+        at as `enough` says. Raises `Unreadable`."""
+        # not the empty files that some writers leave beside the others
+        filled = [blob for blob in found if blob.size_bytes] or found
+        whole = not most or len(filled) <= most
+        filled = filled if whole else filled[:most]
+        slots = asyncio.Semaphore(_LOOKED_AT_ONCE)
+
+        async def one(blob: Blob) -> Found:
+            async with slots:
+                return await self._schema(container, blob, enough)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(blob)) for blob in filled]
+        except* Exception as faults:
+            raise _first(faults) from None
+        looked = [task.result() for task in tasks]
+        counts = [each.rows for each in looked]
+        known = whole and None not in counts
+        rows = sum(count or 0 for count in counts) if known else None
+        return Table(filled, unified(looked), rows, whole)
+
+    async def _schema(self, container: Container, blob: Blob, enough: Enough) -> Found:
+        async with RangeFile(container, blob) as file:
+            return await self._threads.run(readers.schema_of, _source(blob, file), enough)
+
+    async def batches(
+        self, container: Container, table: Table, columns: Sequence[str] = ()
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        """All rows, member by member, in the table's columns. Raises `Unreadable`."""
+        for blob in table.members:
+            async with RangeFile(container, blob) as file:
+                rows = readers.batches(_source(blob, file), table.schema, columns)
+                async with aclosing(self._pulled(file, rows)) as pulled:
+                    async for batch in pulled:
+                        yield batch
+
+    async def _pulled(
+        self, file: RangeFile, rows: Generator[pa.RecordBatch, None, None]
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        """Batch by batch, in a thread. On leaving, the thread is waited for: its file is aborted
+        first, so that it does not take long."""
+        steps: list[asyncio.Future[pa.RecordBatch | None]] = []
+        try:
+            while True:
+                steps[:] = [asyncio.ensure_future(self._threads.run(next, rows, None))]
+                batch = await asyncio.shield(steps[0])
+                if batch is None:
+                    return
+                yield batch
+        finally:
+            file.abort()
+            await asyncio.gather(*steps, return_exceptions=True)
+            await self._threads.run(rows.close)
+
+    async def sample(
+        self, container: Container, table: Table, rows: int, *, max_bytes: int
+    ) -> Sample:
+        """At least the first `rows` rows where there are as many and they fit in `max_bytes`."""
+        kept: list[pa.RecordBatch] = []
+        enough, stopped = Enough(rows, max_bytes), False
+        async with aclosing(self.batches(container, table)) as batches:
+            async for batch in batches:
+                kept.append(batch)
+                if stopped := enough.add(batch):
+                    break
+        whole = pa.Table.from_batches(kept, table.schema).slice(0, rows)
+        if table.rows is not None:
+            return Sample(whole, more=whole.num_rows < table.rows)
+        return Sample(whole, more=stopped or not table.whole)
+
+
+def _source(blob: Blob, file: RangeFile) -> readers.Source:
+    return readers.Source(blob.name, readers.kind_of(blob.name, blob.content_type), file)
+
+
+def _first(faults: BaseExceptionGroup[Exception]) -> Exception:
+    """The one to tell."""
+    found: list[Exception] = []
+    rest: list[BaseExceptionGroup[Exception] | Exception] = [faults]
+    while rest:
+        each = rest.pop(0)
+        if isinstance(each, BaseExceptionGroup):
+            rest += each.exceptions
+        else:
+            found.append(each)
+    known = [each for each in found if isinstance(each, BlobFault)]
+    return next((each for each in known if isinstance(each, Unreadable)), (known or found)[0])
