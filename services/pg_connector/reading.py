@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -79,4 +79,6 @@ async def _rolled_back(held: Held, transaction: Any) -> None:
             await transaction.rollback()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
         _log.info("rollback_failed", source=held.place.source, why=type(exc).__name__)
-        held.connection.terminate()
+        # one that broke while a COPY was being cancelled has already left the pool by itself
+        with suppress(asyncpg.InterfaceError):
+            held.connection.terminate()
