@@ -85,7 +85,9 @@ def test_any_conversation_gives_a_program_or_an_answer(messages):
     assert is_turn(respond([Message(role, text) for role, text in messages]))
 
 
-@settings(SLOW, max_examples=25)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(SLOW, max_examples=8)
 @given(question=st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join))
 def test_any_question_of_known_words_is_answered_in_time(shop, question):
     for left in [
