@@ -5,11 +5,16 @@ import re
 from collections import defaultdict
 
 import pytest
+from hypothesis import settings
 
 from dev.requirements import RECORD
 from tests.parts import azurite, parts_folder, postgres
 
 __all__ = ["azurite", "parts_folder", "postgres"]
+
+# no test asserts on the clock
+settings.register_profile("isobath", deadline=None)
+settings.load_profile("isobath")
 
 REQUIREMENT = re.compile(r"[A-Z]\d{1,2}")
 shown: dict[str, list[str]] = defaultdict(list)

@@ -52,7 +52,7 @@ def works_again(platform: Platform) -> bool:
 
 
 @pytest.mark.req("S5", "S7", "S8")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("service", "at"),
     [("sandbox", "program_started"), ("inference", "block_opened"), ("gateway", "block_opened")],
@@ -71,7 +71,7 @@ def test_run_ends_with_a_clear_error_and_the_next_works(
 
 
 @pytest.mark.req("S5", "S7")
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("service", ["credentials", "pg_connector", "blob_connector"])
 def test_data_service_killed_before_the_fetch_is_told_or_survived(
     platform: Platform, service: str
