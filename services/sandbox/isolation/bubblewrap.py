@@ -91,11 +91,12 @@ class Namespaces:
         words = ["--ro-bind", "/usr", "/usr", *_links()]
         for path in _ETC:
             words += ["--ro-bind-try", path, path]
-        for root in self._roots():
-            words += ["--ro-bind", root, root]
         words += ["--ro-bind", str(self._library), _INSIDE.library]
         words += ["--proc", "/proc", "--dev", "/dev"]
         words += ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", "/tmp"]  # noqa: S108
+        # behind the scratch space, for packages may lie in a folder beneath /tmp
+        for root in self._roots():
+            words += ["--ro-bind", root, root]
         words += ["--bind", str(slot.workspace), _INSIDE.workspace]
         return [*words, "--chdir", _INSIDE.workspace]
 
