@@ -141,14 +141,22 @@ class Container:
                 attempt += 1
 
     async def _range(self, blob: Blob, offset: int, length: int) -> bytes:
-        with self.spoken(blob.name):
-            stream = await self.client_of(blob.name).download_blob(
-                offset=offset,
-                length=length,
-                etag=f'"{blob.etag}"',
-                match_condition=MatchConditions.IfNotModified,
-            )
-            data = await stream.readall()
+        answers: list[Any] = []
+        try:
+            with self.spoken(blob.name):
+                stream = await self.client_of(blob.name).download_blob(
+                    offset=offset,
+                    length=length,
+                    etag=f'"{blob.etag}"',
+                    match_condition=MatchConditions.IfNotModified,
+                    raw_response_hook=answers.append,
+                )
+                data = await stream.readall()
+        except BaseException:
+            # the SDK leaves a connection to the garbage collector whose answer nobody reads on
+            for answer in answers:
+                answer.http_response.internal_response.close()
+            raise
         if len(data) != length:
             raise self.words.torn(blob.name)
         return bytes(data)

@@ -3,19 +3,26 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from services.blob_connector.schemas import distinct
+from services.blob_connector.schemas import Written, distinct
 
 SNIFF_BYTES = 64 * 1024
-BLOCK_BYTES = 1024 * 1024
+# Arrow holds 32 blocks ahead, and no line may be longer than one: larger ones only where lines are
+BLOCKS = tuple(size * 1024 for size in (256, 4 * 1024, 32 * 1024))
 _DELIMITERS = ",;\t|"
+# what most files are in that are no UTF-8
+_LATIN = "cp1252"
+FIRST = Written("utf8", BLOCKS[0])
+_NO_UTF8 = re.compile("invalid UTF8", re.IGNORECASE)
+_TOO_LONG = re.compile(r"straddling object")
 _MISFIT = re.compile(r"In CSV column #(\d+): CSV conversion error to ")
 # what a column is taken for when a value does not fit what it was taken for
 _NUMBERS = (pa.int64(), pa.float64())
@@ -52,34 +59,69 @@ class Enough:
 
 
 def batches(
-    name: str, opened: Callable[[], io.RawIOBase], schema: pa.Schema | None = None
+    name: str, opened: Callable[[], io.RawIOBase], schema: pa.Schema, written: Written | None
 ) -> Iterator[pa.RecordBatch]:
-    """All rows. `schema` gives the types, by name. Raises ArrowException, ValueError."""
-    types = {field.name: field.type for field in schema} if schema else {}
-    with _reader(name, opened(), types) as reader:
+    """All rows. `schema` gives the types, by name; `written` is what `schema_of` told. Raises
+    ArrowException, ValueError."""
+    types = {field.name: field.type for field in schema}
+    with _reader(name, opened(), types, written or FIRST) as reader:
         for batch in reader:
             yield _with_nulls(batch)
 
 
-def schema_of(name: str, opened: Callable[[], io.RawIOBase], enough: Enough) -> pa.Schema:
-    """The columns, with types that hold each value that was looked at. Where a later value does not
-    fit what the first ones were taken for, it starts anew with a wider type."""
-    types: dict[str, pa.DataType] = {}
-    tried: dict[str, Iterator[pa.DataType]] = {}
+def schema_of(
+    name: str, opened: Callable[[], io.RawIOBase], enough: Enough
+) -> tuple[pa.Schema, Written]:
+    """The columns, with types that hold each value that was looked at, and how the file is to be
+    read. What the first lines were taken for may prove wrong with a later one; it starts anew
+    then."""
+    taken = _Taken()
     while True:
-        with _reader(name, opened(), types) as reader:
-            try:
-                return _looked(reader, Enough(enough.rows, enough.bytes))
-            except pa.ArrowInvalid as exc:
-                misfit = _MISFIT.search(str(exc))
-                if misfit is None:
-                    raise
-                column = reader.schema.field(int(misfit[1]))
-                wider = tried.setdefault(column.name, _wider(column.type))
-                types[column.name] = next(wider, pa.string())
+        seen: list[pa.Schema] = []
+        try:
+            with _reader(name, opened(), taken.types, taken.written) as reader:
+                seen.append(reader.schema)
+                return _looked(reader, Enough(enough.rows, enough.bytes)), taken.written
+        except pa.ArrowInvalid as exc:
+            if not taken.corrected(str(exc), seen):
+                raise
+
+
+class _Taken:
+    """What a file is taken for, until a line proves it wrong."""
+
+    def __init__(self) -> None:
+        self.types: dict[str, pa.DataType] = {}
+        self.written = FIRST
+        self._wider: dict[str, Iterator[pa.DataType]] = {}
+        self._blocks = iter(BLOCKS[1:])
+
+    def corrected(self, error: str, seen: Sequence[pa.Schema]) -> bool:
+        """Whether there is something else to try."""
+        if _NO_UTF8.search(error):
+            return self._with(encoding=_LATIN)
+        if _TOO_LONG.search(error):
+            return self._with(block_bytes=next(self._blocks, 0))
+        misfit = _MISFIT.search(error)
+        if misfit is None or not seen:
+            return False
+        column = seen[0].field(int(misfit[1]))
+        if pa.types.is_string(column.type):
+            return False
+        wider = self._wider.setdefault(column.name, _wider(column.type))
+        self.types[column.name] = next(wider, pa.string())
+        return True
+
+    def _with(self, **changes: Any) -> bool:
+        before = self.written
+        self.written = replace(before, **changes)
+        return self.written != before and bool(self.written.block_bytes)
 
 
 def _looked(reader: pa.csv.CSVStreamingReader, enough: Enough) -> pa.Schema:
+    if any(pa.types.is_binary(field.type) for field in reader.schema):
+        # as Arrow takes texts that are no UTF-8
+        raise pa.ArrowInvalid("invalid UTF8 data")
     for batch in reader:
         if enough.add(batch):
             break
@@ -96,17 +138,17 @@ def _wider(kind: pa.DataType) -> Iterator[pa.DataType]:
 
 
 def _reader(
-    name: str, file: io.RawIOBase, types: dict[str, pa.DataType]
+    name: str, file: io.RawIOBase, types: dict[str, pa.DataType], written: Written
 ) -> pa.csv.CSVStreamingReader:
     source = pa.CompressedInputStream(file, "gzip") if name.lower().endswith(".gz") else file
     head = _head(source.read)
     if not head.strip():
         raise ValueError("it is empty")
-    dialect = sniffed(name, head)
+    dialect = sniffed(name, head, written.encoding)
     return pa.csv.open_csv(
         pa.PythonFile(_Rejoined(head, source.read), mode="r"),
         read_options=pa.csv.ReadOptions(
-            block_size=BLOCK_BYTES,
+            block_size=written.block_bytes,
             encoding=dialect.encoding,
             column_names=list(dialect.columns) or None,
             skip_rows=dialect.header_lines if dialect.columns else 0,
@@ -148,7 +190,7 @@ class _Rejoined(io.RawIOBase):
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        wanted = BLOCK_BYTES if size is None or size < 0 else size
+        wanted = BLOCKS[0] if size is None or size < 0 else size
         if self._head:
             part, self._head = self._head[:wanted], self._head[wanted:]
             return part
@@ -158,26 +200,15 @@ class _Rejoined(io.RawIOBase):
 # What the first bytes tell
 
 
-def sniffed(name: str, head: bytes) -> Dialect:
+def sniffed(name: str, head: bytes, encoding: str) -> Dialect:
     """Delimiter, encoding, and names where those of the header are empty or stand twice."""
-    encoding = _encoding(head)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
     text = head.decode(encoding, errors="replace").removeprefix("\ufeff")
     delimiter = "\t" if ".tsv" in name.lower() else _delimiter(text)
     header, lines = _header(text, delimiter)
     names = distinct(header)
     return Dialect(delimiter, encoding, tuple(names) if names != header else (), lines)
-
-
-def _encoding(head: bytes) -> str:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    try:
-        head.decode()
-    except UnicodeDecodeError as bad:
-        # the last character may only be cut
-        if bad.start < len(head) - 4:
-            return "cp1252"
-    return "utf8"
 
 
 def _delimiter(text: str) -> str:

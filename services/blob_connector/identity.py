@@ -19,6 +19,7 @@ from services.blob_connector.settings import Settings
 WAYS = ("connection_string", "account_key", "sas_token")
 # 0.2, 0.4, 0.8 … s, each times 0.5 to 1
 FIRST_WAIT_S = 0.2
+LARGEST_RANGE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,6 @@ def _options(settings: Settings) -> dict[str, Any]:
         "read_timeout": settings.read_timeout_s,
         # the SDK writes its stream in blocks of this size: larger ones are twice as fast
         "connection_data_block_size": 1024 * 1024,
-        "max_single_get_size": settings.range_bytes,
-        "max_chunk_get_size": settings.range_bytes,
+        # a range is one request: the SDK's own parallel ones outlive their cancellation
+        "max_single_get_size": LARGEST_RANGE_BYTES,
     }

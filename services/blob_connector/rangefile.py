@@ -10,19 +10,23 @@ from typing import Self
 from services.blob_connector.azure import Blob, Container
 
 BLOCK_BYTES = 1024 * 1024
-# what is fetched at once where a reader goes straight on
+# what is fetched at once, at most
 AHEAD_BYTES = 4 * BLOCK_BYTES
+# as much as Arrow reads to look for the footer of a Parquet file
+SMALL_BYTES = 64 * 1024
 
 
 class RangeFile(io.RawIOBase):
     """Made on the loop, read in threads (ours, and Arrow's own), one at a time.
 
-    The last block is kept, so that small reads do not each go to the service; where the reader goes
-    straight on, the next block is fetched meanwhile. `async with` aborts it on leaving: a thread
-    that waits for bytes gets an error then, instead of holding on.
+    The last block is kept, so that small reads do not each go to the service. `straight`: it will
+    be read from end to end, so that the next block is fetched meanwhile; otherwise hardly more is
+    fetched than is asked for. `async with` aborts it on leaving: a thread that waits for bytes gets
+    an error then, instead of holding on.
     """
 
-    def __init__(self, container: Container, blob: Blob) -> None:
+    def __init__(self, container: Container, blob: Blob, *, straight: bool) -> None:
+        self._straight = straight
         self._loop = asyncio.get_running_loop()
         self._container = container
         self._blob = blob
@@ -99,20 +103,30 @@ class RangeFile(io.RawIOBase):
         return self._block[offset : offset + wanted]
 
     def _load(self, wanted: int) -> None:
-        straight_on = self._at == self._block_at + len(self._block) and self._at > 0
         prepared, self._next = self._next, None
         if prepared is not None and prepared[0] == self._at:
             coming = prepared[1]
         else:
             if prepared is not None:
                 prepared[1].cancel()
-            most = AHEAD_BYTES if straight_on else max(BLOCK_BYTES, min(wanted, AHEAD_BYTES))
-            coming = self._start(self._at, most)
+            coming = self._start(self._at, self._size(wanted))
+        self._block, began = b"", self._block_at + len(self._block)
+        following = self._following(wanted, went_on=self._at == began and began > 0)
         self._block = coming.result()
         self._block_at = self._at
         end = self._at + len(self._block)
-        if straight_on and end < self._blob.size_bytes:
-            self._next = end, self._start(end, AHEAD_BYTES)
+        if following and end < self._blob.size_bytes:
+            self._next = end, self._start(end, following)
+
+    def _size(self, wanted: int) -> int:
+        least = BLOCK_BYTES if self._straight else SMALL_BYTES
+        return max(least, min(wanted, AHEAD_BYTES))
+
+    def _following(self, wanted: int, *, went_on: bool) -> int:
+        """How much to fetch of what comes behind the block."""
+        if self._straight:
+            return AHEAD_BYTES if went_on else 0
+        return min(AHEAD_BYTES, max(0, wanted - AHEAD_BYTES))
 
     def _start(self, offset: int, most: int) -> "Future[bytes]":
         length = min(most, self._blob.size_bytes - offset)

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 from services.blob_connector import csvs, jsons
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import Unreadable
-from services.blob_connector.schemas import Found, fitted, selected
+from services.blob_connector.schemas import Found, Written, fitted, selected
 
-BLOCK_BYTES = 1024 * 1024
+# a row group that is read whole is held as it lies in the file
+GROUP_BYTES = 32 * 1024 * 1024
+COLUMN_BYTES = 256 * 1024
 BATCH_ROWS = 16 * 1024
 KINDS = {
     ".csv": "csv",
@@ -46,11 +48,14 @@ _ARROW_FILE = b"ARROW1"
 
 @dataclass(frozen=True)
 class Source:
-    """A blob to read: its name, its kind, and the file."""
+    """A blob to read: its name, its kind, and the file. `written`: how, as `schema_of` found it.
+    `sample`: only the first rows will be read."""
 
     name: str
     kind: str
     file: io.RawIOBase
+    written: Written | None = None
+    sample: bool = False
 
 
 def kind_of(name: str, content_type: str = "") -> str:
@@ -90,8 +95,8 @@ def schema_of(source: Source, enough: Enough) -> Found:
         _known(source)
         match source.kind:
             case "csv":
-                schema = csvs.schema_of(source.name, _opened(source), enough)
-                return Found(source.name, schema, loose=True)
+                schema, written = csvs.schema_of(source.name, _opened(source), enough)
+                return Found(source.name, schema, loose=True, written=written)
             case "json":
                 schema = jsons.schema_of(_plain(source), enough)
                 return Found(source.name, schema, loose=True)
@@ -123,11 +128,11 @@ def batches(
 def _read(source: Source, schema: pa.Schema, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     match source.kind:
         case "csv":
-            return csvs.batches(source.name, _opened(source), schema)
+            return csvs.batches(source.name, _opened(source), schema, source.written)
         case "json":
             return jsons.batches(_plain(source), wanted)
         case "parquet":
-            return _parquet(source.file, wanted)
+            return _parquet(source, wanted)
     return _arrow(source.file)
 
 
@@ -153,17 +158,40 @@ def _plain(source: Source) -> Callable[[], io.RawIOBase]:
     return opened
 
 
-def _parquet(file: io.RawIOBase, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
-    # buffered: else each column of a row group is read whole, however large the group
-    parquet = pq.ParquetFile(file, buffer_size=BLOCK_BYTES, pre_buffer=False)
-    there = [name for name in wanted.names if name in parquet.schema_arrow.names]
-    if there:
-        yield from parquet.iter_batches(batch_size=BATCH_ROWS, columns=there, use_threads=False)
+def _parquet(source: Source, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Row group by row group. One that is to be read whole and is not too large is fetched in few
+    large ranges; of others each column is read little by little."""
+    known = pq.ParquetFile(source.file)
+    there = [name for name in wanted.names if name in known.schema_arrow.names]
+    if not there:
+        yield from _empty_rows(known.metadata.num_rows, wanted)
         return
-    # none of the columns is here: only the rows count
-    for start in range(0, parquet.metadata.num_rows, BATCH_ROWS):
-        rows = min(BATCH_ROWS, parquet.metadata.num_rows - start)
-        yield fitted(pa.record_batch({"": pa.nulls(rows)}), wanted)
+    for number in range(known.num_row_groups):
+        size = _group_bytes(known.metadata.row_group(number), there)
+        little = source.sample or size > GROUP_BYTES
+        group = pq.ParquetFile(
+            source.file,
+            metadata=known.metadata,
+            pre_buffer=not little,
+            buffer_size=COLUMN_BYTES if little else 0,
+        )
+        yield from group.iter_batches(BATCH_ROWS, [number], there, use_threads=False)
+
+
+def _group_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:
+    chunks = [group.column(at) for at in range(group.num_columns)]
+    return sum(
+        chunk.total_compressed_size
+        for chunk in chunks
+        if chunk.path_in_schema.split(".")[0] in columns
+    )
+
+
+def _empty_rows(count: int, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Where none of the columns is there, only the rows count."""
+    for start in range(0, count, BATCH_ROWS):
+        rows = pa.nulls(min(BATCH_ROWS, count - start))
+        yield fitted(pa.record_batch({"": rows}), wanted)
 
 
 def _arrow_schema(file: io.RawIOBase) -> pa.Schema:

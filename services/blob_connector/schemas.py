@@ -10,13 +10,23 @@ from services.blob_connector.errors import Unreadable
 
 
 @dataclass(frozen=True)
+class Written:
+    """How a CSV file is to be read: its encoding, and the size of blocks that holds each line."""
+
+    encoding: str
+    block_bytes: int
+
+
+@dataclass(frozen=True)
 class Found:
-    """What one blob's columns are. `loose`: they were read off text, which any column can be."""
+    """What one blob's columns are. `loose`: they were read off text, which any column can be.
+    `written`: of CSV, how it is to be read."""
 
     name: str
     schema: pa.Schema
     loose: bool = False
     rows: int | None = None
+    written: Written | None = None
 
 
 def unified(found: Sequence[Found]) -> pa.Schema:

@@ -43,5 +43,7 @@ class Settings:
             raise ValueError(
                 "RANGES_AHEAD, REQUESTS_AHEAD, THREADS and OPEN_CONTAINERS expect 1 or more"
             )
+        if self.range_bytes > 64 * MIB:
+            raise ValueError("RANGE_BYTES expects at most 67108864 (64 MiB)")
         if self.retries < 0:
             raise ValueError("RETRIES expects 0 or more")

@@ -1,7 +1,7 @@
 """Blobs as one table: the asynchronous side of `readers`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from services.blob_connector.azure import Blob, Container
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import BlobFault, Unreadable
 from services.blob_connector.rangefile import RangeFile
-from services.blob_connector.schemas import Found, unified
+from services.blob_connector.schemas import Found, Written, unified
 
 # of so many files at once the columns are looked at
 _LOOKED_AT_ONCE = 8
@@ -30,6 +30,8 @@ class Table:
     members: Sequence[Blob]
     schema: pa.Schema
     rows: int | None
+    # of CSV, by name
+    written: Mapping[str, Written]
     whole: bool = True
 
 
@@ -75,19 +77,27 @@ class Tables:
         counts = [each.rows for each in looked]
         known = whole and None not in counts
         rows = sum(count or 0 for count in counts) if known else None
-        return Table(filled, unified(looked), rows, whole)
+        written = {each.name: each.written for each in looked if each.written}
+        return Table(filled, unified(looked), rows, written, whole)
 
     async def _schema(self, container: Container, blob: Blob, enough: Enough) -> Found:
-        async with RangeFile(container, blob) as file:
+        async with _opened(container, blob) as file:
             return await self._threads.run(readers.schema_of, _source(blob, file), enough)
 
     async def batches(
-        self, container: Container, table: Table, columns: Sequence[str] = ()
+        self,
+        container: Container,
+        table: Table,
+        columns: Sequence[str] = (),
+        *,
+        sample: bool = False,
     ) -> AsyncGenerator[pa.RecordBatch, None]:
-        """All rows, member by member, in the table's columns. Raises `Unreadable`."""
+        """All rows, member by member, in the table's columns. `sample` = it will be left early.
+        Raises `Unreadable`."""
         for blob in table.members:
-            async with RangeFile(container, blob) as file:
-                rows = readers.batches(_source(blob, file), table.schema, columns)
+            async with _opened(container, blob) as file:
+                source = _source(blob, file, table.written.get(blob.name), sample=sample)
+                rows = readers.batches(source, table.schema, columns)
                 async with aclosing(self._pulled(file, rows)) as pulled:
                     async for batch in pulled:
                         yield batch
@@ -116,7 +126,7 @@ class Tables:
         """At least the first `rows` rows where there are as many and they fit in `max_bytes`."""
         kept: list[pa.RecordBatch] = []
         enough, stopped = Enough(rows, max_bytes), False
-        async with aclosing(self.batches(container, table)) as batches:
+        async with aclosing(self.batches(container, table, sample=True)) as batches:
             async for batch in batches:
                 kept.append(batch)
                 if stopped := enough.add(batch):
@@ -127,8 +137,17 @@ class Tables:
         return Sample(whole, more=stopped or not table.whole)
 
 
-def _source(blob: Blob, file: RangeFile) -> readers.Source:
-    return readers.Source(blob.name, readers.kind_of(blob.name, blob.content_type), file)
+def _opened(container: Container, blob: Blob) -> RangeFile:
+    # of Parquet, here a column is read and there another
+    kind = readers.kind_of(blob.name, blob.content_type)
+    return RangeFile(container, blob, straight=kind != "parquet")
+
+
+def _source(
+    blob: Blob, file: RangeFile, written: Written | None = None, *, sample: bool = False
+) -> readers.Source:
+    kind = readers.kind_of(blob.name, blob.content_type)
+    return readers.Source(blob.name, kind, file, written, sample)
 
 
 def _first(faults: BaseExceptionGroup[Exception]) -> Exception:

@@ -1,25 +1,28 @@
 """The connector over real gRPC, with the real credential service and the real Azurite."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
+import pyarrow as pa
 import pytest
 from google.protobuf.struct_pb2 import Struct
 
+from dev.azurite import Azurite
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_rpc
 from servicekit.status import RemoteFault, decode
-from servicekit.testing import open_channel, running
+from servicekit.testing import Leaks, no_leaks, open_channel, running
 from services.blob_connector.app import mount
 from services.blob_connector.settings import Settings
 from services.credentials.app import mount as mount_credentials
 from services.credentials.settings import Settings as CredentialSettings
-from tests.parts import Azurite
+from tests.blob_connector.proxy import Proxy, proxying
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Lake:
     credentials: credentials_rpc.CredentialServiceStub
     azurite: Azurite
     container: Any
+    address: str
+    vault: str
     name: str = "ds-lake"
 
     async def secret(self, **fields: str) -> None:
@@ -62,6 +67,51 @@ class Lake:
         )
         return str((await self.credentials.MintGrant(request)).grant)
 
+    def through(self, proxy: Proxy) -> dict[str, str]:
+        """Settings of this source, by way of a proxy."""
+        return {"account_url": f"http://127.0.0.1:{proxy.port}/{self.azurite.account}"}
+
+    async def browse(self, *, grant: str = "", **request: Any) -> list[str]:
+        """The paths on all pages."""
+        grant, names, token = grant or await self.grant(), [], ""
+        while True:
+            page = await self.stub.Browse(
+                pb.BrowseRequest(grant=grant, page_token=token, **request)
+            )
+            names += [entry.path for entry in page.entries]
+            token = page.next_page_token
+            if not token:
+                return names
+
+    async def inspect(self, path: str, *, grant: str = "") -> pb.InspectResponse:
+        grant = grant or await self.grant()
+        told: pb.InspectResponse = await self.stub.Inspect(
+            pb.InspectRequest(grant=grant, path=path)
+        )
+        return told
+
+    async def table(self, path: str, **request: Any) -> pa.Table:
+        """What Fetch gives as Arrow."""
+        events = await self.fetch(path, format=pb.FORMAT_ARROW, **request)
+        with pa.ipc.open_stream(joined(events)) as reader:
+            return reader.read_all()
+
+    async def preview(self, path: str, rows: int = 10, *, grant: str = "") -> pb.PreviewResponse:
+        selection = pb.Selection(path=path)
+        request = pb.PreviewRequest(
+            grant=grant or await self.grant(), selection=selection, rows=rows
+        )
+        told: pb.PreviewResponse = await self.stub.Preview(request)
+        return told
+
+    async def store(
+        self, path: str, *pieces: bytes, grant: str = "", **start: Any
+    ) -> pb.StoreResponse:
+        begin = pb.StoreStart(grant=grant or await self.grant(), path=path, **start)
+        requests = [pb.StoreRequest(start=begin), *(pb.StoreRequest(piece=each) for each in pieces)]
+        told: pb.StoreResponse = await self.stub.Store(iter(requests))
+        return told
+
     async def fetch(self, path: str, **request: Any) -> list[pb.FetchResponse]:
         grant = request.pop("grant", None) or await self.grant()
         selection = pb.Selection(path=path)
@@ -83,11 +133,29 @@ async def fault_of(call: Any) -> RemoteFault:
     return decode(raised.value)
 
 
+__all__ = ["no_leaks"]
+
+
 @pytest.fixture
-async def lake(azurite: Azurite, tmp_path: Path) -> AsyncIterator[Lake]:
-    settings = CredentialSettings(home=tmp_path / "credentials")
+async def lake(azurite: Azurite, tmp_path: Path, no_leaks: Leaks) -> AsyncIterator[Lake]:
+    """With small ranges, so that small blobs take several. Nothing may be left of any test."""
+    async with open_lake(azurite, tmp_path, range_bytes=256 * 1024, retries=2) as made:
+        yield made
+
+
+@pytest.fixture
+async def proxy(azurite: Azurite) -> AsyncIterator[Proxy]:
+    async with proxying(azurite.port) as made:
+        yield made
+
+
+@asynccontextmanager
+async def open_lake(
+    azurite: Azurite, folder: Path, *, lease_s: float = 300.0, **changes: Any
+) -> AsyncIterator[Lake]:
+    settings = CredentialSettings(home=folder / "credentials", lease_s=lease_s)
     async with running((mount_credentials, settings)) as vault:
-        own = Settings(credentials=vault.address, range_bytes=256 * 1024, retries=2)
+        own = Settings(credentials=vault.address, **changes)
         async with (
             running((mount, own)) as server,
             open_channel(vault) as to_vault,
@@ -99,6 +167,8 @@ async def lake(azurite: Azurite, tmp_path: Path) -> AsyncIterator[Lake]:
                 credentials_rpc.CredentialServiceStub(to_vault),
                 azurite,
                 container,
+                server.address,
+                vault.address,
             )
             await made.secret(account_key=azurite.key)
             yield made
