@@ -12,8 +12,9 @@ from tests.parts import azurite, parts_folder, postgres
 
 __all__ = ["azurite", "parts_folder", "postgres"]
 
-# no test asserts on the clock
-settings.register_profile("isobath", deadline=None)
+# no test asserts on the clock; the gate tries the same examples each time, so that what it finds can
+# be found again. To look further: --hypothesis-profile=default
+settings.register_profile("isobath", deadline=None, derandomize=True)
 settings.load_profile("isobath")
 
 REQUIREMENT = re.compile(r"[A-Z]\d{1,2}")
