@@ -46,6 +46,8 @@ _MISSING_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "C
 _HELD = frozenset(
     {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "BlobImmutableDueToPolicy"}
 )
+# another writer committed, or put the blob, which drops the blocks of all others
+_BLOCKS_GONE = "InvalidBlockList"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -89,6 +91,8 @@ class Words:
             return self._refused(code, name, writing=writing)
         if code in _HELD:
             return self._held(name)
+        if code == _BLOCKS_GONE:
+            return self.contended(name)
         if status in (409, 412):
             return self.exists(name) if writing else self.changed(name)
         if status == 416:
@@ -115,6 +119,13 @@ class Words:
     def changed(self, name: str) -> errors.Changed:
         return errors.Changed(
             f"{name} changed while it was read", remedy="Read it again.", path=name
+        )
+
+    def contended(self, name: str) -> errors.Changed:
+        return errors.Changed(
+            f"{name} was written by somebody else at the same time; nothing of this was kept",
+            remedy="Look at what is there, and write again.",
+            path=name,
         )
 
     def exists(self, name: str) -> errors.Exists:

@@ -1,5 +1,6 @@
 """How a source signs in: connection string, account key, or SAS token."""
 
+import base64
 import ipaddress
 import random
 from collections.abc import Mapping
@@ -133,7 +134,10 @@ def _unread(field: str, what: str) -> BadConfig:
 def _credential(way: str, secret: Secret, url: str) -> AzureNamedKeyCredential | AzureSasCredential:
     if way == "sas_token":
         return AzureSasCredential(secret.reveal().strip().lstrip("?"))
-    return AzureNamedKeyCredential(account_of(url), secret.reveal().strip())
+    key = secret.reveal().strip()
+    if not base64.b64decode(key, validate=True):
+        raise ValueError("it is empty")
+    return AzureNamedKeyCredential(account_of(url), key)
 
 
 def account_of(url: str) -> str:
