@@ -30,7 +30,7 @@ test: env ## the whole suite, on a real PostgreSQL and a real Azurite
 
 test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	bash dev/vllm_env.sh .venv-vllm
-	.venv-vllm/bin/python -m pytest -m vllm tests/inference
+	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
 
 check: env ## format, lint, types, contracts, architecture
 	$(RUN)/ruff format --check .
