@@ -174,6 +174,7 @@ class _Reception:
         self._item, self._work, self._room, self._told = item, work, room, told
         self._header: Any = None
         self._writing: Writing | None = None
+        self._open = AsyncExitStack()
         self._rows = 0
         self._told_at = 0
         self.files = 0
@@ -186,8 +187,7 @@ class _Reception:
             grant=item.grant, selection=item.selection, format=item.format, limits=item.limits
         )
         complete = False
-        async with AsyncExitStack() as open_files, streaming(stub.Fetch(request)) as call:
-            open_files.push_async_callback(self._drop)
+        async with self._open, streaming(stub.Fetch(request)) as call:
             async for message in faults(call):
                 complete = message.WhichOneof("event") == "complete"
                 await self._take(message)
@@ -213,7 +213,7 @@ class _Reception:
         path = self._work._names.take(place(self._item, header))
         # the room is counted for all items together
         writing = self._work.workspace.writing(path, room_bytes=2**62)
-        self._writing = await self._work.threads.run(writing.__enter__)
+        self._writing = await self._open.enter_async_context(writing.opened(self._work.threads))
 
     async def _write(self, piece: bytes) -> None:
         if self._writing is None:
@@ -239,7 +239,8 @@ class _Reception:
         if summary.sha256 and summary.sha256 != writing.sha256:
             raise BrokenTransfer(self._name(), "its checksum differs")
         info = await self._work.threads.run(writing.commit)
-        await self._drop()
+        await self._open.aclose()
+        self._writing = None
         self.files += 1
         await self._told.put(self._imported(info, writing.sha256, summary))
 
@@ -254,12 +255,6 @@ class _Reception:
             truncated=summary.truncated,
             truncated_by=summary.truncated_by,
         )
-
-    async def _drop(self) -> None:
-        """Closes the file that is open; what was not whole goes."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            await asyncio.shield(self._work.threads.run(writing.__exit__, None, None, None))
 
     def _name(self) -> str:
         return str(self._header.name) if self._header is not None else self._item.source_name

@@ -1,9 +1,7 @@
 """The sandbox's RPCs: decode, one call, encode."""
 
-import asyncio
 import base64
 import binascii
-import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -160,18 +158,14 @@ class Servicer(rpc.SandboxServiceServicer):
         self, request: pb.ReadFileRequest, _: Any
     ) -> AsyncIterator[pb.ReadFileResponse]:
         session = self._sessions.get(request.session_id)
-        descriptor, info = await self._threads.run(session.workspace.open_file, request.path)
-        try:
+        file, info = await self._threads.run(session.workspace.open_file, request.path)
+        with file:
             yield pb.ReadFileResponse(header=_file(info))
             # no more than the header says: a program may go on writing for ever
             left = info.size_bytes
-            while left and (
-                piece := await self._threads.run(os.read, descriptor, min(_PIECE, left))
-            ):
+            while left and (piece := await self._threads.run(file.read, min(_PIECE, left))):
                 left -= len(piece)
                 yield pb.ReadFileResponse(piece=piece)
-        finally:
-            os.close(descriptor)
 
     async def WriteFile(
         self, requests: AsyncIterator[pb.WriteFileRequest], _: Any
@@ -189,15 +183,12 @@ class Servicer(rpc.SandboxServiceServicer):
     async def _written(
         self, writing: Writing, requests: AsyncIterator[pb.WriteFileRequest]
     ) -> FileInfo:
-        await self._threads.run(writing.__enter__)
-        try:
+        async with writing.opened(self._threads):
             async for request in requests:
                 if request.WhichOneof("event") != "piece":
                     raise InvalidField("piece", "after `start` come pieces")
                 await self._threads.run(writing.write, request.piece)
             return await self._threads.run(writing.commit)
-        finally:
-            await asyncio.shield(self._threads.run(writing.__exit__, None, None, None))
 
     async def CloseSession(
         self, request: pb.CloseSessionRequest, _: Any

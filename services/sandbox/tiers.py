@@ -106,8 +106,7 @@ def _contents(workspace: Workspace) -> dict[str, bytes]:
     found = {}
     for info in workspace.files():
         if info.path.startswith("fontlist") and info.size_bytes < 2**24:
-            descriptor, _ = workspace.open_file(info.path)
-            with os.fdopen(descriptor, "rb") as file:
+            with workspace.open_file(info.path)[0] as file:
                 found[info.path] = file.read()
     return found
 

@@ -5,6 +5,7 @@ link is followed, only regular files are opened, and everything is counted. (ope
 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS does the same in one call, where containers let it pass; this
 needs no more than openat.)"""
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -12,12 +13,15 @@ import mimetypes
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from servicekit.limits import Limiter
 from services.sandbox.errors import NoSuchFile, UnsafePath, WorkspaceFull
 from services.sandbox.isolation.port import Account
 from services.sandbox.names import RESERVED, checked
@@ -64,8 +68,8 @@ class Workspace:
 
     # -- reading
 
-    def open_file(self, path: str) -> tuple[int, FileInfo]:
-        """A descriptor for reading, which the caller closes. Raises NoSuchFile, UnsafePath."""
+    def open_file(self, path: str) -> tuple[FileIO, FileInfo]:
+        """A file for reading, which the caller closes. Raises NoSuchFile, UnsafePath."""
         parts = checked(path)
         try:
             with self._folder(parts[:-1], create=False) as folder:
@@ -78,7 +82,7 @@ class Workspace:
         if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise UnsafePath(path, "it is not a regular file")
-        return descriptor, _info(path, found)
+        return os.fdopen(descriptor, "rb", buffering=0), _info(path, found)
 
     def files(self) -> list[FileInfo]:
         """All regular files, in name order; what is too deep or too many is left out."""
@@ -92,8 +96,8 @@ class Workspace:
 
     def digest(self, path: str) -> tuple[FileInfo, str]:
         """SHA-256 of a file as it is now."""
-        descriptor, info = self.open_file(path)
-        with os.fdopen(descriptor, "rb") as file:
+        opened, info = self.open_file(path)
+        with opened as file:
             return info, hashlib.file_digest(file, "sha256").hexdigest()
 
     def _scan(self) -> Iterator[FileInfo]:
@@ -195,6 +199,7 @@ class Writing:
         try:
             self._folder = self._stack.enter_context(folders)
             descriptor = os.open(self._temporary, _NEW, 0o600, dir_fd=self._folder)
+            self._stack.callback(self._discard)
         except OSError as exc:
             self._stack.close()
             raise UnsafePath(self.path, "a link or a file stands in its way") from exc
@@ -241,10 +246,21 @@ class Writing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._committed:
-            with contextlib.suppress(OSError):
-                os.unlink(self._temporary, dir_fd=self._folder)
         self._stack.close()
+
+    def _discard(self) -> None:
+        if not self._committed:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._temporary, dir_fd=self._folder)
+
+    @asynccontextmanager
+    async def opened(self, threads: Limiter) -> AsyncIterator[Self]:
+        """The same, where a thread opens and closes it."""
+        try:
+            await threads.run(self.__enter__)
+            yield self
+        finally:
+            await asyncio.shield(threads.run(self.__exit__, None, None, None))
 
 
 def _info(path: str, found: os.stat_result) -> FileInfo:

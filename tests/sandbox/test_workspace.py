@@ -35,8 +35,8 @@ def put(workspace: Workspace, path: str, data: bytes) -> None:
 
 def test_file_is_written_and_read_back(workspace: Workspace) -> None:
     put(workspace, "a/b/c.csv", b"x,y\n")
-    descriptor, info = workspace.open_file("a/b/c.csv")
-    with os.fdopen(descriptor, "rb") as file:
+    opened, info = workspace.open_file("a/b/c.csv")
+    with opened as file:
         assert file.read() == b"x,y\n"
     assert (info.path, info.size_bytes, info.media_type) == ("a/b/c.csv", 4, "text/csv")
     assert workspace.digest("a/b/c.csv")[1] == hashlib.sha256(b"x,y\n").hexdigest()

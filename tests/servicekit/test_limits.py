@@ -49,11 +49,40 @@ async def test_run_cancelled_while_it_waits_never_runs(no_leaks):
         second = asyncio.create_task(threads.run(ran.append, 1))
         await asyncio.sleep(0)
         second.cancel()
+        await asyncio.sleep(0)
         gate.set()
         await first
         with pytest.raises(asyncio.CancelledError):
             await second
     assert ran == []
+
+
+async def test_run_cancelled_while_it_runs_ends_after_the_thread(no_leaks):
+    entered, gate = threading.Event(), threading.Event()
+    steps: list[str] = []
+
+    def work() -> None:
+        entered.set()
+        gate.wait(10)
+        steps.append("thread")
+
+    async def caller(threads: Limiter) -> None:
+        try:
+            await threads.run(work)
+        finally:
+            steps.append("caller")
+
+    async with Limiter("work", 1) as threads:
+        task = asyncio.create_task(caller(threads))
+        await asyncio.to_thread(entered.wait, 10)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0)
+        assert steps == []
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert steps == ["thread", "caller"]
 
 
 async def test_run_sees_the_context_of_its_caller(no_leaks):
