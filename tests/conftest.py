@@ -45,6 +45,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what `make requirements` reads, after a run of the whole suite only."""
-    if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+    options = session.config.option
+    part = options.keyword or options.markexpr or options.collectonly or options.lf
+    worker = hasattr(session.config, "workerinput")
+    if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (part or worker):
         RECORD.parent.mkdir(exist_ok=True)
         RECORD.write_text(json.dumps(shown, indent=1, sort_keys=True))

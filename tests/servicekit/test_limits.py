@@ -146,7 +146,8 @@ async def test_no_leaks_fails_the_test_that_leaks(tmp_path: Path):
     path = os.pathsep.join(part for part in sys.path if part)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pytest", "-q", str(tmp_path), cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": path}, stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path, "PYTEST_ADDOPTS": ""},
+        stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, _ = await process.communicate()
     assert process.returncode == 1
