@@ -1,13 +1,14 @@
 """The analyst: from a transcript to the text of its next turn. Nothing else is kept or read."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from . import asking, profiling, routing, schema, suggestions, titles, transcript
 from .analyses.overview import gaps, sizes
 from .analyses.program import MARKER, Analysis, Result
-from .prose import SIGNATURE, cell, listing, number
+from .faults import Fault, attempt
+from .prose import SIGNATURE, capital, cell, listing, number
 from .schema import Schema
 from .transcript import FileEntry, Message, Transcript
 
@@ -33,11 +34,30 @@ class _State:
     step: Analysis | None = None
     done: tuple[tuple[Analysis, Result], ...] = ()
     failures: tuple[str, ...] = ()
-    planned: bool = field(default=False)
+    written: "_Written | None" = None
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The step as it is shown: what it is for, and its program."""
+
+    aim: str
+    program: str
 
 
 def respond(messages: Sequence[Message]) -> str:
-    """The assistant's next turn: text that ends in one `<Code>` block or in an `<Answer>`."""
+    """The assistant's next turn: text that ends in one `<Code>` block or in an `<Answer>`.
+
+    Never raises: a part that breaks is logged as `analysis_failed`, and the answer says so.
+    """
+    turn = attempt("the turn", _respond, messages)
+    if isinstance(turn, Fault):
+        return _final([f"**{capital(turn.told)}: there is no answer to this question.**"])
+    return turn
+
+
+def _respond(messages: Sequence[Message]) -> str:
     told = transcript.read(messages)
     instruction = _own_words(told.current.instruction)
     label = titles.wanted(instruction)
@@ -73,14 +93,18 @@ def _after(state: _State, output: str) -> _State:
     """The state once a program has printed this."""
     if state.tables is None:
         return _profiled(state, output)
-    if state.step is None:
+    step = state.step
+    if step is None:
         return state
     result = transcript.marked(output, MARKER)
     if result is None:
         return _repaired(state, output)
-    done = (*state.done, (state.step, result))
-    following = state.step.next(result) if len(done) < 3 else None
-    return replace(state, done=done, step=following)
+    done = (*state.done, (step, result))
+    state = replace(state, done=done)
+    if len(done) == 3:
+        return replace(state, step=None)
+    following = attempt("the step after the first", step.next, result)
+    return _stepped(state, following)
 
 
 def _profiled(state: _State, output: str) -> _State:
@@ -89,27 +113,68 @@ def _profiled(state: _State, output: str) -> _State:
     if tables is None:
         failures = (*state.failures, transcript.failure(output))
         return replace(state, profiles=state.profiles + 1, failures=failures)
-    usable = tuple(table for table in tables.tables if table.rows and table.columns)
-    if not usable:
+    if not _usable(tables).tables:
         return replace(state, tables=tables)
-    return replace(state, tables=tables, step=_first_step(state.question, tables))
+    state = replace(state, tables=tables)
+    step = attempt("the reading of the question", _first_step, state.question, tables)
+    return _stepped(state, step)
+
+
+def _stepped(state: _State, step: Analysis | Fault | None) -> _State:
+    """The state with the step, or with the nearest to it that a program can be written for."""
+    if isinstance(step, Fault):
+        state, step = replace(state, faults=(*state.faults, step)), None
+    elif step is None:
+        return replace(state, step=None)
+    for form in _forms(state, step):
+        written = attempt("a program", _write, form)
+        if isinstance(written, _Written):
+            return replace(state, step=form, written=written)
+        state = replace(state, faults=(*state.faults, written))
+    return replace(state, step=None)
+
+
+def _write(step: Analysis) -> _Written:
+    return _Written(step.aim(), step.program())
+
+
+def _overview(tables: Schema) -> Analysis:
+    return routing.overview(asking.read("", tables), tables)
+
+
+def _forms(state: _State, step: Analysis | None) -> Iterator[Analysis]:
+    """The step, its simpler forms, and, where nothing is known yet, the overview."""
+    form: Analysis | Fault | None = step
+    while form is not None and not isinstance(form, Fault):
+        yield form
+        form = attempt("a simpler form", form.simpler)
+    if state.done or state.tables is None:
+        return
+    tables = _usable(state.tables)
+    over = attempt("the overview", _overview, tables)
+    if not isinstance(over, Fault):
+        yield over
 
 
 def _first_step(question: str, tables: Schema) -> Analysis | None:
-    usable = tuple(table for table in tables.tables if table.rows and table.columns)
-    tables = replace(tables, tables=usable, links=_links_among(tables, usable))
+    tables = _usable(tables)
     return routing.choose(asking.read(question, tables), tables)
 
 
-def _links_among(tables: Schema, usable: Sequence[schema.Table]) -> tuple[schema.Link, ...]:
-    names = {table.name for table in usable}
-    return tuple(link for link in tables.links if {link.left[0], link.right[0]} <= names)
+def _usable(tables: Schema) -> Schema:
+    """The tables that hold something, and the links among them."""
+    kept = tuple(table for table in tables.tables if table.rows and table.columns)
+    names = {table.name for table in kept}
+    links = tuple(link for link in tables.links if {link.left[0], link.right[0]} <= names)
+    return replace(tables, tables=kept, links=links)
 
 
 def _repaired(state: _State, output: str) -> _State:
     failures = (*state.failures, transcript.failure(output))
-    simpler = state.step.simpler() if state.step and len(failures) <= _REPAIRS else None
-    return replace(state, failures=failures, step=simpler)
+    state, step = replace(state, failures=failures), state.step
+    if step is None or len(failures) > _REPAIRS:
+        return replace(state, step=None)
+    return _stepped(state, attempt("a simpler form", step.simpler))
 
 
 # -- the turns -----------------------------------------------------------------------------------
@@ -118,8 +183,8 @@ def _repaired(state: _State, output: str) -> _State:
 def _turn(state: _State) -> str:
     if state.tables is None:
         return _look(state) if state.profiles < _PROFILES else _unreadable(state)
-    if state.step is not None:
-        return _compute(state, state.step)
+    if state.step is not None and state.written is not None:
+        return _compute(state, state.written)
     if state.done:
         return _answer(state)
     return _cannot(state, state.tables)
@@ -140,22 +205,37 @@ def _look(state: _State) -> str:
     return f"<Analyze>\n{_plain(why)}\n</Analyze>\n{_code(program)}"
 
 
-def _compute(state: _State, step: Analysis) -> str:
+def _compute(state: _State, written: _Written) -> str:
     parts: list[str] = []
     failed = bool(state.failures) and not state.done
     if not state.done and not failed and state.tables:
         parts.append(f"<Understand>\n{_plain(_understood(state.tables))}\n</Understand>")
     if failed or (state.failures and state.done):
-        plan = f"That failed: {cell(state.failures[-1])} I try a simpler way. {step.aim()}"
+        plan = f"That failed: {cell(state.failures[-1])} I try a simpler way. {written.aim}"
     else:
-        plan = ("Next: " if state.done else "The plan: ") + step.aim()
+        plan = ("Next: " if state.done else "The plan: ") + written.aim
     parts.append(f"<Analyze>\n{_plain(plan)}\n</Analyze>")
-    return "\n".join([*parts, _code(step.program())])
+    return "\n".join([*parts, _code(written.program)])
 
 
 def _answer(state: _State) -> str:
-    parts = [step.report(result) for step, result in state.done]
-    return _final([*parts, *_caveats(state)])
+    parts: list[str] = []
+    for step, result in state.done:
+        part = attempt("a report", step.report, result)
+        if isinstance(part, Fault):
+            state = replace(state, faults=(*state.faults, part))
+        else:
+            parts.append(part)
+    return _final([*_broken(state), *parts, *_caveats(state)])
+
+
+def _broken(state: _State) -> list[str]:
+    """What is said first when a part of the analyst broke: the answer is not the one asked for."""
+    told = list(dict.fromkeys(fault.told for fault in state.faults))
+    if not told:
+        return []
+    rest = "What follows is simpler than what was asked." if state.done else "There is no answer."
+    return [f"**{capital(listing(told))}. {rest}**"]
 
 
 def _cannot(state: _State, tables: Schema) -> str:
@@ -165,7 +245,9 @@ def _cannot(state: _State, tables: Schema) -> str:
         if tables.tables:
             lines.insert(1, sizes(tables))
         return _final(lines)
-    if state.failures:
+    if state.faults:
+        opening = _broken(state)[0]
+    elif state.failures:
         opening = (
             "**The programs for this question failed, so there is no "
             "answer to it.** What the data hold:"

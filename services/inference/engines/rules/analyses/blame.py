@@ -32,7 +32,10 @@ class Blame:
 
     @classmethod
     def of(cls, plan: Plan, worst: str) -> "Blame | None":
-        """The suspects that the question names, else the nearest dimensions."""
+        """The suspects that the question names, else the nearest dimensions; None for a count,
+        which no single row has a value of."""
+        if plan.measure.counted:
+            return None
         grouped = plan.groups[0].field
         found = dimensions(plan, limit=40, fan_out=True)
         others = [field for field in found if field.column != grouped.column]

@@ -129,6 +129,8 @@ class Groups:
         ]
         if real(result.get("omitted")) > 0:
             more.append(f"{number(result.get('omitted'))} groups with too few rows are left out.")
+        if _unexplained(self.plan):
+            more.append("Why is left open: to say what lies behind it takes a rate or an amount.")
         parts.append(notes(self.plan, frame, Artifacts(self.title), *more))
         return "\n\n".join(parts)
 
@@ -252,6 +254,11 @@ class Groups:
 def _own(plan: Plan) -> list[Group]:
     own = [field for field in dimensions(plan, limit=20) if field.table == plan.base]
     return [Group(field) for field in own[:1]]
+
+
+def _unexplained(plan: Plan) -> bool:
+    """Whether the question asks why of a number of rows, which no row has a share in."""
+    return plan.asked.why and plan.measure.counted
 
 
 def _each(rows: list[dict[str, object]]) -> bool:
