@@ -77,7 +77,9 @@ def _table(prefix: str, settings: list[Setting]) -> str:
 
 
 def _short(default: str) -> str:
-    plain = "unset" if default == "None" else default.removeprefix("field(default_factory=lambda: ")
+    made = "field(default_factory=lambda: "
+    plain = default.removeprefix(made).removesuffix(")") if default.startswith(made) else default
+    plain = "unset" if plain == "None" else plain
     return plain.replace("|", "\\|")
 
 

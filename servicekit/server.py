@@ -39,6 +39,7 @@ class ServerSettings:
     callers_file: Path | None = None
     # its services tell callers apart by themselves, so that any address may be bound without a file
     public: bool = False
+    # the largest message that is accepted or sent
     max_message_bytes: int = 8 * 1024 * 1024
 
     def __post_init__(self) -> None:

@@ -20,6 +20,10 @@ def test_configuration_page_is_fresh() -> None:
     assert PAGE.read_text() == page(), "run `python -m dev.settings_reference`"
 
 
+def test_every_setting_has_a_meaning() -> None:
+    assert [line for line in page().splitlines() if line.endswith("|  |")] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)", document.read_text()):

@@ -16,22 +16,29 @@ class Listen(ServerSettings):
 @dataclass(frozen=True)
 class Settings:
     server: Listen = field(default_factory=Listen)
+    # where the credential service listens
     credentials: str = "127.0.0.1:50051"
+    # this connector's own, shown to the credential service
     token: Secret | None = None
     # told before bytes move; a request may lower them
     max_blob_bytes: int = 100 * MIB
+    # of all blobs of one request together
     max_request_bytes: int = 100 * MIB
-    # one ranged read, and how many of a blob are on their way at once: 4 x 4 MiB are held at most
+    # one ranged read
     range_bytes: int = 4 * MIB
+    # of a blob at once: 4 x 4 MiB are held at most
     ranges_ahead: int = 4
     # of many small blobs, so many requests at once within the same bytes
     requests_ahead: int = 16
     # again after 0.2, 0.4, 0.8 … s, where the fault may pass
     retries: int = 4
+    # in seconds
     connect_timeout_s: float = 10.0
+    # without a byte, in seconds
     read_timeout_s: float = 60.0
     # statistics are taken from no more than this, as it lies in memory
     sample_bytes: int = 16 * MIB
+    # threads that read and write tables
     threads: int = 8
     # containers kept open; beyond that the one that was idle longest is closed
     open_containers: int = 256

@@ -18,21 +18,29 @@ class Settings:
     server: Listen = field(default_factory=Listen)
     # signing keys, revocations and, in the embedded vault, secrets; 0700, made when it is not there
     home: Path = field(default_factory=lambda: Path("~/.isobath/credentials").expanduser())
+    # embedded: a file of its own, encrypted; hashicorp: KV version 2 of a Vault server
     vault: Literal["embedded", "hashicorp"] = "embedded"
     # Fernet keys: the first encrypts, all decrypt; unset = kept in home, made at the first start
     key: Secret | None = None
+    # the Vault server
     vault_url: str = "http://127.0.0.1:8200"
+    # a token that may read and write below the folder
     vault_token: Secret | None = None
+    # of Vault Enterprise; empty = none
     vault_namespace: str = ""
-    # the mount of the KV engine, version 2, and the folder in it
+    # the mount of the KV engine, version 2
     vault_mount: str = "secret"
+    # the folder in it
     vault_folder: str = "isobath/sources"
+    # for one call to Vault, in seconds
     vault_timeout_s: float = 10.0
+    # who may store secrets, and mint and revoke grants
     gateways: tuple[str, ...] = ("gateway",)
     # who may redeem
     connectors: tuple[str, ...] = ("pg_connector", "blob_connector")
     # how long a connector may keep a secret; never longer than the grant that it was redeemed with
     lease_s: float = 900.0
+    # a watcher of revocations hears something at least this often, in seconds
     heartbeat_s: float = 5.0
     # a new signing key is published for this long before it signs; connectors look every 10 s
     key_lead_s: float = 30.0

@@ -19,6 +19,7 @@ class Listen(ServerSettings):
 @dataclass(frozen=True)
 class Settings:
     server: Listen = field(default_factory=Listen)
+    # where the HTTP API listens
     http_bind: str = "127.0.0.1:8200"
     # database and files, unless they are told to lie elsewhere; 0700, made when it is not there
     home: Path = field(default_factory=lambda: Path("~/.isobath/gateway").expanduser())
@@ -26,26 +27,39 @@ class Settings:
     database_url: Secret | None = None
     # accepted as a key of `owner`; unset = one is made at the first start and printed once
     api_key: Secret | None = None
+    # whose the sources, files and threads of `api_key` are
     owner: str = "default"
     # this service's own identity towards the others
     token: Secret | None = None
+    # where the credential service listens
     credentials: str = "127.0.0.1:50051"
+    # addresses; what type of source each serves, it says itself
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
+    # where the sandbox listens
     sandbox: str = "127.0.0.1:50054"
+    # where the inference service listens
     inference: str = "127.0.0.1:50055"
     # the id under which existing clients ask for the analyst
     agent_model: str = "DeepAnalyze-8B"
+    # runs at once; one more is refused with TOO_BUSY
     max_runs: int = 64
     # rows of a selection that names no limit of its own
     chat_rows: int = 10_000
+    # rows that the data endpoints give of a query that names no limit
     query_rows: int = 1_000
+    # programs that one run may execute
     rounds: int = 30
+    # tokens that the model may write in one run
     tokens: int = 32_768
+    # the longest that one run may take, in seconds
     run_s: float = 30 * 60.0
+    # the longest that one program of a run may take, in seconds
     program_s: float = 120.0
+    # the largest file that can be uploaded
     upload_bytes: int = 512 * 1024 * 1024
     # threads without a run for this long are removed with their workspace
     thread_ttl_s: float = 12 * 3600.0
+    # a stream that is silent for this long gets a comment, so that proxies keep it open
     heartbeat_s: float = 10.0
     # a fetch that takes longer than this opens the stream; its fault is then told in the stream
     hold_s: float = 10.0

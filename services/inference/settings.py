@@ -11,6 +11,8 @@ EngineName = Literal["rules", "openai", "vllm"]
 
 @dataclass(frozen=True)
 class Settings:
+    # rules: the embedded analyst, without a model; openai: a model server that speaks the OpenAI
+    # API; vllm: vLLM within this service
     engine: EngineName = "rules"
     # The model as the engine knows it: its name on the model server (openai), or a folder or a name
     # of the model hub (vllm). `rules` has one of its own.
@@ -20,27 +22,35 @@ class Settings:
     # native = trained on the tags; taught = a system prompt explains them
     protocol: Literal["native", "taught"] = "taught"
 
+    # such as http://127.0.0.1:8000/v1
     openai_base_url: str = ""
     # servers of one's own mostly want none
     openai_api_key: Secret = field(default_factory=lambda: Secret("none"))
+    # attempts after the first, where the fault may pass
     openai_retries: int = 4
+    # to the model server, in seconds
     connect_timeout_s: float = 5.0
     # no chunk for so long: the model server is taken for dead
     stall_timeout_s: float = 180.0
 
     # 0 = not told to callers; vllm: the engine's own
     context_tokens: int = 0
-    # answers at once, and how many more may wait
+    # answers at once
     slots: int = 64
+    # answers that may wait for a slot; one more is refused with TOO_BUSY
     queue: int = 512
 
+    # of the memory of each GPU
     vllm_gpu_memory_fraction: float = 0.90
     # GPUs that share the model; an 8B model needs one
     vllm_tensor_parallel: int = 1
+    # no CUDA graphs: a faster start, slower answers
     vllm_enforce_eager: bool = False
+    # of weights and activations; auto = the model's own
     vllm_dtype: str = "auto"
     # adapters in one batch; 0 = none can be loaded
     vllm_adapters: int = 4
+    # the largest rank of an adapter
     vllm_adapter_rank: int = 64
 
     # who we are to other services; none is called today, the supervisor sets it for all alike

@@ -21,14 +21,17 @@ class Settings:
     # patterns such as "*.db.example.com" or "/run/postgresql", and networks such as "10.2.0.0/16";
     # none = anywhere but link-local and metadata addresses
     allowed_hosts: tuple[str, ...] = ()
-    # sources with open connections, and connections to each
+    # sources with open connections
     pools: int = 64
+    # connections to each of them
     pool_size: int = 5
     # how long a call waits for a connection of a full pool
     acquire_timeout_s: float = 15.0
     # an unused connection is closed after this
     idle_s: float = 300.0
+    # for one attempt, in seconds
     connect_timeout_s: float = 10.0
+    # attempts to connect, with pauses between, where the fault may pass
     connect_attempts: int = 3
     # the longest that one statement may take
     statement_timeout_s: float = 300.0

@@ -25,34 +25,48 @@ class Settings:
     # "auto": the best that this machine has, and no worse than minimum_tier; "none" isolates
     # nothing and has to be asked for by name
     tier: Literal["auto", "namespaces", "landlock", "none"] = "auto"
+    # with "auto": a machine that has no better one than this is refused
     minimum_tier: Literal["namespaces", "landlock"] = "landlock"
     # the interpreter of kernels; unset = the first that they can reach
     python: Path | None = None
     # first of the accounts that kernels run as, one for each, when the service runs as root;
     # unset = 231072, or 60600 where a container has fewer accounts than that
     uid_base: int | None = None
+    # sessions with a kernel at once; for one more, the one that is idle longest is put away
     sessions: int = 16
     # kernels that are kept started for sessions to come
     warm: int = 1
+    # a session without a call for this long ends, in seconds
     idle_s: float = 12 * 3600.0
     # limits of a session; a request can only narrow them
     memory_bytes: int = 2048 * _MIB
+    # files of a session
     workspace_bytes: int = 2048 * _MIB
+    # temporary files and shared memory of a session
     scratch_bytes: int = 256 * _MIB
+    # processes and threads of a session
     processes: int = 128
     # of one process over its whole life
     cpu_s: int = 3600
+    # threads that numerical libraries of a kernel start
     threads: int = 2
     # of one program
     timeout_s: float = 120.0
+    # the longest that a request may ask for
     longest_timeout_s: float = 3600.0
     # after an interrupt, before the kernel is killed
     grace_s: float = 3.0
+    # what is kept of the output of one program: its beginning
     output_head_bytes: int = 192 * 1024
+    # and its end
     output_tail_bytes: int = 64 * 1024
+    # figures and tables that one program may show
     displays: int = 64
+    # files that one program may make and have told
     artifacts: int = 200
+    # selections that one import fetches at once
     imports: int = 4
+    # connections to the broker that one session may have open
     broker_connections: int = 8
 
     def __post_init__(self) -> None:
