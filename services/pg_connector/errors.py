@@ -153,8 +153,16 @@ class QueryFailed(StatementFault):
 class QueryNotReadOnly(StatementFault):
     remedy = "Send one statement that only reads: SELECT, VALUES, TABLE, WITH, SHOW or EXPLAIN."
 
-    def __init__(self, message: str, *, construct: str, sql: str = "", position: int = 0) -> None:
-        super().__init__(message, sql=sql, position=position)
+    def __init__(
+        self,
+        message: str,
+        *,
+        construct: str,
+        sql: str = "",
+        position: int = 0,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(message, sql=sql, position=position, remedy=remedy)
         self.construct = construct
 
     def metadata(self) -> dict[str, str]:

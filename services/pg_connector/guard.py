@@ -15,6 +15,8 @@ from pglast.parser import ParseError, Token, scan
 
 from services.pg_connector.denied import holds_credentials, is_denied, is_denied_attribute
 from services.pg_connector.errors import QueryFailed, QueryNotReadOnly
+from services.pg_connector.mentions import TAKE_TYPE_NAMES, Kind, Mention, mentions_of, named_type
+from services.pg_connector.trees import is_cte, position, walk
 
 # Longer ones are programs, and parsing them takes long.
 MAX_SQL_CHARS = 256 * 1024
@@ -29,15 +31,6 @@ _TOO_COMPLEX = "54001"
 
 
 @dataclass(frozen=True)
-class Relation:
-    """A relation as the query names it; `schema` is empty where it names none."""
-
-    schema: str
-    name: str
-    position: int
-
-
-@dataclass(frozen=True)
 class Statement:
     """A statement that passed."""
 
@@ -45,7 +38,12 @@ class Statement:
     text: str
     # whether it may stand in FROM (…)
     is_query: bool
-    relations: tuple[Relation, ...]
+    # what the server's catalog has to be asked about
+    mentions: tuple[Mention, ...]
+
+    @property
+    def relations(self) -> tuple[Mention, ...]:
+        return tuple(each for each in self.mentions if each.kind == Kind.RELATION)
 
 
 @lru_cache(maxsize=64)
@@ -55,10 +53,10 @@ def admit(sql: str) -> Statement:
         raise QueryFailed(f"the query is longer than {MAX_SQL_CHARS} characters", sqlstate="54000")
     raw = _only(sql, _parsed(sql))
     inner = _reading(sql, raw.stmt)
-    relations = tuple(_checked(sql, inner))
+    mentions = tuple(dict.fromkeys(_checked(sql, inner)))
     end = (raw.stmt_location or 0) + raw.stmt_len if raw.stmt_len else len(sql)
     # what stands before the statement stays, so that positions hold
-    return Statement(sql[:end], isinstance(raw.stmt, ast.SelectStmt), relations)
+    return Statement(sql[:end], isinstance(raw.stmt, ast.SelectStmt), mentions)
 
 
 def _parsed(sql: str) -> tuple[ast.RawStmt, ...]:
@@ -142,12 +140,25 @@ def _reading(sql: str, statement: ast.Node | None) -> ast.Node:
     raise QueryFailed("the query is empty", sqlstate=_SYNTAX_ERROR)
 
 
-def _checked(sql: str, root: ast.Node) -> Iterator[Relation]:
-    for node, ctes in _walk(root):
+# What a statement names.
+Piece = tuple[Mention, ...]
+
+
+def judged(sql: str, node: ast.Node | None) -> Piece:
+    """Of a statement or an expression inside another object. Raises QueryNotReadOnly."""
+    statement = type(node).__name__.endswith("Stmt")
+    return tuple(_checked(sql, _reading(sql, node) if statement or node is None else node))
+
+
+def _checked(sql: str, root: ast.Node) -> Iterator[Mention]:
+    for node, ctes in walk(root):
         if refusal := _refusal(node):
             raise _refused(sql, refusal, node)
-        if isinstance(node, ast.RangeVar) and not _is_cte(node, ctes):
-            yield Relation(node.schemaname or "", node.relname or "", (node.location or 0) + 1)
+        if not isinstance(node, ast.RangeVar):
+            yield from mentions_of(node)
+        elif not is_cte(node, ctes):
+            place = (node.location or 0) + 1
+            yield Mention(Kind.RELATION, node.schemaname or "", node.relname or "", place)
 
 
 def _refusal(node: ast.Node) -> str:
@@ -162,7 +173,7 @@ def _refusal(node: ast.Node) -> str:
         case ast.LockingClause():
             return "FOR UPDATE or FOR SHARE"
         case ast.FuncCall():
-            return _denied_in((node.funcname or ())[-1:], is_denied)
+            return _denied_call(node)
         case ast.A_Indirection():
             return _denied_in(node.indirection or (), is_denied_attribute)
         case ast.ColumnRef():
@@ -174,6 +185,15 @@ def _refusal(node: ast.Node) -> str:
     return _name(node) if type(node).__name__.endswith("Stmt") else ""
 
 
+def _denied_call(call: ast.FuncCall) -> str:
+    if refusal := _denied_in((call.funcname or ())[-1:], is_denied):
+        return refusal
+    last = (call.funcname or (None,))[-1]
+    if isinstance(last, ast.String) and last.sval in TAKE_TYPE_NAMES and not named_type(call):
+        return f"the function {last.sval} with a type that is not written out"
+    return ""
+
+
 def _denied_in(parts: Iterable[object], denied: Callable[[str], bool]) -> str:
     for part in parts:
         if isinstance(part, ast.String) and denied(part.sval or ""):
@@ -182,22 +202,12 @@ def _denied_in(parts: Iterable[object], denied: Callable[[str], bool]) -> str:
 
 
 def _refused(sql: str, construct: str, node: ast.Node) -> QueryNotReadOnly:
-    position = _position(node)
     return QueryNotReadOnly(
         f"{construct} is not allowed: only reading statements are run",
         construct=construct,
         sql=sql,
-        position=position,
+        position=position(node),
     )
-
-
-def _position(node: ast.Node) -> int:
-    """Of the first part that knows its place; 0 = none does."""
-    for part, _ in _walk(node):
-        location = getattr(part, "location", None)
-        if isinstance(location, int) and location >= 0:
-            return location + 1
-    return 1
 
 
 _NAMES = {
@@ -218,51 +228,3 @@ def _name(node: ast.Node) -> str:
         return _NAMES[kind]
     words = kind.removesuffix("Stmt")
     return "".join(f" {c}" if c.isupper() and i else c for i, c in enumerate(words)).upper()
-
-
-_Ctes = frozenset[str]
-
-
-def _walk(root: ast.Node) -> Iterator[tuple[ast.Node, _Ctes]]:
-    """Every node, with the names that WITH clauses define there. Without recursion: a query may be
-    nested deeper than Python's stack."""
-    waiting: list[tuple[ast.Node, _Ctes]] = [(root, frozenset())]
-    while waiting:
-        node, ctes = waiting.pop()
-        yield node, ctes
-        waiting.extend(reversed(list(_children(node, ctes))))
-
-
-def _children(node: ast.Node, ctes: _Ctes) -> Iterator[tuple[ast.Node, _Ctes]]:
-    if isinstance(node, ast.WithClause):
-        yield from _common_tables(node, ctes)
-        return
-    clause = getattr(node, "withClause", None)
-    within = ctes | frozenset(_names_of(clause)) if clause is not None else ctes
-    for attribute in node:
-        for child in _nodes(getattr(node, attribute)):
-            yield child, ctes if child is clause else within
-
-
-def _common_tables(clause: ast.WithClause, ctes: _Ctes) -> Iterator[tuple[ast.Node, _Ctes]]:
-    """Without RECURSIVE a table of WITH sees those before it only, so that its own name may be that
-    of a real relation."""
-    names = _names_of(clause)
-    for place, table in enumerate(clause.ctes or ()):
-        yield table, ctes | frozenset(names if clause.recursive else names[:place])
-
-
-def _names_of(clause: ast.WithClause) -> list[str]:
-    return [table.ctename for table in clause.ctes or ()]
-
-
-def _nodes(value: object) -> Iterator[ast.Node]:
-    if isinstance(value, ast.Node):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _nodes(item)
-
-
-def _is_cte(node: ast.RangeVar, ctes: _Ctes) -> bool:
-    return not node.schemaname and node.relname in ctes

@@ -14,12 +14,13 @@ from grants.claims import Grant, Operation
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Unsupported
-from services.pg_connector import browsing, checking, profiling
+from services.pg_connector import browsing, checking, guard, profiling
 from services.pg_connector.checking import ReasonOf
 from services.pg_connector.connecting import place_of
 from services.pg_connector.kept import Kept
 from services.pg_connector.pools import Pools
 from services.pg_connector.reading import Reading, reading
+from services.pg_connector.resolving import Resolver
 from services.pg_connector.selecting import selected, statement_of
 from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
@@ -37,6 +38,7 @@ class Reader:
     ) -> None:
         self._gate, self._pools, self._threads = gate, pools, threads
         self._settings, self._kept = settings, kept
+        self._resolver = Resolver()
 
     async def check(self, request: pb.CheckRequest, reason_of: ReasonOf) -> pb.CheckResponse:
         grant = self._gate.admit(request.grant, "list")
@@ -69,6 +71,7 @@ class Reader:
             known = self._known(key, request.refresh, pb.ProfileResponse)
             if known is not None:
                 return known
+            await self._require_reading(work, grant, f"TABLE {relation.sql}")
             answer = await profiling.profile(work, relation, self._threads)
         self._kept.put(key, answer)
         return answer
@@ -80,6 +83,7 @@ class Reader:
         wanted = min(wanted, limits.max_rows) if limits.max_rows else wanted
         async with self._reading(grant, limits.max_seconds) as work:
             chosen = await selected(work, self._gate, grant, request.selection)
+            await self._require_reading(work, grant, chosen.work.sql)
             rows = await prepared(work, chosen.work)
             table, more = await rows.table(self._threads, wanted, max_bytes=2 * MAX_BYTES)
         return await self._threads.run(preview, table, wanted, more=more)
@@ -92,6 +96,7 @@ class Reader:
             chosen = await selected(
                 work, self._gate, grant, request.selection, columns=request.columns
             )
+            await self._require_reading(work, grant, chosen.work.sql)
             rows = await prepared(work, chosen.work)
             header = table_header(chosen.name, rows.schema, request.format)
             if chosen.row_estimate is not None:
@@ -122,6 +127,11 @@ class Reader:
         grant = self._gate.admit(token, "read")
         statement_of(selection)
         return grant
+
+    async def _require_reading(self, work: Reading, grant: Grant, sql: str) -> None:
+        """Of what the statement calls on that server, views and functions included."""
+        of = (grant.owner, grant.source_id, str(grant.source_version))
+        await self._resolver.require(work, guard.admit(sql), of)
 
     def _admit_any(self, token: str) -> Grant:
         operations: tuple[Operation, ...] = ("list", "read")

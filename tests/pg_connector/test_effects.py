@@ -13,42 +13,10 @@ import pytest
 
 from dev.postgres import Postgres
 from services.pg_connector import guard
+from services.pg_connector.allowed import ALLOWED
 from services.pg_connector.denied import is_denied
 from services.pg_connector.errors import QueryFailed, QueryNotReadOnly
 from tests.pg_connector import attacks, queries
-
-# Volatile functions of PostgreSQL 18 that change nothing beyond their own session and transaction:
-# clocks and random numbers, sleep, what looks at the server, and handlers that SQL cannot call.
-HARMLESS = frozenset(
-    """
-    amvalidate array_sample array_shuffle bernoulli brinhandler bthandler clock_timestamp
-    current_query currtid2 currval dsnowball_init dsnowball_lexize gen_random_uuid ginhandler
-    gisthandler hashhandler heap_tableam_handler lastval pg_available_wal_summaries
-    pg_blocking_pids pg_collation_actual_version pg_control_checkpoint pg_control_init
-    pg_control_recovery pg_control_system pg_current_wal_flush_lsn pg_current_wal_insert_lsn
-    pg_current_wal_lsn pg_database_collation_actual_version pg_database_size pg_get_aios
-    pg_get_backend_memory_contexts pg_get_loaded_modules pg_get_multixact_members
-    pg_get_sequence_data pg_get_shmem_allocations pg_get_shmem_allocations_numa pg_get_wait_events
-    pg_get_wal_replay_pause_state pg_get_wal_resource_managers pg_get_wal_summarizer_state
-    pg_indexes_size pg_is_in_recovery pg_is_wal_replay_paused pg_isolation_test_session_is_blocked
-    pg_jit_available pg_last_committed_xact pg_last_wal_receive_lsn pg_last_wal_replay_lsn
-    pg_last_xact_replay_timestamp pg_lock_status pg_notification_queue_usage
-    pg_partition_ancestors pg_partition_tree pg_prepared_xact pg_relation_size
-    pg_safe_snapshot_blocking_pids pg_sequence_last_value pg_show_replication_origin_status pg_sleep
-    pg_sleep_for pg_sleep_until pg_stat_clear_snapshot pg_stat_get_backend_io
-    pg_stat_get_backend_wal pg_stat_get_io pg_stat_get_recovery_prefetch
-    pg_stat_get_xact_blocks_fetched pg_stat_get_xact_blocks_hit pg_stat_get_xact_function_calls
-    pg_stat_get_xact_function_self_time pg_stat_get_xact_function_total_time
-    pg_stat_get_xact_numscans pg_stat_get_xact_tuples_deleted pg_stat_get_xact_tuples_fetched
-    pg_stat_get_xact_tuples_hot_updated pg_stat_get_xact_tuples_inserted
-    pg_stat_get_xact_tuples_newpage_updated pg_stat_get_xact_tuples_returned
-    pg_stat_get_xact_tuples_updated pg_stat_have_stats pg_table_size pg_tablespace_size
-    pg_total_relation_size pg_wal_summary_contents pg_xact_commit_timestamp
-    pg_xact_commit_timestamp_origin pg_xact_status plpgsql_call_handler plpgsql_inline_handler
-    plpgsql_validator random random_normal setseed spghandler system timeofday txid_status uuidv4
-    uuidv7
-    """.split()  # noqa: SIM905
-)
 
 # What a cluster is, as far as the attacks could change it.
 FINGERPRINT = """
@@ -184,7 +152,7 @@ async def test_every_volatile_function_is_denied_or_known_as_harmless(postgres: 
             )
         finally:
             await connection.close()
-    unknown = {row["proname"] for row in rows if not is_denied(row["proname"])} - HARMLESS
+    unknown = {row["proname"] for row in rows if not is_denied(row["proname"])} - ALLOWED
     assert not unknown
 
 

@@ -1,0 +1,26 @@
+"""A reading transaction of the connector's own on a database, without service or grant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from services.pg_connector.connecting import Place, teach
+from services.pg_connector.pools import Held, _Pool
+from services.pg_connector.reading import Reading, reading
+
+
+def place_in(dsn: str) -> Place:
+    return Place(host="127.0.0.1", port=1, database=dsn.rpartition("/")[2], user="somebody")
+
+
+@asynccontextmanager
+async def reading_at(dsn: str, timeout_s: float = 30.0) -> AsyncIterator[Reading]:
+    connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn, statement_cache_size=0)
+    try:
+        await teach(connection)
+        async with reading(Held(_Pool(place_in(dsn)), connection), timeout_s) as work:
+            yield work
+    finally:
+        await connection.close()
