@@ -22,6 +22,8 @@ from services.pg_connector.faults import Doing, translating
 from services.pg_connector.settings import Settings
 
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# ANYARRAYOID in catalog/pg_type.h
+_ANY_ARRAY = 2277
 _DAY_0 = date(2000, 1, 1)
 _MICROSECOND_0 = datetime(2000, 1, 1)
 
@@ -154,6 +156,16 @@ async def teach(connection: "asyncpg.Connection[Any]") -> None:
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=encode, decoder=_first, format="tuple"
         )
+    _teach_any_array(connection)
+
+
+def _teach_any_array(connection: Any) -> None:
+    """The client library knows no values of anyarray, which pg_stats has, and set_type_codec takes
+    no pseudo-type: without this it gives up on the whole query. Its values are always asked
+    for as text."""
+    connection._protocol.get_settings().add_python_codec(
+        _ANY_ARRAY, "anyarray", "pg_catalog", [], "scalar", bytes, bytes, "binary"
+    )
 
 
 def _first(value: tuple[int, ...]) -> int:

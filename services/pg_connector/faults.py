@@ -28,7 +28,12 @@ class Doing:
 def translating(doing: Doing) -> Iterator[None]:
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,
+        OSError,
+    ) as exc:
         raise translated(exc, doing) from exc
 
 
@@ -54,6 +59,13 @@ def translated(error: BaseException, doing: Doing) -> PgFault:
             return _of_server(error, doing)
         case asyncpg.ClientConfigurationError() | ssl.SSLError():
             return errors.TlsFailed(f"no secure connection to {doing.source}", source=doing.source)
+        case asyncpg.UnsupportedClientFeatureError() | asyncpg.InternalClientError():
+            return errors.QueryFailed(
+                "a column is of a type that the client library cannot read",
+                sqlstate="0A000",
+                detail=str(error),
+                hint="Cast it to text.",
+            )
         case asyncpg.DataError():
             return errors.QueryFailed(str(error), sqlstate="22P02", sql=doing.sql)
     return _of_connection(error, doing)
