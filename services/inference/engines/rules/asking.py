@@ -196,27 +196,51 @@ def _named(
     words: Sequence[Token], schema: Schema
 ) -> tuple[tuple[tuple[Column, tuple[str, ...]], ...], frozenset[int]]:
     """Values of columns that the question spells out, and the words that spell them."""
-    lowered = [word.lower for word in words]
-    found: list[tuple[Column, tuple[str, ...]]] = []
-    used: set[int] = set()
-    for column in schema.columns:
-        kept = []
+    spans: dict[tuple[int, str], range] = {}
+    for number, column in enumerate(schema.columns):
+        if column.distinct >= column.rows >= 5000:
+            continue
         for value in column.named:
-            span = _span(lowered, value)
+            span = spoken(words, value)
             if span and _is_value(words, span, value, column):
-                kept.append(value)
-                used |= set(span)
-        if kept and (column.distinct < column.rows or column.rows < 5000):
-            found.append((column, tuple(kept)))
-    return tuple(found), frozenset(used)
+                spans[number, value] = span
+        for value, span in _sexes(words, column):
+            spans[number, value] = span
+    # 'City Park' names the park, not the operator City
+    inner = {a for a, one in spans.items() for two in spans.values() if set(one) < set(two)}
+    found: dict[int, tuple[str, ...]] = {}
+    for number, value in spans:
+        if (number, value) not in inner:
+            found[number] = (*found.get(number, ()), value)
+    named = tuple((schema.columns[number], values) for number, values in found.items())
+    return named, frozenset(index for span in spans.values() for index in span)
 
 
-def _span(lowered: Sequence[str], value: str) -> range | None:
-    wanted = [word.lower() for word in re.findall(r"\d+(?:[.,]\d+)*|[^\W\d_]+", value)]
-    for start in range(len(lowered) - len(wanted) + 1):
-        if wanted and list(lowered[start : start + len(wanted)]) == wanted:
+def _sexes(words: Sequence[Token], column: Column) -> list[tuple[str, range]]:
+    """'women' where a column of sexes says F."""
+    if not any_akin(column.stems, ("sex",)):
+        return []
+    meant = {"male": ("m",), "female": ("f", "w")}
+    return [
+        (value, range(index, index + 1))
+        for index, word in enumerate(words)
+        for value in column.values
+        if value.lower() in meant.get(word.lower, ())
+    ]
+
+
+def spoken(words: Sequence[Token], value: str) -> range | None:
+    """Where a value is spelled out, also in the plural of its words."""
+    wanted = [word.lower for word in tokens(value)]
+    for start in range(len(words) - len(wanted) + 1):
+        said = words[start : start + len(wanted)]
+        if wanted and all(map(_same, said, wanted)):
             return range(start, start + len(wanted))
     return None
+
+
+def _same(word: Token, wanted: str) -> bool:
+    return word.lower == wanted or (len(wanted) > 2 and word.lower == f"{wanted}s")
 
 
 def _is_value(words: Sequence[Token], span: range, value: str, column: Column) -> bool:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from .words import plain, slug
 
 MARKER = "ISOBATH_PROFILE "
+_COPY = re.compile(r"(?:\s*\(\d*\)|[\s_-]+(?:copy|final))+\s*$", re.IGNORECASE)
 _ARCHIVE = (".gz", ".bz2", ".xz")
 TABULAR = (".csv", ".tsv", ".txt", ".parquet", ".pq", ".xlsx", ".xls", ".json", ".jsonl", ".ndjson")
 # Wider or longer than this is looked at in part, so that the profile stays one screen of JSON.
@@ -41,7 +42,7 @@ def _table_name(files: Sequence[str], taken: dict[str, list[str]]) -> str:
     base = parts[-1].split(".")[0] if len(files) > 1 or parts[-1].count(".") < 2 else parts[-1]
     base = base if len(files) > 1 else re.sub(r"\.[A-Za-z]+$", "", base).split(".")[-1]
     bare = re.sub(r"\d+", "", base) if len(files) > 1 else base
-    bare = bare.strip(" _-.()")
+    bare = _COPY.sub("", bare).strip(" _-.()")
     if len(bare) < 2 and len(parts) > 1:
         bare = parts[-2]
     name = re.sub(r"[\s\-.]+", "_", bare) or slug(files[0])
@@ -119,7 +120,8 @@ FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y
            "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y"]
 FORMATS += [f + t for f in FORMATS[:6] for t in (" %H:%M", " %H:%M:%S", " %I:%M %p")]
 FLAGS = [("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n")]
-KEY = re.compile(r"(^|[_\s]|[a-z](?=I))(id|ids|key|code|no|nr|number|sku|uuid|ref)$", re.I)
+KEY = re.compile(r"(^|[_\s]|(?-i:[a-z](?=[INC])))"  # memberNo, but not valid
+                 r"(id|ids|key|code|no|nr|number|sku|uuid|ref|#)\W*$", re.I)
 MONEY = re.compile(r"^-?([€$£¥]|EUR|USD|GBP|CHF|kr)?\s?-?\d[\d.,'\s]*\s?(%|€|kr|EUR|USD|GBP|CHF)?$")
 TIME = re.compile(r"date|time|_at$|_on$|^at$|^ts$|_ts$|epoch|day$", re.I)
 
@@ -270,8 +272,9 @@ def describe(name, raw):
         facts["values"] = [[str(value)[:60], int(n)] for value, n in counts.head(VALUES).items()]
         if kind == "text" and len(counts) <= 200_000:  # which of its values does the question name?
             asked = words(QUESTION)
-            facts["named"] = [str(value)[:80] for value in counts.index
-                              if len(words(value)) > 3 and words(value) in asked][:8]
+            single = re.sub(r"(?<=[^\W_]{3})s(?= )", "", asked)  # 'routers' names the value Router
+            facts["named"] = [str(value)[:80] for value in counts.index if len(words(value)) > 3
+                              and (words(value) in asked or words(value) in single)][:8]
             facts["length"] = round(float(column.str.len().mean()), 1)
     return facts, column
 

@@ -1,6 +1,7 @@
 """What the profile found: tables, columns with their roles, and the links between tables."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from .words import any_akin, name_stems, plural, singular, stem
 
 Kind = Literal["number", "date", "flag", "text"]
 _KINDS: tuple[Kind, ...] = ("number", "date", "flag", "text")
-_KEYS_WORDS = "id ids key code no nr number sku uuid guid ref zip postcode postal phone"
+_KEYS_WORDS = "id ids key code no nr # number sku uuid guid ref zip postcode postal phone"
 _KEYS = frozenset(_KEYS_WORDS.split())
 _LEVELS = (
     "price rate ratio percent percentage pct age temperature "
@@ -69,7 +70,7 @@ class Column:
     @property
     def key(self) -> bool:
         """An identifier: counted, never added up."""
-        words = self.name.lower().replace("-", "_").replace(" ", "_").split("_")
+        words = re.findall(r"[^\W_]+|#", self.name.lower()) or [""]
         camel = len(self.name) > 2 and self.name[-2:] in ("Id", "ID", "No")
         if (words[-1] in _KEYS or camel) and self.kind in ("text", "number"):
             return self.kind == "text" or self.whole
@@ -107,7 +108,10 @@ class Column:
         """Whether its sum means something."""
         if self.stems[-1] in {stem(word) for word in _SUMS.split()}:
             return True
-        return not any(stem in self.stems for stem in _level_stems())
+        if any(stem in name_stems(self.name, unit=True) for stem in _level_stems()):
+            return False
+        gauged = any(mark in self.name for mark in "°%") or re.search(r"[(\[].*/.*[)\]]", self.name)
+        return not gauged and not any_akin(name_stems(self.table), ("reading", "sensor"))
 
     @property
     def dimension(self) -> bool:
@@ -123,6 +127,15 @@ class Column:
     @property
     def label(self) -> str:
         return self.name.replace("_", " ").strip() or self.name
+
+
+_VAGUE_WORDS = "data dataset table sheet file export report log list copy final new all"
+_VAGUE = frozenset(_VAGUE_WORDS.split())
+
+
+def _says(word: str) -> bool:
+    """Whether a word of a table's name says what its rows are: no 'export', 'q1', 'v2', '2024'."""
+    return word.isalpha() and len(word) > 2 and word not in _VAGUE
 
 
 def _level_stems() -> frozenset[str]:
@@ -145,7 +158,11 @@ class Table:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        return name_stems(self.name)
+        return name_stems(" ".join(self._words) or self.name)
+
+    @property
+    def _words(self) -> list[str]:
+        return [word for word in self.label.replace("-", " ").split() if _says(word)]
 
     @property
     def label(self) -> str:
@@ -154,13 +171,13 @@ class Table:
     @property
     def many(self) -> str:
         """What its rows are called: 'orders'; 'rows' when the name says nothing."""
-        last = self.label.split()[-1] if self.label.split() else "row"
-        vague = ("data", "dataset", "table", "sheet", "file", "export", "report", "log", "list")
-        if last in vague or not last.isalpha() or len(last) < 3 or last.startswith("sheet"):
+        words = self._words
+        if not words:
             return "rows"
+        last = words[-1]
         if last not in (plural(last), "people", "staff"):
-            return "rows" if last.endswith("ing") else plural(self.label)
-        return self.label
+            return "rows" if last.endswith("ing") else plural(" ".join(words))
+        return " ".join(words)
 
     @property
     def one(self) -> str:

@@ -5,7 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE)
+# 'NO2' and 'PM2.5' are one word each
+_WORD = re.compile(
+    r"[^\W\d_]+\d+(?:\.\d+)*(?![^\W_])|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?", re.UNICODE
+)
+_UNIT = re.compile(r"[(\[{][^)\]}]*[)\]}]|\s(?:in )?[°%€$£#]\w*\s*$")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _KEPT = {
     "ratings": "rating",
@@ -45,6 +49,7 @@ department dept division team unit
 quantity qty unit volume piece sell
 cost expense spend spending expenditure
 profit margin earning
+reading measurement observation sample
 visit session traffic pageview hit
 temperature temp
 duration length minute second elapsed
@@ -91,6 +96,7 @@ def stem(word: str) -> str:
     word = _KEPT.get(word, word)
     if word in _FINAL:
         return word
+    word = re.sub(r"missions?$", "mit", word)  # admission, admitted
     return _trim(_shorten(_one(word)))
 
 
@@ -129,9 +135,11 @@ def tokens(text: str) -> tuple[Token, ...]:
 
 
 @lru_cache(maxsize=8192)
-def name_stems(name: str) -> tuple[str, ...]:
-    """Stems of an identifier (`unitPrice`, `unit_price`, `Unit price`), without filler words."""
-    spaced = _CAMEL.sub(" ", name).replace("_", " ")
+def name_stems(name: str, *, unit: bool = False) -> tuple[str, ...]:
+    """Stems of an identifier (`unitPrice`, `unit_price`, `Unit price (EUR)`), without filler
+    words, and without the unit unless it is asked for."""
+    bare = name if unit else _UNIT.sub(" ", name)
+    spaced = _CAMEL.sub(" ", bare if tokens(bare) else name).replace("_", " ")
     every = [token.stem for token in tokens(spaced)]
     kept = [one for one in every if one not in _NOISE]
     return tuple(kept or every or [name.lower()])
