@@ -93,6 +93,12 @@ def _of_server(error: asyncpg.PostgresError, doing: Doing) -> PgFault:
     match error:
         case asyncpg.QueryCanceledError() if "timeout" in str(error):
             return errors.QueryTimeout(doing.timeout_s)
+        case asyncpg.LockNotAvailableError():
+            return errors.QueryFailed(
+                str(error.args[0]),
+                sqlstate=state,
+                hint="Another session holds a lock on what the query reads; try again shortly.",
+            )
         case asyncpg.ReadOnlySQLTransactionError():
             return errors.QueryNotReadOnly(str(error.args[0]), construct=str(error.args[0]))
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() if doing.path:

@@ -19,7 +19,7 @@ from services.pg_connector.checking import ReasonOf
 from services.pg_connector.connecting import place_of
 from services.pg_connector.kept import Kept
 from services.pg_connector.pools import Pools
-from services.pg_connector.reading import Reading, reading
+from services.pg_connector.reading import Reading, Share, reading
 from services.pg_connector.resolving import Resolver
 from services.pg_connector.selecting import selected, statement_of
 from services.pg_connector.sending import sent
@@ -39,6 +39,7 @@ class Reader:
         self._gate, self._pools, self._threads = gate, pools, threads
         self._settings, self._kept = settings, kept
         self._resolver = Resolver()
+        self._share = Share(settings.lock_timeout_s, settings.work_mem_kb, settings.temp_files_kb)
 
     async def check(self, request: pb.CheckRequest, reason_of: ReasonOf) -> pb.CheckResponse:
         grant = self._gate.admit(request.grant, "list")
@@ -149,7 +150,7 @@ class Reader:
 
     @asynccontextmanager
     async def _reading(self, grant: Grant, timeout_s: float) -> AsyncIterator[Reading]:
-        async with self._pools.held(grant) as held, reading(held, timeout_s) as work:
+        async with self._pools.held(grant) as held, reading(held, timeout_s, self._share) as work:
             yield work
 
     def _known(self, key: tuple[str, ...], refresh: bool, kind: type[T]) -> T | None:

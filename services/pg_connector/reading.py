@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import asyncpg
@@ -16,10 +17,24 @@ _log = logs.get(__name__)
 _ROLLBACK_S = 5.0
 
 # The first query of the transaction takes its snapshot: from then on the server refuses to make it
-# READ WRITE. The rest is how texts are written, whatever the database or the role say.
+# READ WRITE. Names are found where the role's own search path finds them now, behind the server's
+# own and before temporary ones. The rest is how texts are written, whatever the database or the
+# role say.
 _SETUP = """
 SELECT pg_catalog.set_config('statement_timeout', $1, true),
        pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true),
+       pg_catalog.set_config('lock_timeout', $3, true),
+       pg_catalog.set_config('work_mem', pg_catalog.text(least($4::bigint,
+           pg_catalog.pg_size_bytes(pg_catalog.current_setting('work_mem')) / 1024)), true),
+       CASE WHEN {allowed} AND (pg_catalog.current_setting('temp_file_limit') = '-1' OR
+           pg_catalog.pg_size_bytes(pg_catalog.current_setting('temp_file_limit')) / 1024
+             > $5::bigint)
+       THEN pg_catalog.set_config('temp_file_limit', pg_catalog.text($5::bigint), true) END,
+       pg_catalog.set_config('search_path', (
+           SELECT coalesce(pg_catalog.string_agg(pg_catalog.quote_ident(s), ', ' ORDER BY i), '')
+           FROM ROWS FROM (pg_catalog.unnest(pg_catalog.current_schemas(false) || 'pg_temp'::name))
+             WITH ORDINALITY AS p(s, i)
+           WHERE s <> 'pg_catalog' AND s !~ '^pg_temp_'), true),
        pg_catalog.set_config('TimeZone', 'UTC', true),
        pg_catalog.set_config('DateStyle', 'ISO, YMD', true),
        pg_catalog.set_config('IntervalStyle', 'postgres', true),
@@ -27,6 +42,23 @@ SELECT pg_catalog.set_config('statement_timeout', $1, true),
        pg_catalog.set_config('extra_float_digits', '1', true),
        pg_catalog.set_config('standard_conforming_strings', 'on', true)
 """
+# temp_file_limit is for superusers, and since version 15 for whom they grant it.
+_SUPERUSER = "pg_catalog.current_setting('is_superuser') = 'on'"
+_GRANTED = "pg_catalog.has_parameter_privilege('temp_file_limit', 'SET')"
+_PARAMETERS_GRANTED_SINCE = 15
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one transaction may take of the server. The server's own bounds hold where they are
+    lower; that of temporary files can only be set by a role that may."""
+
+    lock_timeout_s: float = 10.0
+    work_mem_kb: int = 64 * 1024
+    temp_files_kb: int = 10 * 1024 * 1024
+
+
+_SHARE = Share()
 
 
 class Reading:
@@ -57,19 +89,34 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(held: Held, timeout_s: float) -> AsyncIterator[Reading]:
+async def reading(held: Held, timeout_s: float, share: Share = _SHARE) -> AsyncIterator[Reading]:
     """READ ONLY, REPEATABLE READ, snapshot taken; always rolled back. Raises PgFault."""
     transaction = held.connection.transaction(isolation="repeatable_read", readonly=True)
     work = Reading(held, timeout_s)
     await work.run(transaction.start())
     try:
-        # the server gives up a little later than we do, should we be unable to tell it
-        limit = str(int(timeout_s * 1000) + 1000)
-        # a reader that pauses longer than the whole may take has gone
-        await work.fetch(_SETUP, limit, str(int(timeout_s * 1000) + 60_000))
+        await work.fetch(_setup(held), *_settings(timeout_s, share))
         yield work
     finally:
         await _rolled_back(held, transaction)
+
+
+def _setup(held: Held) -> str:
+    granted = held.connection.get_server_version().major >= _PARAMETERS_GRANTED_SINCE
+    return _SETUP.format(allowed=_GRANTED if granted else _SUPERUSER)
+
+
+def _settings(timeout_s: float, share: Share) -> tuple[str, str, str, int, int]:
+    milliseconds = int(timeout_s * 1000)
+    return (
+        # the server gives up a little later than we do, should we be unable to tell it
+        str(milliseconds + 1000),
+        # a reader that pauses longer than the whole may take has gone
+        str(milliseconds + 60_000),
+        str(min(milliseconds, int(share.lock_timeout_s * 1000))),
+        share.work_mem_kb,
+        share.temp_files_kb,
+    )
 
 
 async def _rolled_back(held: Held, transaction: Any) -> None:
