@@ -255,6 +255,23 @@ def _is_value(words: Sequence[Token], span: range, value: str, column: Column) -
     return True
 
 
+_BUT = frozenset(
+    ("not", "except", "excluding", "than", "without", "non", "outside", "isn't", "aren't")
+)
+_AFTER_BUT = frozenset(("the", "a", "an", "in", "from", "of", "for", "to", "by", "yet"))
+
+
+def negated(asked: Asked, value: str) -> bool:
+    """Whether the question speaks of a value as what is not meant: 'not valid', 'except Oslo'."""
+    span = spoken(asked.words, value)
+    for word in reversed(asked.words[: span.start] if span else ()):
+        if word.lower == "than":
+            return re.search(r"\bother than\b", asked.text, re.I) is not None
+        if word.lower not in _AFTER_BUT:
+            return word.lower in _BUT
+    return False
+
+
 def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
     """'over 100', 'under 30': of the numeric column named nearest to it, else of the usual one."""
     found = (

@@ -232,6 +232,10 @@ def _test(condition: Condition, cell: str) -> str:
         return f"{cell} {operator} {number}"
     if condition.kind == "flag":
         return f"{cell} == {condition.values[0]}"
+    if condition.kind in ("empty", "filled"):
+        return f"{cell}.isna()" if condition.kind == "empty" else f"{cell}.notna()"
+    if condition.kind == "out":
+        return f"{cell}.notna() & ~{cell}.astype(str).str.strip().isin({list(condition.values)!r})"
     if len(condition.values) == 1:
         return f"{cell}.astype(str).str.strip() == {condition.values[0]!r}"
     return f"{cell}.astype(str).str.strip().isin({list(condition.values)!r})"
@@ -246,11 +250,10 @@ def _derived(measure: Measure, name: str, frame: Frame) -> list[str]:
         return ["", f"{target} = {cell[0]} * {cell[1]}{rest}"]
     if measure.kind in ("days", "late"):
         return _between(measure, cell, target)
-    if measure.kind == "equals":
-        return [
-            "",
-            f"{target} = ({cell[0]}.astype(str).str.strip() == {measure.value!r}).astype(float)",
-        ]
+    if measure.kind in ("equals", "differs"):
+        sign = "==" if measure.kind == "equals" else "!="
+        held = f"{cell[0]}.astype(str).str.strip()"
+        return ["", f"{target} = ({held} {sign} {measure.value!r}).astype(float)"]
     if measure.child and measure.kind in ("exists", "absent"):
         child = f"{frame.variable(measure.child.table)}[{measure.child.column!r}]"
         tidy = ".astype(str)" if frame.careful else ""

@@ -106,7 +106,7 @@ def _ranks(text: str, words: Sequence[Token], start: int, mention: Mention) -> b
 def _measured(before: Token, mention: Mention) -> bool:
     """'the highest churn rate' and 'the most orders' say what is measured, not by what."""
     column = mention.column
-    if column is not None and column.binary:
+    if column is not None and (column.binary or column.measure):
         return True
     return before.lower in ("most", "fewest", "least") and (column is None or column.key)
 

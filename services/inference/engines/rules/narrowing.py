@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from . import measures, times, vocabulary
-from .asking import comparison
+from .asking import comparison, negated
 from .frames import path
 from .plan import Plan, distance
 from .schema import Column
@@ -56,7 +56,7 @@ def _reachable(plan: Plan) -> list[tuple[Column, tuple[str, ...]]]:
 def _said_otherwise(plan: Plan, column: Column, values: Sequence[str]) -> bool:
     """Whether the word is already the measure ('late', 'refunds') rather than a value."""
     measure = plan.measure
-    if measure.kind == "equals" and (measure.columns[0], measure.table) == (
+    if measure.kind in ("equals", "differs") and (measure.columns[0], measure.table) == (
         column.name,
         column.table,
     ):
@@ -69,6 +69,9 @@ def _said_otherwise(plan: Plan, column: Column, values: Sequence[str]) -> bool:
 
 def _with_value(plan: Plan, column: Column, values: tuple[str, ...]) -> Plan:
     field = Field(column.table, column.name)
+    if any(negated(plan.asked, value) for value in values):
+        text = f"{field.label} other than {' or '.join(values)}"
+        return replace(plan, conditions=(*plan.conditions, Condition("out", field, values, text)))
     grouped = any(group.field == field for group in plan.groups)
     compared = re.search(
         r"compar|versus|\bvs\b|\bother|\brest\b|average|worse|better|than", plan.asked.text, re.I

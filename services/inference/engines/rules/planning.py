@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import measures
+from . import blanks, measures
 from .asking import Asked, speaks_of
 from .grouping import GroupAsk
 from .mentions import Mention
@@ -28,6 +28,7 @@ def make(asked: Asked, schema: Schema) -> Plan | None:
         schema, asked, measure.table, measure, _aggregate(asked, measure, bool(groups)), groups
     )
     plan = with_dates(with_conditions(plan))
+    plan = replace(plan, conditions=(*plan.conditions, *blanks.conditions(plan)))
     ascending = asked.low and not asked.high
     if re.search(r"\bfastest\b", asked.text, re.I):
         ascending = measure.kind == "days" or any_akin(measure.label.split(), ("duration",))

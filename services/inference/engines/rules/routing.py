@@ -20,6 +20,7 @@ from .terms import Field, Group, Measure
 from .words import akin, any_akin, stem
 
 _COVERED = 0.5
+_FEW = 30
 _IN_ORDER = ("weekday", "hour", "season")
 
 
@@ -99,6 +100,8 @@ def _per(plan: Plan, group: Group) -> bool:
     asked = plan.asked
     column = plan.schema.column(group.field.table, group.field.column)
     each = column.key or bool(group.called) or column.distinct > 200 or column.unique
+    # 'the average cost per ward' of five wards is asked of each ward, 'stays per ward' of all
+    each = each and (plan.measure.counted or (plan.measure.additive and column.distinct > _FEW))
     spoken = re.search(r"\b(?:per|each|every)\b", asked.text, re.I)
     averaged = asked.aggregate in ("mean", "median") and not plan.measure.share
     return bool(each and spoken and averaged and not asked.superlative and len(plan.groups) == 1)

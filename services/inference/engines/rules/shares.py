@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from . import vocabulary
-from .asking import Asked
+from .asking import Asked, negated
 from .mentions import steering
 from .schema import Column, Link, Schema
 from .terms import Candidate, Field, Measure
@@ -17,10 +18,11 @@ def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     if asked.rate and not asked.groups and not _amounts(asked):
         for column, values in asked.named:
             if len(values) == 1:
-                label = (
-                    f"share of {schema.table(column.table).many} with {column.label} {values[0]}"
-                )
-                yield Candidate(1.7, _equals(column, values[0], label))
+                other = "other than " if negated(asked, values[0]) else ""
+                many = schema.table(column.table).many
+                label = f"share of {many} with {column.label} {other}{values[0]}"
+                measure = _equals(column, values[0], label)
+                yield Candidate(1.7, replace(measure, kind="differs") if other else measure)
 
 
 def _amounts(asked: Asked) -> bool:

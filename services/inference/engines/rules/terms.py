@@ -6,7 +6,7 @@ from typing import Literal
 Aggregate = Literal["sum", "mean", "median", "min", "max", "std", "count", "unique"]
 Grain = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour", "season"]
 MeasureKind = Literal[
-    "rows", "unique", "column", "product", "days", "late", "exists", "absent", "equals"
+    "rows", "unique", "column", "product", "days", "late", "exists", "absent", "equals", "differs"
 ]
 
 GRAIN_WORDS: dict[Grain, str] = {
@@ -38,8 +38,8 @@ class Measure:
     """Something that each row of a table has a value of.
 
     `columns` by kind: rows and unique none or the key; product (quantity, price[, discount]);
-    days and late (from, to); exists and absent the key that `child` is looked up by; equals the
-    column that must hold `value`. Days are hours where `value` says so.
+    days and late (from, to); exists and absent the key that `child` is looked up by; equals and
+    differs the column that must hold `value`, or must not. Days are hours where `value` says so.
     """
 
     kind: MeasureKind
@@ -55,7 +55,7 @@ class Measure:
     @property
     def share(self) -> bool:
         """Whether each row is a yes or a no, so that its mean is a rate."""
-        return self.binary or self.kind in ("late", "exists", "absent", "equals")
+        return self.binary or self.kind in ("late", "exists", "absent", "equals", "differs")
 
     @property
     def counted(self) -> bool:
@@ -86,11 +86,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Condition:
-    """Rows to keep. `values` by kind: in the values, period (from, before), compare (operator,
-    number), flag ("1" or "0").
+    """Rows to keep. `values` by kind: in and out the values, period (from, before), compare
+    (operator, number), flag ("1" or "0"), empty and filled none.
     """
 
-    kind: Literal["in", "period", "compare", "flag"]
+    kind: Literal["in", "out", "period", "compare", "flag", "empty", "filled"]
     field: Field
     values: tuple[str, ...]
     text: str

@@ -10,7 +10,10 @@ from .terms import Grain
 _MONTHS = "january february march april may june july august september october november december"
 _MONTH = "|".join(f"{name}|{name[:3]}" for name in _MONTHS.split()) + "|sept"
 _YEAR = r"((?:19|20)\d\d)"
-_BEST = "(?:best|worst|busiest|highest|lowest|strongest|weakest|slowest|peak|top)"
+_BEST = (
+    "(?:best|worst|busiest|quietest|highest|lowest|strongest|weakest|slowest|peak|top"
+    "|coldest|warmest|hottest|wettest|driest)"
+)
 _UNITS: tuple[tuple[str, Grain], ...] = (
     ("month", "month"),
     ("day", "day"),

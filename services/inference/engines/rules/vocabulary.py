@@ -7,14 +7,14 @@ def _words(text: str) -> tuple[str, ...]:
 
 # Dates: promised and done, begun and ended.
 PROMISED = _words("promised expected due scheduled estimated planned eta deadline target")
-DONE = _words("delivered actual arrived received completed finished done resolved paid")
+DONE = _words("delivered actual arrived received completed finished done resolved paid returned")
 STARTED = _words(
     "started start ordered opened created shipped begin placed login hire departure "
-    "departed sent requested"
+    "departed sent requested borrowed admission checkin reported enrolled rented"
 )
 ENDED = _words(
     "ended end delivered closed resolved completed finished finish logout arrival arrived "
-    "left terminated"
+    "left terminated returned discharge checkout"
 )
 LATE = _words("late delayed overdue punctual punctuality lateness")
 # Things that happen to a few rows of a parent, and that one asks the rate of.

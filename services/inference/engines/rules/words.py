@@ -70,6 +70,7 @@ cancellation cancel
 shipment delivery parcel consignment
 transaction payment
 ticket case incident
+close resolve resolution
 date day when
 price cost
 """

@@ -39,7 +39,9 @@ class Blame:
         grouped = plan.groups[0].field
         found = dimensions(plan, limit=40, fan_out=True)
         others = [field for field in found if field.column != grouped.column]
-        measured = set(plan.measure.columns) if plan.measure.kind == "equals" else set()
+        measured = (
+            set(plan.measure.columns) if plan.measure.kind in ("equals", "differs") else set()
+        )
         others = [
             field for field in others if field.column not in measured and not _telling(field, plan)
         ]

@@ -1,0 +1,87 @@
+"""Rows told apart by an empty cell: 'without a cost', 'not returned yet', 'still open'."""
+
+import re
+from collections.abc import Iterator
+
+from . import vocabulary
+from .mentions import Mention
+from .plan import Plan, distance
+from .schema import Column
+from .terms import Condition, Field
+from .words import any_akin
+
+_LACKING = frozenset(("no", "without", "missing", "lacking", "unknown", "blank", "empty"))
+_NOT = frozenset(
+    ("not", "never", "yet", "haven't", "hasn't", "weren't", "wasn't", "aren't", "isn't")
+)
+_PASSED = frozenset(
+    ("a", "an", "any", "the", "been", "be", "being", "to", "recorded", "known", "yet")
+)
+_WAITING = re.compile(r"\bstill\b|\bpending\b|\boutstanding\b|\bongoing\b|\bunfinished\b", re.I)
+
+
+def conditions(plan: Plan) -> tuple[Condition, ...]:
+    """What the question says of empty cells; at most one condition."""
+    if plan.measure.share or plan.asked.intent == "missing":
+        return ()
+    found = _lacking(plan) or _waiting(plan) or _done(plan)
+    return (found,) if found else ()
+
+
+def _lacking(plan: Plan) -> Condition | None:
+    for mention, column in _gappy(plan):
+        before = _before(plan, mention)
+        word = plan.asked.words[mention.start].lower
+        if before in _LACKING or (column.kind == "date" and (before in _NOT or _un(word))):
+            return _condition(column, "empty")
+    return None
+
+
+def _un(word: str) -> bool:
+    return word.startswith("un") and word.endswith("ed")
+
+
+def _waiting(plan: Plan) -> Condition | None:
+    """'Still open': the date on which it ends is not there yet."""
+    if not _WAITING.search(plan.asked.text):
+        return None
+    for column in plan.schema.table(plan.base).dates:
+        if column.nulls and any_akin(column.stems, (*vocabulary.ENDED, *vocabulary.DONE)):
+            return _condition(column, "empty")
+    return None
+
+
+def _done(plan: Plan) -> Condition | None:
+    """'How many tickets were closed': those with the date; a period asks for it already."""
+    periods = {condition.field for condition in plan.conditions if condition.kind == "period"}
+    for mention, column in _gappy(plan):
+        participle = plan.asked.words[mention.start].lower.endswith("ed")
+        own = column.kind == "date" and column.table == plan.base and plan.measure.kind == "rows"
+        if own and participle and not periods and not any(g.grain for g in plan.groups):
+            return _condition(column, "filled")
+    return None
+
+
+def _gappy(plan: Plan) -> Iterator[tuple[Mention, Column]]:
+    """Columns with empty cells that the question names and the base reaches, surest first."""
+    for mention in plan.asked.mentions:
+        column = mention.column
+        if column is None or not column.nulls or mention.score < 1.2:
+            continue
+        if distance(plan.schema, plan.base, column.table) is not None:
+            yield mention, column
+
+
+def _before(plan: Plan, mention: Mention) -> str:
+    """The word before a mention, past articles and auxiliaries."""
+    for word in reversed(plan.asked.words[: mention.start]):
+        if word.lower not in _PASSED:
+            return word.lower
+    return ""
+
+
+def _condition(column: Column, kind: str) -> Condition:
+    field = Field(column.table, column.name)
+    if kind == "empty":
+        return Condition("empty", field, (), f"no {field.label}")
+    return Condition("filled", field, (), f"a {field.label}")
