@@ -141,7 +141,11 @@ def _selections(body: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[Selec
 def selection(raw: Any, where: str) -> Selection:
     """One entry of `data_sources`. Raises `InvalidField`."""
     if not isinstance(raw, dict):
-        raise InvalidField(where, f"{where} must be an object")
+        raise InvalidField(
+            where,
+            f"{where} must be an object",
+            remedy='Such as {"source": "sales", "table": "public.orders"}.',
+        )
     at = f"{where}."
     source = _text(raw, "source", at) or _text(raw, "source_id", at) or _text(raw, "name", at)
     if not source:
@@ -149,7 +153,11 @@ def selection(raw: Any, where: str) -> Selection:
     what = {name: _text(raw, name, at) for name in ("path", "table", "query", "sql")}
     given = [name for name, value in what.items() if value]
     if len(given) != 1:
-        raise InvalidField(where, f"{where} needs exactly one of path, table and query")
+        raise InvalidField(
+            where,
+            f"{where} needs exactly one of path, table and query",
+            remedy=f"GET /v1/data-sources/{source}/browse lists what is there.",
+        )
     return Selection(
         source=source,
         path=what["path"] or what["table"],

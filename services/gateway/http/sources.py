@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from google.protobuf.json_format import MessageToDict
 from starlette.responses import Response
 
 from isobath.connector.v1 import connector_pb2 as connector
@@ -12,6 +11,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.http import transfer
 from services.gateway.http.asking import authenticated, body_of, number, required, word
 from services.gateway.http.edge import Json
+from services.gateway.messages import plain
 from services.gateway.plan import selection
 from services.gateway.registry import Change, Draft, Source
 from services.gateway.render import limits, query
@@ -83,7 +83,9 @@ def routes(gateway: Gateway) -> APIRouter:
             refresh=word(request, "refresh") == "true",
         )
         found = await gateway.data.browse(caller, source, asked)
-        return Json(listing([message(each) for each in found.entries], found.next_page_token))
+        return Json(
+            listing([plain(each, defaults=True) for each in found.entries], found.next_page_token)
+        )
 
     @router.get(base + "/{source}/schema")
     async def schema(request: Request, source: str) -> Json:
@@ -92,7 +94,7 @@ def routes(gateway: Gateway) -> APIRouter:
         asked = connector.InspectRequest(
             path=required(request, "path"), refresh=word(request, "refresh") == "true"
         )
-        return Json(message(await gateway.data.inspect(caller, source, asked)))
+        return Json(plain(await gateway.data.inspect(caller, source, asked), defaults=True))
 
     @router.get(base + "/{source}/preview")
     async def preview(request: Request, source: str) -> Json:
@@ -113,7 +115,7 @@ def routes(gateway: Gateway) -> APIRouter:
         asked = connector.ProfileRequest(
             path=required(request, "path"), refresh=word(request, "refresh") == "true"
         )
-        return Json(message(await gateway.data.profile(caller, source, asked)))
+        return Json(plain(await gateway.data.profile(caller, source, asked), defaults=True))
 
     @router.post(base + "/{source}/query")
     async def run_query(request: Request, source: str) -> Response:
@@ -153,23 +155,16 @@ def source_json(source: Source) -> dict[str, Any]:
 
 def template_json(described: connector.DescribeResponse) -> dict[str, Any]:
     """A type of source: schemas, examples, and what it can do."""
-    told = message(described)
+    told = plain(described, defaults=True)
     return {"object": "data_source_template", **told}
 
 
 def check_json(found: connector.CheckResponse) -> dict[str, Any]:
     """A check: `ok`, then each step."""
-    told = message(found)
+    told = plain(found, defaults=True)
     told["latency_ms"] = found.latency.ToMilliseconds()
     told.pop("latency", None)
     return {"ok": bool(found.steps) and all(step.passed for step in found.steps), **told}
-
-
-def message(given: Any) -> dict[str, Any]:
-    """A contract's message as JSON, absent fields shown where they have a plain default."""
-    return MessageToDict(
-        given, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-    )
 
 
 def listing(items: list[dict[str, Any]], next_page_token: str = "") -> dict[str, Any]:
