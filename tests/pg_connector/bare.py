@@ -8,19 +8,24 @@ import asyncpg
 
 from services.pg_connector.connecting import Place, teach
 from services.pg_connector.pools import Held, _Pool
-from services.pg_connector.reading import Reading, reading
-
-
-def place_in(dsn: str) -> Place:
-    return Place(host="127.0.0.1", port=1, database=dsn.rpartition("/")[2], user="somebody")
+from services.pg_connector.reading import Reading, Share, reading
 
 
 @asynccontextmanager
-async def reading_at(dsn: str, timeout_s: float = 30.0) -> AsyncIterator[Reading]:
+async def reading_on(
+    connection: Any, timeout_s: float = 30.0, **share: Any
+) -> AsyncIterator[Reading]:
+    place = Place(host="127.0.0.1", port=1, database="somewhere", user="somebody")
+    async with reading(Held(_Pool(place), connection), timeout_s, Share(**share)) as work:
+        yield work
+
+
+@asynccontextmanager
+async def reading_at(dsn: str, timeout_s: float = 30.0, **share: Any) -> AsyncIterator[Reading]:
     connection: asyncpg.Connection[Any] = await asyncpg.connect(dsn, statement_cache_size=0)
     try:
         await teach(connection)
-        async with reading(Held(_Pool(place_in(dsn)), connection), timeout_s) as work:
+        async with reading_on(connection, timeout_s, **share) as work:
             yield work
     finally:
         await connection.close()
