@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import grouping, mentions, times
+from . import doings, grouping, mentions, times
+from .doings import Doing
 from .grouping import GroupAsk
 from .mentions import Mention
 from .schema import Column, Schema
@@ -109,6 +110,7 @@ class Asked:
     used: frozenset[int]
     compared: bool
     without: bool
+    doings: tuple[Doing, ...] = ()
 
     @property
     def superlative(self) -> bool:
@@ -140,6 +142,7 @@ def read(question: str, schema: Schema) -> Asked:
         mentions=found,
         used=frozenset(used),
         compared=bool(re.search(r"\bworse\b|\bbetter\b|\bthan\b.{0,12}\bother|\bvs\b", text, re.I)),
+        doings=doings.find(words, schema),
         without=bool(re.search(r"\b(?:without|never|have no|had no|has no)\b|n't\b", text, re.I)),
     )
     return _settled(asked)

@@ -66,7 +66,9 @@ def read(
             )
             options = _options(words, found, nearby, values, used, near=0) if close else ()
     if grain:
-        covered = {i for i, w in enumerate(words) if grain[1][0] <= w.start < grain[1][1]}
+        # 'the coldest day' is split by day, and measured by what is cold
+        inside = [i for i, w in enumerate(words) if grain[1][0] <= w.start < grain[1][1]]
+        covered = {i for i in inside if not _qualifier(words[i])}
         if not covered & used:
             groups.append(GroupAsk((), grain[0]))
             used |= covered

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from . import shares, vocabulary
 from .asking import Asked, near_stem, speaks_of
+from .doings import Doing
 from .mentions import Mention
 from .schema import Column, Schema, Table
 from .terms import Candidate, Measure
@@ -42,6 +43,7 @@ def candidates(asked: Asked, schema: Schema) -> list[Candidate]:
         *_derived(asked, schema),
         *shares.candidates(asked, schema),
         *_counts(asked, schema),
+        *_done(asked, schema),
     ]
     return sorted(found, key=lambda candidate: -candidate.score)
 
@@ -204,6 +206,29 @@ def _counts(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     spoken = _counted_mentions(asked)
     for mention, score in spoken:
         yield from _count_of(asked, schema, mention, score)
+
+
+def _done(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    """What was done is counted by its rows: 'books borrowed' by loans, 'admissions' by stays."""
+    for doing in asked.doings:
+        if doing.index in asked.used:
+            continue
+        row = row_count(doing.table)
+        yield Candidate(1.3 if asked.superlative else 0.9, row, doing.index)
+        done_to = _done_to(asked, schema, doing) if asked.count else None
+        if done_to is not None:
+            # 'how many members borrowed' asks for members, 'how many books were borrowed' for loans
+            plain = _plural(done_to)
+            yield Candidate(6.5, row if doing.passive else key_count(done_to, plain), doing.index)
+
+
+def _done_to(asked: Asked, schema: Schema, doing: Doing) -> Column | None:
+    """The key by which the rows of a doing point to what 'how many' asks for."""
+    spoken = {m.table.name for m, score in _counted_mentions(asked) if not m.column and score > 4}
+    for link in schema.links_from(doing.table.name):
+        if link.right_unique and link.right[0] in spoken:
+            return schema.column(*link.left)
+    return None
 
 
 def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:

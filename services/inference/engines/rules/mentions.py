@@ -1,7 +1,7 @@
 """Where a question speaks of a column or of a table, and how surely."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 from .schema import Column, Schema, Table
 from .words import Token, akin, stem
@@ -37,9 +37,18 @@ def find(words: Sequence[Token], schema: Schema) -> tuple[Mention, ...]:
         spoken = _tables(words, table)
         found += spoken
         bonus = 0.3 if spoken else 0.0
+        whole = {mention.start for mention in spoken if mention.score >= 2.0}
         for column in table.columns:
-            found += _columns(words, table, column, bonus)
+            every = _columns(words, table, column, bonus)
+            # 'the most expensive stay' speaks of a row of Stays, not of the length of stay
+            found += [replace(m, score=m.score - 0.6 * _vague(m, whole)) for m in every]
     return tuple(sorted(found, key=lambda mention: (-mention.score, mention.start)))
+
+
+def _vague(mention: Mention, whole: Set[int]) -> bool:
+    """Whether a part of a column's name is the name of its table as well."""
+    column, one = mention.column, mention.end == mention.start + 1
+    return bool(column and one and len(column.stems) > 1 and mention.start in whole)
 
 
 def _tables(words: Sequence[Token], table: Table) -> list[Mention]:

@@ -46,6 +46,7 @@ def _choose(asked: Asked, schema: Schema) -> tuple[Measure, tuple[Group, ...]] |
         if found is None:
             continue
         groups, value = found
+        value -= 1.5 * any(_each_row(group, schema, candidate.measure.table) for group in groups)
         scored.append((candidate.score + value, -number, candidate.measure, groups))
     if not scored:
         return None
@@ -66,14 +67,22 @@ def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
     found = measures.candidates(asked, schema)[:16]
     if not (found or asked.groups or asked.named or asked.count):
         return []
-    counting = asked.count or speaks_of(asked, "popular", "common", "frequent", "busiest")
+    often = speaks_of(asked, "popular", "often", "frequent", "frequently", "busiest")
+    counting = asked.count or often or speaks_of(asked, "common")
     for table in schema.tables:
         if table.rows:
-            found.append(Candidate(0.6 if counting else 0.12, measures.row_count(table)))
+            score = 0.6 + 0.8 * (often and _records(table, schema)) if counting else 0.12
+            found.append(Candidate(score, measures.row_count(table)))
         typical = measures.usual(schema, table)
         if typical and not counting:
             found.append(typical)
     return found
+
+
+def _records(table: Table, schema: Schema) -> bool:
+    """Whether its rows are things that happened to the rows of another table."""
+    links = schema.links_from(table.name)
+    return any(link.right_unique and not link.left_unique for link in links)
 
 
 def _groups(

@@ -4,8 +4,10 @@ import re
 from dataclasses import replace
 
 from . import measures, planning
+from .analyses import moments
 from .analyses.groups import Groups
 from .analyses.missing import Missing
+from .analyses.moments import Moments
 from .analyses.overview import Overview, main_measure
 from .analyses.program import Analysis
 from .analyses.relation import Drivers, Relation
@@ -14,8 +16,9 @@ from .analyses.spread import Spread
 from .analyses.trend import Trend
 from .asking import Asked
 from .frames import path, reach
+from .grouping import GroupAsk
 from .plan import Plan, distance, reachable_tables
-from .schema import Column, Schema
+from .schema import Column, Schema, Table
 from .terms import Field, Group, Measure
 from .words import akin, any_akin, stem
 
@@ -30,6 +33,9 @@ def choose(asked: Asked, schema: Schema) -> Analysis | None:
         return overview(asked, schema)
     if asked.intent == "missing":
         return Missing(schema, _spoken_tables(asked, schema))
+    moments = _moments(asked, schema)
+    if moments is not None:
+        return moments
     plan = planning.make(asked, schema) or (
         _typical(asked, schema) if asked.intent != "answer" else None
     )
@@ -46,6 +52,26 @@ def choose(asked: Asked, schema: Schema) -> Analysis | None:
     )  # 'why is Nordvik …': that group and the rest
     chosen = special[asked.intent](plan) if asked.intent in special and not accused else None
     return chosen or _counted(plan)
+
+
+def _moments(asked: Asked, schema: Schema) -> Analysis | None:
+    """When something was first or last; an age, an amount or a group asks for something else."""
+    measured = any(m.column and m.column.measure and m.score >= 0.9 for m in asked.mentions)
+    if not moments.wanted(asked.text) or measured or asked.intent != "answer":
+        return None
+    names = [m.table for m in asked.mentions if m.column is None and m.score >= 2.0]
+    names += [doing.table for doing in asked.doings]
+    dated = [table for table in schema.tables if table.dates] or list(schema.tables)
+    table = names[0] if names else max(dated, key=lambda one: one.rows)
+    if not all(_is(group, table) for group in asked.groups):
+        return None
+    return Moments.of(_typical(asked, schema), table)
+
+
+def _is(group: GroupAsk, table: Table) -> bool:
+    """'The oldest book' is no split by book."""
+    options = group.options[:1]
+    return bool(options) and options[0].column is None and options[0].table.name == table.name
 
 
 def overview(asked: Asked, schema: Schema) -> Analysis:

@@ -17,7 +17,9 @@ _LEVELS = (
     "temp humidity score rating average avg "
     "mean median salary wage latitude longitude lat lon lng index level pressure speed voltage "
     "margin share probability density height weight bmi year month week hour duration days seconds "
-    "minutes hours satisfaction balance close open high low value bounce discount tenure"
+    "minutes hours satisfaction "
+    "min mins sec secs hrs ms reply response latency balance close open high low value "
+    "bounce discount tenure"
 )
 _SUMS = "amount total revenue sales quantity qty units count cost visits sessions clicks orders"
 

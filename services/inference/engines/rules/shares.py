@@ -44,12 +44,14 @@ def _equals(column: Column, value: str, label: str) -> Measure:
 def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     """Rows of a parent that a child table has rows for: orders with refunds."""
     after = _after_without(asked)
+    spoken = {m.table.name for m in asked.mentions if m.column is None and m.score >= 1.0}
     for child in schema.tables:
+        done = [asked.words[d.index] for d in asked.doings if asked.without and d.table == child]
         word = next(
             (
                 w
                 for w in asked.words[after:]
-                if not steering(w) and any(akin(w.stem, s) for s in child.stems)
+                if not steering(w) and (w in done or any(akin(w.stem, s) for s in child.stems))
             ),
             None,
         )
@@ -66,7 +68,8 @@ def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                     if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
                     else 0.0
                 )
-                yield Candidate(1.2 + bonus + own, exists(schema, link, asked))
+                told = 1.0 if link.right[0] in spoken else 0.0
+                yield Candidate(1.2 + bonus + own + told, exists(schema, link, asked))
 
 
 def _after_without(asked: Asked) -> int:

@@ -128,7 +128,8 @@ def notes(plan: Plan, frame: Frame, artifacts: Artifacts, *more: str) -> str:
     lines = [f"Computed from {described(frame)}."]
     if plan.measure.child:
         child = plan.measure.child
-        lines.append(f"A row counts when `{child.table}` has its `{child.column}`.")
+        has = "has no" if plan.measure.kind == "absent" else "has its"
+        lines.append(f"A row counts when `{child.table}` {has} `{child.column}`.")
     if plan.measure.kind == "product":
         rest = " × (1 − " + plan.measure.columns[2] + ")" if len(plan.measure.columns) > 2 else ""
         lines.append(f"Revenue is {' × '.join(plan.measure.columns[:2])}{rest}.")
