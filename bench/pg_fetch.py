@@ -86,9 +86,6 @@ async def granted(address: str, server: Postgres, database: str) -> str:
     async with channel(address) as link:
         stub = credentials_rpc.CredentialServiceStub(link)
         fields = {"password": server.password}
-        await stub.PutSecret(
-            credentials_pb.PutSecretRequest(source_id="bench", owner="bench", fields=fields)
-        )
         request = credentials_pb.MintGrantRequest(
             owner="bench", source_id="bench", source_type="postgresql", operations=["read"]
         )
@@ -96,6 +93,11 @@ async def granted(address: str, server: Postgres, database: str) -> str:
         request.config.update(
             {"host": server.host, "port": server.port, "database": database, "user": server.user}
         )
+        secret = credentials_pb.PutSecretRequest(
+            source_id="bench", owner="bench", fields=fields, source_type="postgresql"
+        )
+        secret.config.CopyFrom(request.config)
+        await stub.PutSecret(secret)
         return str((await stub.MintGrant(request)).grant)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from grants.binding import binding_of
 from grants.claims import Grant
 from servicekit import context
 from servicekit.secrets import Secret
@@ -23,13 +24,19 @@ class _Key:
     owner: str
     source_id: str
     source_version: int
+    # a grant with settings of its own must not be given what was redeemed for others
+    binding: str
+
+
+def _key(grant: Grant) -> _Key:
+    return _Key(grant.owner, grant.source_id, grant.source_version, binding_of(grant))
 
 
 Redeem = Callable[[Grant], Coroutine[None, None, Lease]]
 
 
 class Leases:
-    """One lease for each (source, version), redeemed once however many ask at the same time."""
+    """One lease for each (source, version, settings), redeemed once however many ask at a time."""
 
     def __init__(self, redeem: Redeem, clock: Callable[[], datetime]) -> None:
         self._redeem = redeem
@@ -41,7 +48,7 @@ class Leases:
 
     async def fields(self, grant: Grant) -> Fields:
         """Cancelling one who waits leaves the redemption to the others."""
-        key = _Key(grant.owner, grant.source_id, grant.source_version)
+        key = _key(grant)
         held = self._held.get(key)
         if held is not None and held.ends_at > self._clock():
             return held.fields

@@ -1,7 +1,7 @@
 """Why a grant is refused, as faults that a caller may read, and the status of each.
 
 Refusal
-├── InvalidGrant     torn, forged, for another type of source, or signed with a key not known yet
+├── InvalidGrant     torn, forged, with other settings than the secret's, or of a key not known yet
 ├── ExpiredGrant
 ├── RevokedGrant
 └── OutsideGrant     sound, but it does not reach that far
@@ -71,6 +71,7 @@ STATUSES: StatusTable = {
     errors.GrantForged: Status(grpc.StatusCode.UNAUTHENTICATED, "GRANT_INVALID"),
     errors.GrantExpired: Status(grpc.StatusCode.UNAUTHENTICATED, "GRANT_EXPIRED"),
     errors.GrantRevoked: Status(grpc.StatusCode.UNAUTHENTICATED, "GRANT_REVOKED"),
+    errors.GrantUnbound: Status(grpc.StatusCode.UNAUTHENTICATED, "GRANT_INVALID"),
     errors.BeyondGrant: Status(grpc.StatusCode.PERMISSION_DENIED, "BEYOND_GRANT"),
 }
 
@@ -92,6 +93,12 @@ def refusal(error: errors.GrantError) -> Refusal:
             return RevokedGrant(str(error))
         case errors.BeyondGrant():
             return OutsideGrant(str(error), error.operation, error.path or "")
+        case errors.GrantUnbound():
+            return InvalidGrant(
+                str(error),
+                remedy="Ask the gateway for a new grant; if it lasts, store the source's settings"
+                " together with its secret again.",
+            )
         case errors.KeyUnknown():
             # The key may be on its way here.
             return InvalidGrant(str(error), retry_after_s=1.0)

@@ -6,6 +6,7 @@ GrantError
 │   └── KeyUnknown     … because the key it names is not known (yet)
 ├── GrantExpired
 ├── GrantRevoked
+├── GrantUnbound       it names other settings than the secret was stored for
 └── BeyondGrant        sound, but it does not reach that far
 """
 
@@ -47,6 +48,14 @@ class GrantRevoked(GrantError):
         super().__init__(f"the grant is void: its {kind} was revoked")
         self.kind = kind
         self.revoked_at = revoked_at
+
+
+class GrantUnbound(GrantError):
+    def __init__(self, source_id: str) -> None:
+        super().__init__(
+            f"the grant names other settings than the secret of source {source_id} was stored for"
+        )
+        self.source_id = source_id
 
 
 class BeyondGrant(GrantError):

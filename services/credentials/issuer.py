@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from grants import tokens
+from grants.binding import binding_of
 from grants.claims import Grant
+from grants.errors import GrantUnbound
 from grants.revocations import Kind, Revocation
 from servicekit.status import InvalidField
 from services.credentials import signing
@@ -86,10 +88,12 @@ class Issuer:
         return grant
 
     async def redeem(self, grant: Grant) -> Redeemed:
-        """Raises GrantRevoked, SecretNotFound."""
+        """Raises GrantRevoked, GrantUnbound, SecretNotFound."""
         record = await self._vault.get(grant.source_id)
         if record.owner != grant.owner:
             raise SecretNotFound(grant.source_id)
+        if record.binding != binding_of(grant):
+            raise GrantUnbound(grant.source_id)
         # It may have been revoked while the vault was asked.
         self.ledger.revocations.check(grant)
         lease_ends_at = min(self._clock.now() + self._terms.lease, grant.expires_at)

@@ -8,10 +8,12 @@ from typing import Any, cast
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from connectorkit.refusals import STATUSES as REFUSALS
 from connectorkit.refusals import refusing
+from grants.binding import binding, whole_numbers
 from grants.claims import Json
 from grants.revocations import Kind, Revocation, Revocations
 from isobath.credentials.v1 import credentials_pb2 as pb
@@ -164,6 +166,8 @@ def _change(request: pb.PutSecretRequest) -> Change:
         raise InvalidField("owner", "owner is needed")
     if "" in request.fields:
         raise InvalidField("fields", "a secret field has a name")
+    if not request.source_type:
+        raise InvalidField("source_type", "source_type is needed: a secret is for one of a type")
     expected = request.expected_version if request.HasField("expected_version") else None
     return Change(
         source_id=request.source_id,
@@ -171,6 +175,7 @@ def _change(request: pb.PutSecretRequest) -> Change:
         fields={name: Secret(value) for name, value in request.fields.items()},
         clear=frozenset(request.clear),
         expected_version=expected,
+        binding=binding(request.source_type, _config(request.config)),
     )
 
 
@@ -181,7 +186,7 @@ def _wish(request: pb.MintGrantRequest) -> Wish:
         source_id=request.source_id,
         source_type=request.source_type,
         source_version=request.source_version,
-        config=cast("dict[str, Json]", _whole_numbers(MessageToDict(request.config))),
+        config=_config(request.config),
         operations=frozenset(request.operations),
         scopes=tuple(request.scopes),
         max_rows=request.max_rows,
@@ -193,15 +198,8 @@ def _wish(request: pb.MintGrantRequest) -> Wish:
     )
 
 
-def _whole_numbers(value: Json) -> Json:
-    """A Struct knows doubles only; a port is to come out as it went in."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, dict):
-        return {key: _whole_numbers(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_whole_numbers(inner) for inner in value]
-    return value
+def _config(struct: Struct) -> dict[str, Json]:
+    return cast("dict[str, Json]", whole_numbers(MessageToDict(struct)))
 
 
 def _events(news: News) -> list[pb.WatchRevocationsResponse]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jsonschema
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit import logs
-from servicekit.status import InvalidField
+from servicekit.status import InvalidField, RemoteFault
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, retried
 from services.gateway.errors import AlreadyExists, Conflict, SourceNotFound
@@ -25,6 +25,9 @@ from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# A change takes far less between the credential service and the database; what is older was begun
+# by a gateway that ended in between.
+_LEFT_BEHIND_S = 60.0
 _log = logs.get(__name__)
 
 
@@ -117,7 +120,10 @@ class Registry:
         return _source(row)
 
     async def update(self, caller: Caller, id_or_name: str, change: Change) -> Source:
-        """Make the next version; connections of the old one are closed everywhere."""
+        """Make the next version; connections of the old one are closed everywhere.
+
+        Raises `SourceNotFound`, `InvalidField`, `AlreadyExists`, `Conflict`, `ServiceLost`.
+        """
         before = await self.get(caller.owner, id_or_name)
         described = await self._services.connectors.describe(before.type)
         after = _changed(before, change)
@@ -125,8 +131,11 @@ class Registry:
         check(described, after.config, change.secrets, set(after.secrets_set))
         if after.name != before.name and await self._named(caller.owner, after.name):
             raise AlreadyExists("name", after.name)
-        if change.secrets or change.clear_secrets:
-            await self._put(after, change.secrets, change.clear_secrets)
+        require_anew(before, after, change)
+        if after.version != before.version:
+            expected = await self._stored_version(before)
+            version = await self._put(after, change.secrets, change.clear_secrets, expected)
+            after = replace(after, version=version)
         await self._replace(before, after)
         if after.version != before.version:
             await self._revoke(before, "the source was changed")
@@ -168,16 +177,44 @@ class Registry:
         source: Source,
         values: Mapping[str, str],
         clear: tuple[str, ...] = (),
-        expected_version: int | None = None,
-    ) -> None:
+        expected_version: int = 0,
+    ) -> int:
+        """The secret's next version, bound to where the source connects from now on."""
         request = credentials.PutSecretRequest(
             source_id=source.id,
             owner=source.owner,
             fields=values,
             clear=clear,
             expected_version=expected_version,
+            source_type=source.type,
+            config=ParseDict(dict(source.config), Struct()),
         )
-        await retried("credentials", lambda: self._services.credentials.PutSecret(request))
+        put = await retried("credentials", lambda: self._services.credentials.PutSecret(request))
+        return int(put.version)
+
+    async def _stored_version(self, before: Source) -> int:
+        """That of the secret, which is the source's own unless somebody is changing both.
+
+        Raises `Conflict`.
+        """
+        request = credentials.DescribeSecretRequest(source_id=before.id)
+        try:
+            stored = await retried(
+                "credentials", lambda: self._services.credentials.DescribeSecret(request)
+            )
+        except RemoteFault as fault:
+            if fault.reason != "NOT_FOUND":
+                raise
+            return 0
+        age_s = now_ms() / 1000 - stored.updated_at.ToNanoseconds() / 1e9
+        if stored.version != before.version and age_s < _LEFT_BEHIND_S:
+            raise Conflict(
+                "data source",
+                before.id,
+                "it was changed meanwhile",
+                remedy="Read it and try again.",
+            )
+        return int(stored.version)
 
     async def _revoke(self, source: Source, cause: str) -> None:
         request = credentials.RevokeGrantRequest(source_id=source.id, cause=cause)
@@ -202,6 +239,23 @@ def check(
     _validate(described.config_schema, dict(config), "config")
     secrets_given = {name: values.get(name, "kept") for name in present}
     _validate(described.secrets_schema, secrets_given, "secrets", show=False)
+
+
+def require_anew(before: Source, after: Source, change: Change) -> None:
+    """Hold that nobody sends a stored secret elsewhere by changing settings alone.
+
+    The credential service holds it too; here it is told by the caller's own names. Raises
+    `InvalidField`.
+    """
+    if before.config == after.config:
+        return
+    for name in after.secrets_set:
+        if name not in change.secrets:
+            raise InvalidField(
+                f"secrets.{name}",
+                f"changing where a source connects needs its secret again: {name} is missing",
+                remedy=f"Send {name} together with the new config.",
+            )
 
 
 def _validate(schema: Struct, given: dict[str, Any], at: str, *, show: bool = True) -> None:

@@ -1,8 +1,9 @@
 """The connector over real gRPC, with the real credential service and the real Azurite."""
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,29 +37,43 @@ class Lake:
     address: str
     vault: str
     name: str = "ds-lake"
+    fields: dict[str, str] = field(default_factory=dict)
 
-    async def secret(self, **fields: str) -> None:
+    async def secret(
+        self, *, source_id: str = "", config: Struct | None = None, **fields: str
+    ) -> None:
+        self.fields = fields or self.fields
         request = credentials.PutSecretRequest(
-            source_id=self.name,
+            source_id=source_id or self.name,
             owner="me",
-            fields=fields,
-            clear=[w for w in WAYS if w not in fields],
+            fields=self.fields,
+            clear=[w for w in WAYS if w not in self.fields],
+            source_type="azure_blob",
+            config=config or self.config(),
         )
         await self.credentials.PutSecret(request)
 
-    async def grant(self, *operations: str, version: int = 1, **changes: Any) -> str:
+    def config(self, **changes: Any) -> Struct:
         config = Struct()
         config.update(
             {
                 "account_url": self.azurite.account_url,
                 "container": self.container.container_name,
-                **changes.pop("config", {}),
+                **changes,
             }
         )
+        return config
+
+    async def grant(self, *operations: str, version: int = 1, **changes: Any) -> str:
+        """Other settings make another source, for a secret is bound to its settings."""
+        source_id, config = self.name, self.config(**changes.get("config", {}))
+        if changes.pop("config", {}):
+            source_id = f"{self.name}-{uuid.uuid4().hex[:8]}"
+            await self.secret(source_id=source_id, config=config)
         request = credentials.MintGrantRequest(
             owner="me",
             caller="key",
-            source_id=self.name,
+            source_id=source_id,
             source_type="azure_blob",
             source_version=version,
             config=config,

@@ -82,7 +82,10 @@ async def mint(stub: Stub, **changes: Any) -> str:
 
 async def put(stub: Stub, password: str = "pass-word-1", source_id: str = "ds-1") -> None:
     fields = {"password": password}
-    await stub.PutSecret(pb.PutSecretRequest(source_id=source_id, owner="owner-1", fields=fields))
+    request = pb.PutSecretRequest(
+        source_id=source_id, owner="owner-1", fields=fields, source_type="postgresql"
+    )
+    await stub.PutSecret(request)
 
 
 async def admitted(gate: Gate, token: str) -> None:
@@ -267,6 +270,18 @@ async def test_versions_and_owners_have_leases_of_their_own(
         assert seen == ["ds-1", "ds-1"]
         stranger = gate.admit(await mint(stub, owner="owner-2"), "read")
         assert await gate.secrets(stranger) == {}
+
+
+@pytest.mark.req("S1")
+async def test_grant_for_another_place_gets_no_secret_that_is_held_already(
+    stub: Stub, gate: Gate
+) -> None:
+    await put(stub)
+    assert await gate.secrets(gate.admit(await mint(stub), "read")) == SECRET
+    elsewhere = gate.admit(await mint(stub, config={"host": "evil.example.com"}), "read")
+    with pytest.raises(RemoteFault) as refused:
+        await gate.secrets(elsewhere)
+    assert refused.value.reason == "GRANT_INVALID"
 
 
 async def test_secret_is_redeemed_again_when_its_lease_ended(

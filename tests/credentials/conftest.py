@@ -71,5 +71,13 @@ def mint_request(**changes: Any) -> pb.MintGrantRequest:
 
 
 def put_request(**changes: Any) -> pb.PutSecretRequest:
-    fields = {"source_id": "ds-1", "owner": "owner-1", "fields": {"password": "pass-word-1"}}
-    return pb.PutSecretRequest(**{**fields, **changes})
+    config = changes.pop("config", {"host": "db", "port": 5432})
+    fields = {
+        "source_id": "ds-1",
+        "owner": "owner-1",
+        "fields": {"password": "pass-word-1"},
+        "source_type": "postgresql",
+    }
+    request = pb.PutSecretRequest(**{**fields, **changes})
+    request.config.update(config)
+    return request

@@ -62,6 +62,15 @@ async def caught_up(watch: AsyncIterator[pb.WatchRevocationsResponse]) -> list[p
     raise AssertionError("the stream ended")
 
 
+@pytest.fixture
+def told() -> Iterator[StringIO]:
+    """What is logged, at every level."""
+    stream = StringIO()
+    logs.configure("credentials", level="DEBUG", stream=stream)
+    yield stream
+    logs.configure("")
+
+
 @pytest.mark.req("S1")
 async def test_grant_is_redeemed_for_the_secret_and_a_lease(no_leaks: object, stub: Stub) -> None:
     put = await stub.PutSecret(put_request(expected_version=0))
@@ -126,7 +135,9 @@ async def test_grant_that_cannot_be_is_refused(stub: Stub, changes: Any, field: 
     assert "planted-1" not in fault.message + fault.remedy
 
 
-@pytest.mark.parametrize("changes", [{"owner": ""}, {"source_id": "a/b"}, {"fields": {"": "x"}}])
+@pytest.mark.parametrize(
+    "changes", [{"owner": ""}, {"source_id": "a/b"}, {"fields": {"": "x"}}, {"source_type": ""}]
+)
 async def test_secret_that_cannot_be_is_refused(stub: Stub, changes: Any) -> None:
     assert (await refusal(stub.PutSecret(put_request(**changes)))).reason == "INVALID_FIELD"
 
@@ -148,6 +159,50 @@ async def test_grant_of_another_owner_does_not_reach_the_secret(stub: Stub) -> N
     assert (
         await refusal(redeemed(stub, await minted(stub, owner="owner-2")))
     ).reason == "NOT_FOUND"
+
+
+@pytest.mark.req("S1", "S4")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config": {"host": "evil.example.com", "port": 5432}},
+        {"config": {"host": "db", "port": 5433}},
+        {"config": {"host": "db", "port": 5432, "sslmode": "disable"}},
+        {"config": {}},
+        {"source_type": "azure_blob"},
+    ],
+)
+async def test_grant_for_another_place_does_not_reach_the_secret(
+    stub: Stub, told: StringIO, changes: Any
+) -> None:
+    await stub.PutSecret(put_request())
+    fault = await refusal(redeemed(stub, await minted(stub, **changes)))
+    assert (fault.code, fault.reason) == (grpc.StatusCode.UNAUTHENTICATED, "GRANT_INVALID")
+    assert "ds-1" in fault.message and "again" in fault.remedy
+    lines = [json.loads(line) for line in told.getvalue().splitlines()]
+    refused = [line for line in lines if line.get("operation") == "redeem_grant"]
+    assert [line["refused"] for line in refused] == ["InvalidGrant"]
+    assert refused[0]["source_id"] == "ds-1"
+    assert await redeemed(stub, await minted(stub)) == {"password": "pass-word-1"}
+
+
+@pytest.mark.req("S1", "D5")
+async def test_changing_where_a_source_connects_needs_every_secret_again(stub: Stub) -> None:
+    elsewhere = {"host": "evil.example.com"}
+    both = {"password": "pass-word-1", "client_key": "key-1"}
+    await stub.PutSecret(put_request(fields=both))
+    for fields in ({}, {"password": "new"}):
+        fault = await refusal(stub.PutSecret(put_request(fields=fields, config=elsewhere)))
+        assert fault.reason == "INVALID_FIELD"
+        assert fault.fields["field"] == "fields." + min(both.keys() - fields.keys())
+        assert "needs its secret again" in fault.message
+    fault = await refusal(stub.PutSecret(put_request(fields={}, source_type="azure_blob")))
+    assert fault.reason == "INVALID_FIELD"
+    assert await redeemed(stub, await minted(stub)) == both
+    new = put_request(fields={"password": "new"}, clear=["client_key"], config=elsewhere)
+    assert (await stub.PutSecret(new)).version == 2
+    assert await redeemed(stub, await minted(stub, config=elsewhere)) == {"password": "new"}
+    assert (await refusal(redeemed(stub, await minted(stub)))).reason == "GRANT_INVALID"
 
 
 @pytest.mark.parametrize("what", ["grant_id", "source_id", "run_id", "owner"])
@@ -293,15 +348,6 @@ def test_every_fault_has_a_status() -> None:
 
     leaves = {kind for kind in below(errors.CredentialsFault) if not kind.__subclasses__()}
     assert leaves <= STATUSES.keys()
-
-
-@pytest.fixture
-def told() -> Iterator[StringIO]:
-    """What is logged, at every level."""
-    stream = StringIO()
-    logs.configure("credentials", level="DEBUG", stream=stream)
-    yield stream
-    logs.configure("")
 
 
 @pytest.mark.req("D2", "S4")

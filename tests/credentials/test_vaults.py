@@ -131,6 +131,22 @@ async def test_put_by_another_owner_is_refused(vault: Vault) -> None:
     assert refused.value.field == "owner"
 
 
+@pytest.mark.req("S1")
+async def test_secret_is_bound_to_where_its_source_connects(vault: Vault) -> None:
+    await vault.put(replace(change(password="a", key="k"), binding="here"), NOW)
+    assert (await vault.get("ds-1")).binding == "here"
+    for fields in ({}, {"password": "b"}):
+        with pytest.raises(InvalidField) as refused:
+            await vault.put(replace(change(**fields), binding="there"), NOW)
+        assert refused.value.field == ("fields.key")
+    whole = replace(change(1, clear=("key",), password="b"), binding="there")
+    first = await vault.put(whole, NOW)
+    assert (await vault.get("ds-1")).binding == "there"
+    assert await vault.put(whole, LATER) == first
+    with pytest.raises(VersionConflict):
+        await vault.put(replace(whole, binding="elsewhere"), LATER)
+
+
 async def test_absent_secret_is_not_found(vault: Vault) -> None:
     for ask in (vault.get, vault.describe):
         with pytest.raises(SecretNotFound):

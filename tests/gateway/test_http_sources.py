@@ -1,5 +1,6 @@
 """Data sources over HTTP: registry, data, owners."""
 
+import asyncio
 import io
 import json
 import sqlite3
@@ -10,6 +11,9 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from isobath.credentials.v1 import credentials_pb2 as credentials
+from isobath.credentials.v1.credentials_pb2_grpc import CredentialServiceStub
+from servicekit.channels import channel
 from services.gateway.keys import create_key
 from tests.gateway.conftest import Platform, chunks_of, draft, question
 from tests.gateway.doubles import HANG
@@ -28,6 +32,7 @@ async def test_source_is_made_shown_changed_and_deleted(platform: Platform) -> N
     assert by_name == (await platform.http.get(f"{BASE}/{source['id']}")).json() == source
     assert (await platform.http.get(BASE)).json()["data"] == [source]
     change = {"description": "new", "config": {"host": "other", "port": 1}}
+    change["secrets"] = {"password": "planted-password"}
     changed = (await platform.http.patch(f"{BASE}/shop", json=change)).json()
     assert changed["config"] == change["config"] and changed["version"] == 2
     renamed = (await platform.http.patch(f"{BASE}/shop", json={"name": "store"})).json()
@@ -63,6 +68,64 @@ async def test_bad_source_names_its_field_and_leaves_nothing(
     assert response.json()["error"]["param"] == param
     assert (await platform.http.get(BASE)).json()["data"] == []
     assert _secrets_kept(tmp_path) == 0
+
+
+@pytest.mark.req("D2", "S1")
+async def test_stored_secret_does_not_follow_a_source_to_another_host(platform: Platform) -> None:
+    await platform.source()
+    before = (await platform.http.get(f"{BASE}/shop")).json()
+    change: dict[str, Any] = {"config": {"host": "elsewhere"}}
+    refused = await platform.http.patch(f"{BASE}/shop", json=change)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"]) == (400, "secrets.password")
+    assert "needs its secret again" in error["message"] and "password" in error["remedy"]
+    assert (await platform.http.get(f"{BASE}/shop")).json() == before
+    same = {"config": before["config"], "description": "the same place"}
+    assert (await platform.http.patch(f"{BASE}/shop", json=same)).status_code == 200
+    change["secrets"] = {"password": "planted-password"}
+    assert (await platform.http.patch(f"{BASE}/shop", json=change)).json()["version"] == 3
+    assert (await platform.http.post(f"{BASE}/shop/test")).status_code == 200
+
+
+@pytest.mark.req("D2")
+async def test_changes_at_the_same_time_leave_secret_and_settings_of_one_of_them(
+    platform: Platform,
+) -> None:
+    source_id = await platform.source()
+    hosts = [f"host-{n}" for n in range(6)]
+    changes = [{"config": {"host": host}, "secrets": {"password": host}} for host in hosts]
+    answers = await asyncio.gather(
+        *(platform.http.patch(f"{BASE}/shop", json=change) for change in changes)
+    )
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    shown = (await platform.http.get(f"{BASE}/shop")).json()
+    assert shown["config"]["host"] in hosts
+    async with channel(platform.settings.credentials) as link:
+        stub = CredentialServiceStub(link)
+        request = credentials.MintGrantRequest(
+            owner="default", source_id=source_id, source_type="double", operations=["read"]
+        )
+        request.config.update(shown["config"])
+        minted = await stub.MintGrant(request)
+        redeemed = await stub.RedeemGrant(credentials.RedeemGrantRequest(grant=minted.grant))
+    assert dict(redeemed.fields) == {"password": shown["config"]["host"]}
+
+
+async def test_change_that_a_lost_gateway_began_is_made_good_by_the_next(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source_id = await platform.source()
+    async with channel(platform.settings.credentials) as link:
+        put = credentials.PutSecretRequest(
+            source_id=source_id, owner="default", source_type="double", fields={"password": "x"}
+        )
+        await CredentialServiceStub(link).PutSecret(put)
+    change = {"config": {"host": "new"}, "secrets": {"password": "planted-password"}}
+    going_on = await platform.http.patch(f"{BASE}/shop", json=change)
+    assert (going_on.status_code, going_on.json()["error"]["reason"]) == (409, "CONFLICT")
+    monkeypatch.setattr("services.gateway.registry._LEFT_BEHIND_S", 0.0)
+    changed = await platform.http.patch(f"{BASE}/shop", json=change)
+    assert (changed.status_code, changed.json()["version"]) == (200, 3)
 
 
 @pytest.mark.req("D5")

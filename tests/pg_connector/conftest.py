@@ -1,8 +1,9 @@
 """The connector beside the real credential service, on a real database with a few tables."""
 
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,30 @@ class Platform:
     postgres: Postgres
     database: str
 
-    async def put(self, password: str = PASSWORD, source_id: str = "ds-1") -> None:
-        await self.credentials.PutSecret(
-            credentials_pb.PutSecretRequest(
-                source_id=source_id, owner="owner-1", fields={"password": password}
-            )
+    passwords: dict[str, str] = field(default_factory=dict)
+
+    async def put(
+        self,
+        password: str = PASSWORD,
+        source_id: str = "ds-1",
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.passwords[source_id] = password
+        request = credentials_pb.PutSecretRequest(
+            source_id=source_id,
+            owner="owner-1",
+            fields={"password": password},
+            source_type="postgresql",
         )
+        request.config.update({**self.config, **(config or {})})
+        await self.credentials.PutSecret(request)
 
     async def grant(self, *, config: Mapping[str, Any] | None = None, **changes: Any) -> str:
+        """Other settings make another source, for a secret is bound to its settings."""
+        if config:
+            source_id = changes.get("source_id", "ds-1")
+            changes["source_id"] = f"{source_id}-{uuid.uuid4().hex[:8]}"
+            await self.put(self.passwords[source_id], changes["source_id"], config)
         request = credentials_pb.MintGrantRequest(
             **{
                 "owner": "owner-1",

@@ -55,11 +55,6 @@ async def pools_on(
         stub, tokens = credentials_rpc.CredentialServiceStub(channel), list[str]()
         for number in range(3):
             source, owner = f"ds-{number}", "owner-1"
-            await stub.PutSecret(
-                credentials_pb.PutSecretRequest(
-                    source_id=source, owner=owner, fields={"password": postgres.password}
-                )
-            )
             request = credentials_pb.MintGrantRequest(
                 owner=owner, source_id=source, source_type="postgresql", source_version=1,
                 operations=["read"],
@@ -68,6 +63,11 @@ async def pools_on(
                 {"host": postgres.host, "port": postgres.port, "database": "postgres",
                  "user": postgres.user}
             )  # fmt: skip
+            secret = credentials_pb.PutSecretRequest(
+                source_id=source, owner=owner, fields={"password": postgres.password},
+                source_type="postgresql", config=request.config,
+            )  # fmt: skip
+            await stub.PutSecret(secret)
             tokens.append(str((await stub.MintGrant(request)).grant))
         async with (
             Gate(server.address, None, "postgresql") as gate,

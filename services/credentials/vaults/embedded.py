@@ -55,14 +55,20 @@ def _find(db: sqlite3.Connection, seal: Seal, source_id: str) -> Record | None:
     if row is None:
         return None
     owner, version, updated_at, sealed = row
-    fields = seal.open(_name(source_id, owner, version), sealed)
+    # Older records are their fields alone: they are redeemed once they were stored with a binding.
+    kept = seal.open(_name(source_id, owner, version), sealed)
+    fields, binding = (
+        (kept["fields"], kept["binding"]) if isinstance(kept.get("fields"), dict) else (kept, "")
+    )
     secrets = {name: Secret(value) for name, value in fields.items()}
-    return Record(source_id, owner, version, secrets, datetime.fromisoformat(updated_at))
+    at = datetime.fromisoformat(updated_at)
+    return Record(source_id, owner, version, secrets, at, binding)
 
 
 def _write(db: sqlite3.Connection, seal: Seal, record: Record) -> None:
     fields = {name: value.reveal() for name, value in record.fields.items()}
-    sealed = seal.close(_name(record.source_id, record.owner, record.version), fields)
+    kept = {"fields": fields, "binding": record.binding}
+    sealed = seal.close(_name(record.source_id, record.owner, record.version), kept)
     at = record.updated_at.isoformat()
     db.execute(_UPSERT, (record.source_id, record.owner, record.version, at, sealed))
 

@@ -167,6 +167,7 @@ def _document(record: Record) -> dict[str, str]:
         "source_id": record.source_id,
         "owner": record.owner,
         "updated_at": record.updated_at.isoformat(),
+        "binding": record.binding,
         "fields": json.dumps({name: value.reveal() for name, value in record.fields.items()}),
     }
 
@@ -177,9 +178,10 @@ def _record(source_id: str, data: dict[str, Any]) -> Record:
         fields = json.loads(document["fields"])
         updated_at = datetime.fromisoformat(document["updated_at"])
         named, owner = document["source_id"], document["owner"]
+        binding = document.get("binding", "")
     except (KeyError, TypeError, ValueError) as exc:
         raise StoreDamaged(f"secret {source_id}") from exc
     if named != source_id:
         raise StoreDamaged(f"secret {source_id}")
     secrets = {name: Secret(value) for name, value in fields.items()}
-    return Record(source_id, owner, version, secrets, updated_at)
+    return Record(source_id, owner, version, secrets, updated_at, binding)

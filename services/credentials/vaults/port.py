@@ -26,6 +26,8 @@ class Record:
     version: int
     fields: Mapping[str, Secret]
     updated_at: datetime
+    # grants.binding of the type and settings that the secret may be used with
+    binding: str
 
     @property
     def description(self) -> Description:
@@ -42,6 +44,7 @@ class Change:
     fields: Mapping[str, Secret] = field(default_factory=dict)
     clear: frozenset[str] = frozenset()
     expected_version: int | None = None
+    binding: str = ""
 
 
 class Vault(Protocol):
@@ -73,7 +76,8 @@ def changed(held: Record | None, change: Change, now: datetime) -> Record:
         if held is not None and _is_retry(held, change, after):
             return held
         raise VersionConflict(change.source_id, change.expected_version, stored)
-    return Record(change.source_id, change.owner, stored + 1, after, now)
+    _require_anew(held, change)
+    return Record(change.source_id, change.owner, stored + 1, after, now, change.binding)
 
 
 def _merged(held: Record | None, change: Change) -> dict[str, Secret]:
@@ -84,4 +88,18 @@ def _merged(held: Record | None, change: Change) -> dict[str, Secret]:
 
 def _is_retry(held: Record, change: Change, after: Mapping[str, Secret]) -> bool:
     """The first try went through and only its answer was lost."""
-    return held.version - 1 == change.expected_version and dict(held.fields) == after
+    same = dict(held.fields) == after and held.binding == change.binding
+    return same and held.version - 1 == change.expected_version
+
+
+def _require_anew(held: Record | None, change: Change) -> None:
+    """A secret that stays may not follow its source to where it connects from now on: the gateway
+    says where that is, and it never had the secret."""
+    if held is None or held.binding == change.binding:
+        return
+    for name in sorted(held.fields.keys() - change.clear - change.fields.keys()):
+        raise InvalidField(
+            f"fields.{name}",
+            f"changing where a source connects needs its secret again: {name} is missing",
+            remedy=f"Give {name} together with the new settings, or clear it.",
+        )

@@ -563,7 +563,8 @@ class DataSourceServiceServicer:
 
     def UpdateDataSource(self, request, context):
         """Changes what is given; a change of settings or secrets makes a new version and closes the connections of
-        the old one. Errors: SOURCE_NOT_FOUND, INVALID_FIELD, ALREADY_EXISTS, CONFLICT.
+        the old one. Changed settings need every secret that stays anew. Errors: SOURCE_NOT_FOUND, INVALID_FIELD (field
+        "secrets.<name>" for one that is needed), ALREADY_EXISTS, CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

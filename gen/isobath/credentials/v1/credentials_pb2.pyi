@@ -12,7 +12,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PutSecretRequest(_message.Message):
-    __slots__ = ("source_id", "owner", "fields", "clear", "expected_version")
+    __slots__ = ("source_id", "owner", "fields", "clear", "expected_version", "source_type", "config")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,12 +25,16 @@ class PutSecretRequest(_message.Message):
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     CLEAR_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
     source_id: str
     owner: str
     fields: _containers.ScalarMap[str, str]
     clear: _containers.RepeatedScalarFieldContainer[str]
     expected_version: int
-    def __init__(self, source_id: _Optional[str] = ..., owner: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., clear: _Optional[_Iterable[str]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    source_type: str
+    config: _struct_pb2.Struct
+    def __init__(self, source_id: _Optional[str] = ..., owner: _Optional[str] = ..., fields: _Optional[_Mapping[str, str]] = ..., clear: _Optional[_Iterable[str]] = ..., expected_version: _Optional[int] = ..., source_type: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
 
 class PutSecretResponse(_message.Message):
     __slots__ = ("version", "fields_set")

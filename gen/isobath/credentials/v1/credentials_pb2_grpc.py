@@ -90,8 +90,10 @@ class CredentialServiceServicer:
 
     def PutSecret(self, request, context):
         """Stores the secret fields of a source under its next version. Fields that are left out keep their value;
-        those in clear are removed. Safe to retry with the same version. Errors: CONFLICT when expected_version is
-        not the one stored, INVALID_FIELD.
+        those in clear are removed. The secret is bound to source_type and config: only grants that name the same are
+        redeemed, and a change of either needs every field that stays anew, so that whoever may change where a source
+        connects cannot have a stored secret sent there. Safe to retry with the same version. Errors: CONFLICT when
+        expected_version is not the one stored, INVALID_FIELD (field "fields.<name>" for one that is needed anew).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +122,8 @@ class CredentialServiceServicer:
 
     def RedeemGrant(self, request, context):
         """Gives the secret that a grant stands for, and for how long it may be kept. Connectors only. Safe to retry.
-        Errors: GRANT_INVALID, GRANT_EXPIRED, GRANT_REVOKED, NOT_FOUND (the source has no secret).
+        Errors: GRANT_INVALID (also when it names another type or config than the secret was stored for),
+        GRANT_EXPIRED, GRANT_REVOKED, NOT_FOUND (the source has no secret).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
