@@ -15,21 +15,30 @@ GRPC_PORT = 50050
 class Settings:
     """Where things go, and which engine answers."""
 
+    # everything that is kept, and ready.json
     home: Path = Path(".isobath")
-    # Unset = the well-known ports; where one of the two is set, all others are free ones.
+    # unset = 8200; where one of the two ports is set, all others are free ones
     http_port: int | None = None
+    # unset = 50050
     grpc_port: int | None = None
+    # rules: the embedded analyst; openai: any OpenAI-compatible server; vllm: vLLM in this machine
     engine: Engine = "rules"
-    # openai: any OpenAI-compatible server, and the model's name there; vllm: a name or a folder.
+    # openai: the server, such as http://127.0.0.1:8000/v1
     openai_base_url: str = ""
+    # openai: its key, where it wants one
     openai_api_key: Secret | None = None
+    # openai: the model's name there; vllm: a name of the model hub, or a folder
     model: str = ""
+    # of all services: DEBUG, INFO, WARNING or ERROR
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         if self.engine == "openai" and not self.openai_base_url:
             raise ValueError(
-                "ENGINE=openai needs OPENAI_BASE_URL, such as http://127.0.0.1:8000/v1"
+                "ISOBATH_ENGINE=openai needs ISOBATH_OPENAI_BASE_URL, "
+                "such as http://127.0.0.1:8000/v1"
             )
         if self.engine == "vllm" and not self.model:
-            raise ValueError("ENGINE=vllm needs MODEL: a name of the model hub, or a folder")
+            raise ValueError(
+                "ISOBATH_ENGINE=vllm needs ISOBATH_MODEL: a name of the model hub, or a folder"
+            )

@@ -20,9 +20,11 @@ that are wrong, and ends with code 2.
 
 Made by `python -m dev.settings_reference` from the comments in `services/*/settings.py`.
 
-Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR). `make up` and `make
-demo` read `ISOBATH_HOME`, `ISOBATH_HTTP_PORT`, `ISOBATH_GRPC_PORT` and `ISOBATH_ENGINE`, and hand
-any `ISOBATH_<SERVICE>_…` on to that service.
+Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR).
+"""
+LOCAL = """## `make up` and `make demo`: `ISOBATH_…`
+
+They hand any `ISOBATH_<SERVICE>_…` on to that service.
 """
 
 
@@ -65,7 +67,8 @@ def page() -> str:
         prefix = f"ISOBATH_{service.upper()}_"
         kept = [each for each in own if each.name != "server"]
         parts += [f"## {service}: `{prefix}…`\n", _table("", kept)]
-    return "\n".join(parts)
+    local = list(fields(ROOT / "dev" / "settings.py", "Settings"))
+    return "\n".join([*parts, LOCAL, _table("", local)])
 
 
 def _table(prefix: str, settings: list[Setting]) -> str:
