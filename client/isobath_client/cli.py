@@ -20,6 +20,7 @@ from isobath_client.errors import IsobathError
 from isobath_client.render import Renderer
 from isobath_client.selections import selection
 from isobath_client.settings import resolve
+from servicekit.chain import ChainBroken, Head, followed, parse_head
 
 app = typer.Typer(no_args_is_help=True, help="Ask questions of your data.")
 sources = typer.Typer(no_args_is_help=True, help="Data sources: add, try, look inside, query.")
@@ -28,6 +29,8 @@ files = typer.Typer(no_args_is_help=True, help="Files: upload, list, download.")
 app.add_typer(sources, name="sources")
 app.add_typer(runs, name="runs")
 app.add_typer(files, name="files")
+audit = typer.Typer(no_args_is_help=True, help="The trail of secrets and grants.")
+app.add_typer(audit, name="audit")
 console = Console()
 
 SourceName = Annotated[str, typer.Argument(help="The source's name or id.")]
@@ -51,6 +54,32 @@ def _print_json(message: Message) -> None:
 
 def _entry_kind(entry: connector.Entry) -> str:
     return connector.EntryKind.Name(entry.kind).removeprefix("ENTRY_KIND_").lower()
+
+
+@audit.command("verify")
+def audit_verify(
+    file: Annotated[
+        Path, typer.Argument(help="What `python -m services.credentials audit export` gave.")
+    ],
+    head: Annotated[
+        str, typer.Option(help="NUMBER:DIGEST of a record, from the log: it must be in the file.")
+    ] = "",
+) -> None:
+    """Find what was changed in an exported trail, removed from it, or cut off."""
+    try:
+        wanted = parse_head(head) if head else None
+        with file.open() as lines:
+            end, seen = Head(), wanted is None
+            for line in lines:
+                end = followed([line], end)
+                seen = seen or end == wanted
+    except (ChainBroken, OSError, ValueError) as broken:
+        console.print(f"broken at {broken}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(1) from broken
+    if not seen:
+        console.print(f"broken: record {head} is not in it", style="red", soft_wrap=True)
+        raise typer.Exit(1)
+    console.print(f"whole: {end.number} records, head {end}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from datetime import timedelta
 from isobath.credentials.v1.credentials_pb2_grpc import add_CredentialServiceServicer_to_server
 from servicekit.secrets import Secret
 from servicekit.server import Server
-from services.credentials import revoking, signing, store
+from services.credentials import audit, revoking, signing, store
 from services.credentials.clock import Clock
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
@@ -22,8 +22,11 @@ from services.credentials.vaults.port import Vault
 @asynccontextmanager
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        issuer = await _issuer(stack, settings)
-        servicer = CredentialServicer(issuer, settings.heartbeat_s)
+        clock = Clock()
+        kept = await stack.enter_async_context(store.opened(Home(settings.home), settings.key))
+        issuer = await _issuer(stack, settings, kept, clock)
+        trail = await audit.load(kept, clock)
+        servicer = CredentialServicer(issuer, trail, settings.heartbeat_s)
         server.register(
             NAME,
             lambda to: add_CredentialServiceServicer_to_server(servicer, to),
@@ -34,9 +37,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-async def _issuer(stack: AsyncExitStack, settings: Settings) -> Issuer:
-    clock = Clock()
-    kept = await stack.enter_async_context(store.opened(Home(settings.home), settings.key))
+async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock: Clock) -> Issuer:
     return Issuer(
         vault=await _vault(stack, settings, kept),
         store=kept,

@@ -1,26 +1,116 @@
-"""One line in the log for each thing that was done with a secret or a grant, or was refused."""
+"""A record of each thing that was done with a secret or a grant, or was refused: kept in order, in
+a chain whose head lies sealed beside it, and told to the log."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from grants.claims import Grant
 from servicekit import context, logs
+from servicekit.chain import ChainBroken, Head, followed, linked
+from servicekit.secrets import redact
+from services.credentials.clock import Clock
+from services.credentials.sealing import Seal
+from services.credentials.store import Store
 
 _log = logs.get(__name__)
+_NAME = ("lid", "audit")
+_SAVE_HEAD = "INSERT OR REPLACE INTO lid VALUES ('audit', ?)"
+# Lines are read in pieces, for there may be many.
+_PIECE = 1000
 
 
-@contextmanager
-def audited(operation: str, **facts: Any) -> Iterator[dict[str, Any]]:
-    """Facts that come to light within are added to what it gives. They are names, never values."""
-    told: dict[str, Any] = dict(facts)
-    try:
-        yield told
-    except Exception as exc:
-        why = type(exc).__name__
-        _log.warning("audit", operation=operation, caller=context.caller(), refused=why, **told)
-        raise
-    _log.info("audit", operation=operation, caller=context.caller(), **told)
+@dataclass(eq=False)
+class _Batch:
+    """Records that are written in one transaction."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    head: Head | None = None
+
+
+class Trail:
+    """What is answered was written first: when a record cannot be kept, the call fails."""
+
+    def __init__(self, store: Store, head: Head, clock: Clock) -> None:
+        self._store, self._head, self._clock = store, head, clock
+        self._writing = asyncio.Lock()
+        self._batch = _Batch()
+
+    @asynccontextmanager
+    async def audited(self, operation: str, **facts: Any) -> AsyncIterator[dict[str, Any]]:
+        """Facts that come to light within are added to what it gives. They are names, never
+        values."""
+        told: dict[str, Any] = dict(facts)
+        try:
+            yield told
+        except (Exception, asyncio.CancelledError) as exc:
+            # one that was cancelled may have been done nonetheless
+            await self._append(operation, {**told, "refused": type(exc).__name__}, "warning")
+            raise
+        await self._append(operation, told, "info")
+
+    async def _append(self, operation: str, told: dict[str, Any], level: str) -> None:
+        who = {"caller": context.caller(), "request_id": context.request_id()}
+        facts = {name: redact(name, value) for name, value in told.items()}
+        at = self._clock.now().isoformat(timespec="microseconds")
+        # An answer must not be lost between the writing and the telling.
+        head = await asyncio.shield(self._write({"at": at, "operation": operation} | who | facts))
+        say = _log.info if level == "info" else _log.warning
+        chained = {"number": head.number, "digest": head.digest}
+        say("audit", operation=operation, caller=context.caller(), **told, **chained)
+
+    async def _write(self, record: dict[str, Any]) -> Head:
+        """All that came while another batch was written is written together."""
+        batch = self._batch
+        batch.records.append(record)
+        async with self._writing:
+            if batch.head is None:
+                self._batch = _Batch()
+                before = self._head
+                batch.head = await self._store.run(
+                    lambda db, seal: _write(db, seal, before, batch.records)
+                )
+                self._head = batch.head
+            return batch.head
+
+
+async def load(store: Store, clock: Clock) -> Trail:
+    def read(db: sqlite3.Connection, seal: Seal) -> tuple[Head, int]:
+        (last,) = db.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()
+        return sealed_head(db, seal), last
+
+    head, last = await store.run(read)
+    if head.number != last:
+        # Going on keeps the evidence; stopping would serve whoever did it.
+        _log.error("audit_was_tampered_with", sealed=head.number, found=last)
+    return Trail(store, Head(max(head.number, last), head.digest), clock)
+
+
+def sealed_head(db: sqlite3.Connection, seal: Seal) -> Head:
+    """Raises StoreDamaged."""
+    row = db.execute("SELECT sealed FROM lid WHERE name = 'audit'").fetchone()
+    return Head() if row is None else Head(*seal.open(_NAME, row[0]))
+
+
+def lines(db: sqlite3.Connection) -> Iterator[str]:
+    """All records, oldest first, as JSON."""
+    after = 0
+    query = "SELECT number, line FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+    while found := db.execute(query, (after, _PIECE)).fetchall():
+        yield from (line for _, line in found)
+        after = found[-1][0]
+
+
+def verified(db: sqlite3.Connection, seal: Seal) -> Head:
+    """Raises ChainBroken, StoreDamaged."""
+    head, sealed = followed(lines(db)), sealed_head(db, seal)
+    if head != sealed:
+        problem = f"the records end with {head.number}, but {sealed.number} were written"
+        raise ChainBroken(head.number + 1, problem)
+    return head
 
 
 def facts_of(grant: Grant) -> dict[str, Any]:
@@ -33,3 +123,11 @@ def facts_of(grant: Grant) -> dict[str, Any]:
         "operations": sorted(grant.operations),
         "expires_at": grant.expires_at.isoformat(timespec="seconds"),
     }
+
+
+def _write(db: sqlite3.Connection, seal: Seal, head: Head, records: list[dict[str, Any]]) -> Head:
+    for record in records:
+        line, head = linked(head, record)
+        db.execute("INSERT INTO audit VALUES (?, ?)", (head.number, line))
+    db.execute(_SAVE_HEAD, (seal.close(_NAME, [head.number, head.digest]),))
+    return head

@@ -81,14 +81,14 @@ class Issuer:
         return Minted(token, grant)
 
     def verify(self, token: str) -> Grant:
-        """Raises GrantError."""
+        """Whether it was revoked, `redeem` asks: the audit is to name a grant that was. Raises
+        GrantError."""
         now = self._clock.now()
-        grant = tokens.verify(token, self._keyring.verifiers(now), now)
-        self.ledger.revocations.check(grant)
-        return grant
+        return tokens.verify(token, self._keyring.verifiers(now), now)
 
     async def redeem(self, grant: Grant) -> Redeemed:
         """Raises GrantRevoked, GrantUnbound, SecretNotFound."""
+        self.ledger.revocations.check(grant)
         record = await self._vault.get(grant.source_id)
         if record.owner != grant.owner:
             raise SecretNotFound(grant.source_id)

@@ -21,7 +21,7 @@ from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField, Status, StatusTable
 from services.credentials import errors
-from services.credentials.audit import audited, facts_of
+from services.credentials.audit import Trail, facts_of
 from services.credentials.issuer import Issuer
 from services.credentials.revoking import News
 from services.credentials.vaults.port import Change
@@ -66,14 +66,15 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
 
 
 class CredentialServicer(rpc.CredentialServiceServicer):
-    def __init__(self, issuer: Issuer, heartbeat_s: float) -> None:
+    def __init__(self, issuer: Issuer, trail: Trail, heartbeat_s: float) -> None:
         self._issuer = issuer
+        self._trail = trail
         self._heartbeat_s = heartbeat_s
 
     async def PutSecret(self, request: pb.PutSecretRequest, context: Any) -> pb.PutSecretResponse:
         names = sorted(request.fields)
         facts = {"source_id": request.source_id, "owner": request.owner, "names": names}
-        with audited("put_secret", **facts) as told:
+        async with self._trail.audited("put_secret", **facts) as told:
             stored = await self._issuer.put(_change(request))
             told["version"] = stored.version
         return pb.PutSecretResponse(version=stored.version, fields_set=stored.fields_set)
@@ -81,7 +82,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     async def DeleteSecret(
         self, request: pb.DeleteSecretRequest, context: Any
     ) -> pb.DeleteSecretResponse:
-        with audited("delete_secret", source_id=request.source_id) as told:
+        async with self._trail.audited("delete_secret", source_id=request.source_id) as told:
             require_source_id(request.source_id)
             told["existed"] = await self._issuer.delete(request.source_id)
         return pb.DeleteSecretResponse(existed=told["existed"])
@@ -98,7 +99,9 @@ class CredentialServicer(rpc.CredentialServiceServicer):
         )
 
     async def MintGrant(self, request: pb.MintGrantRequest, context: Any) -> pb.MintGrantResponse:
-        with audited("mint_grant", source_id=request.source_id, owner=request.owner) as told:
+        async with self._trail.audited(
+            "mint_grant", source_id=request.source_id, owner=request.owner
+        ) as told:
             minted = self._issuer.mint(_wish(request))
             told.update(facts_of(minted.grant))
         return pb.MintGrantResponse(
@@ -110,10 +113,11 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     async def RedeemGrant(
         self, request: pb.RedeemGrantRequest, context: Any
     ) -> pb.RedeemGrantResponse:
-        with audited("redeem_grant") as told, refusing():
-            grant = self._issuer.verify(request.grant)
-            told.update(facts_of(grant))
-            redeemed = await self._issuer.redeem(grant)
+        async with self._trail.audited("redeem_grant") as told:
+            with refusing():
+                grant = self._issuer.verify(request.grant)
+                told.update(facts_of(grant))
+                redeemed = await self._issuer.redeem(grant)
             told["version"] = redeemed.record.version
         return pb.RedeemGrantResponse(
             fields={name: value.reveal() for name, value in redeemed.record.fields.items()},
@@ -125,7 +129,9 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     ) -> pb.RevokeGrantResponse:
         field = request.WhichOneof("what") or ""
         subject = getattr(request, field) if field else ""
-        with audited("revoke_grant", what=field, subject=subject, cause=request.cause):
+        async with self._trail.audited(
+            "revoke_grant", what=field, subject=subject, cause=request.cause
+        ):
             if not subject:
                 # an empty run, say, would be that of every grant without one
                 raise InvalidField(field or "what", "say which grant, source, run or owner")
@@ -154,7 +160,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     async def RotateKeys(
         self, request: pb.RotateKeysRequest, context: Any
     ) -> pb.RotateKeysResponse:
-        with audited("rotate_keys") as told:
+        async with self._trail.audited("rotate_keys") as told:
             key_id, resealed = await self._issuer.rotate()
             told.update(key_id=key_id, secrets_reencrypted=resealed)
         return pb.RotateKeysResponse(key_id=key_id, secrets_reencrypted=resealed)

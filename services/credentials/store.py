@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS revocations (
     at TEXT NOT NULL,
     PRIMARY KEY (kind, subject)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, line TEXT NOT NULL) STRICT;
 """
 # table and primary key of all that is sealed
 _SEALED = (("lid", "name"), ("secrets", "source_id"), ("signing_keys", "key_id"))
