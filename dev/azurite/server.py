@@ -19,7 +19,7 @@ from dev.child import Child, Command, minimal_environment, start, tail
 
 READY_S = 60.0
 GRACE_S = 3.0  # it waits for idle keep-alive connections, which hold nothing that would be lost
-LISTENS = re.compile(r"successfully listens on http://127\.0\.0\.1:(\d+)")
+LISTENS = re.compile(r"successfully listens on https?://127\.0\.0\.1:(\d+)")
 
 
 class AzuriteFailed(RuntimeError):
@@ -34,17 +34,18 @@ class Azurite:
     account: str
     key: str = field(repr=False)
     pid: int
+    scheme: str = "http"
 
     @property
     def account_url(self) -> str:
         """The account stands in the path, not in the host: Azurite's form for an address without
         DNS."""
-        return f"http://127.0.0.1:{self.port}/{self.account}"
+        return f"{self.scheme}://127.0.0.1:{self.port}/{self.account}"
 
     @property
     def connection_string(self) -> str:
         fields = {
-            "DefaultEndpointsProtocol": "http",
+            "DefaultEndpointsProtocol": self.scheme,
             "AccountName": self.account,
             "AccountKey": self.key,
             "BlobEndpoint": self.account_url,
@@ -78,9 +79,10 @@ async def _deleted(client: ContainerClient) -> None:
 
 
 @asynccontextmanager
-async def azurite(folder: Path) -> AsyncIterator[Azurite]:
+async def azurite(folder: Path, *, pem: Path | None = None) -> AsyncIterator[Azurite]:
     """Start Azurite with its log in `folder` (made here, gone on exit), stop it on leaving. Call it
-    on the main thread.
+    on the main thread. With a `pem` of certificate and key it speaks TLS and takes tokens of
+    Microsoft Entra, whose claims it checks, but no signature.
 
     Installs it first where it is not there (`dev.azurite.install`). Raises AzuriteFailed or
     InstallFailed.
@@ -92,20 +94,23 @@ async def azurite(folder: Path) -> AsyncIterator[Azurite]:
     )
     await asyncio.to_thread(folder.mkdir, mode=0o700, parents=True, exist_ok=True)
     try:
-        child = start(_command(program, folder, f"{account}:{key}"))
+        child = start(_command(program, folder, f"{account}:{key}", pem))
         try:
             port = await asyncio.wait_for(_listening(child, folder / "azurite.log"), READY_S)
-            yield Azurite(port=port, account=account, key=key, pid=child.pid)
+            scheme = "https" if pem else "http"
+            yield Azurite(port=port, account=account, key=key, pid=child.pid, scheme=scheme)
         finally:
             await child.stop(GRACE_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _command(program: Path, folder: Path, accounts: str) -> Command:
+def _command(program: Path, folder: Path, accounts: str, pem: Path | None) -> Command:
     # --skipApiVersionCheck: client libraries speak newer versions than the emulator knows.
     flags = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence"]
     flags += ["--silent", "--skipApiVersionCheck", "--disableProductStyleUrl", "--disableTelemetry"]
+    if pem is not None:
+        flags += ["--oauth", "basic", "--cert", str(pem), "--key", str(pem)]
     return Command(
         arguments=[str(node()), str(program / "dist" / "src" / "blob" / "main.js"), *flags],
         environment=minimal_environment(AZURITE_ACCOUNTS=accounts),

@@ -64,6 +64,8 @@ class Container:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.close()
+        if self.place.signer is not None:
+            await self.place.signer.close()
 
     async def page(
         self, prefix: str, *, size: int, marker: str = "", folders: bool = True

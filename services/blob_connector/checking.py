@@ -13,6 +13,7 @@ from services.blob_connector.azure import Container
 
 STEPS = ("reach", "authenticate", "read")
 SOON = timedelta(days=7)
+_WHAT_ENDS = {"client_certificate": "the client certificate"}
 _NO_WRITES = (
     "These credentials may write. Where the source is only to be read, use a SAS with sp=rl, or "
     "the data-plane role Storage Blob Data Reader."
@@ -55,26 +56,29 @@ async def _read_something(container: Container) -> None:
 def _passed(
     container: Container, version: str, latency: Duration, *, writable: bool
 ) -> pb.CheckResponse:
-    expires = container.place.expires_at
-    warnings = [warning] if (warning := expiry_warning(expires, datetime.now(UTC))) else []
+    place, what = container.place, _WHAT_ENDS.get(container.place.way, "the SAS token")
+    warning = expiry_warning(place.expires_at, datetime.now(UTC), what=what)
     return pb.CheckResponse(
         steps=[pb.CheckStep(name=name, passed=True) for name in STEPS],
         latency=latency,
         server_version=version,
         writable=writable,
-        warnings=warnings,
+        warnings=[warning] if warning else [],
         advice=_NO_WRITES if writable else "",
+        identity=place.identity,
     )
 
 
-def expiry_warning(expires_at: datetime | None, now: datetime) -> str:
-    """For a SAS that ends soon, or has ended; "" otherwise."""
+def expiry_warning(
+    expires_at: datetime | None, now: datetime, *, what: str = "the SAS token"
+) -> str:
+    """For a credential that ends soon, or has ended; "" otherwise."""
     if expires_at is None or expires_at - now > SOON:
         return ""
     when = expires_at.strftime("%Y-%m-%d %H:%M UTC")
     if expires_at <= now:
-        return f"the SAS token ended at {when}"
-    return f"the SAS token ends at {when}: make a new one before"
+        return f"{what} ended at {when}"
+    return f"{what} ends at {when}: make a new one before"
 
 
 def failed(fault: errors.BlobFault, reason: str) -> pb.CheckResponse:

@@ -28,21 +28,51 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "Only what lies under this folder is seen.",
             "x-order": 3,
         },
+        "identity": {
+            "enum": ["workload_identity", "managed_identity", "default"],
+            "description": "Sign in as the connector itself, without a secret; the operator allows "
+            "it for each account.",
+            "x-order": 4,
+        },
+        "tenant_id": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9.-]+$",
+            "description": "Of the application whose secret or certificate is set.",
+            "x-order": 5,
+        },
+        "client_id": {
+            "type": "string",
+            "pattern": "^[A-Za-z0-9-]+$",
+            "description": "Of that application, or of a user-assigned managed identity.",
+            "x-order": 6,
+        },
+        "cloud": {
+            "enum": ["public", "us_government", "china"],
+            "description": "Whose Microsoft Entra is asked, where the address does not tell.",
+            "x-order": 7,
+        },
     },
 }
 SECRETS_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "additionalProperties": False,
-    "minProperties": 1,
+    # none with config.identity
     "maxProperties": 1,
     "properties": {
         "connection_string": {"type": "string", "minLength": 1},
         "account_key": {"type": "string", "minLength": 1},
         "sas_token": {"type": "string", "minLength": 1},
+        "client_secret": {"type": "string", "minLength": 1},
+        "client_certificate": {
+            "type": "string",
+            "minLength": 1,
+            "description": "PEM of the private key and the certificate, or base64 of a PFX without "
+            "a password.",
+        },
     },
 }
-EXAMPLES = (
+EXAMPLES: tuple[tuple[str, str, dict[str, Any], dict[str, str]], ...] = (
     (
         "Account key",
         "A container, by the account's name and key.",
@@ -58,6 +88,27 @@ EXAMPLES = (
             "prefix": "2026/",
         },
         {"sas_token": "sv=…&sp=rl&sig=…"},
+    ),
+    (
+        "Application of Microsoft Entra",
+        "A container, by an application's secret; it needs the role Storage Blob Data Reader.",
+        {
+            "account_url": "https://ACCOUNT.blob.core.windows.net",
+            "container": "sales",
+            "tenant_id": "00000000-0000-0000-0000-000000000000",
+            "client_id": "00000000-0000-0000-0000-000000000000",
+        },
+        {"client_secret": "…"},
+    ),
+    (
+        "Managed identity",
+        "A container, as the identity that the connector runs with; no secret is kept.",
+        {
+            "account_url": "https://ACCOUNT.blob.core.windows.net",
+            "container": "sales",
+            "identity": "managed_identity",
+        },
+        {},
     ),
     (
         "Connection string",

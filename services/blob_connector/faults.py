@@ -18,29 +18,8 @@ from azure.core.exceptions import (
 
 from services.blob_connector import errors
 from services.blob_connector.identity import Place
+from services.blob_connector.refusals import FORBIDDEN, Refusal, refused
 
-_ROLE = (
-    "Give it list and read rights: sp=rl in a SAS, or for an identity the data-plane role Storage "
-    "Blob Data Reader (Owner or Contributor of the account is not enough)."
-)
-_WRITE_ROLE = (
-    "Give it write rights: sp=rcw in a SAS, or the data-plane role Storage Blob Data Contributor."
-)
-_FIREWALL = " The account's firewall gives the same answer to addresses that it does not know."
-# the credential is good, a right is missing; None = the remedy that fits the operation
-_FORBIDDEN: Mapping[str, str | None] = {
-    "AuthorizationPermissionMismatch": None,
-    "AuthorizationResourceTypeMismatch": "The SAS is for another kind of resource: make one for "
-    "the container (sr=c), or for the account with srt=co.",
-    "AuthorizationServiceMismatch": "The SAS is for another service: make one with ss=b.",
-    "InsufficientAccountPermissions": None,
-    "AuthorizationSourceIPMismatch": "The SAS is bound to other addresses (sip): make another one.",
-    "AuthorizationProtocolMismatch": "The SAS asks for HTTPS: use an https account_url.",
-    "KeyBasedAuthenticationNotPermitted": "The account refuses keys: use a user delegation SAS.",
-    "PublicAccessNotPermitted": "Give the source a credential.",
-    "AccountIsDisabled": "Enable the storage account.",
-    "ResourceTypeMismatch": None,
-}
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 _MISSING_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"})
 _HELD = frozenset(
@@ -69,7 +48,7 @@ class Words:
     def of(self, exc: AzureError, name: str, *, writing: bool = False) -> errors.BlobFault:
         match exc:
             case ClientAuthenticationError():
-                return self._refused(_code(exc), name, writing=writing)
+                return self._refused(exc, _code(exc), name, writing=writing)
             case DecodeError():
                 return self._unreachable("does not answer as Azure Blob Storage does")
             case HttpResponseError() if exc.status_code and exc.status_code >= 300:
@@ -87,8 +66,8 @@ class Words:
             return self._archived(name)
         if status == 404 or code in _MISSING_CONTAINER:
             return self._not_found(code, name)
-        if status in (401, 403) or code in _FORBIDDEN:
-            return self._refused(code, name, writing=writing)
+        if status in (401, 403) or code in FORBIDDEN:
+            return self._refused(exc, code, name, writing=writing)
         if code in _HELD:
             return self._held(name)
         if code == _BLOCKS_GONE:
@@ -162,23 +141,12 @@ class Words:
             path=name,
         )
 
-    def _refused(self, code: str, name: str, *, writing: bool) -> errors.BlobFault:
-        identity = self.place.identity
-        known = {"source": self.place.source, "identity": identity}
-        if code in _FORBIDDEN:
-            doing = "write to" if writing else "read"
-            return errors.Forbidden(
-                f"the {identity} may not {doing} {self.place.name} ({code})",
-                remedy=_FORBIDDEN[code] or (_WRITE_ROLE if writing else _ROLE),
-                path=name,
-                **known,
-            )
-        return errors.AuthenticationFailed(
-            f"account {self.place.account!r} refused the {identity} for container "
-            f"{self.place.container!r}",
-            remedy=_RENEW[self.place.way] + (_FIREWALL if code == "AuthorizationFailure" else ""),
-            **known,
-        )
+    def _refused(
+        self, exc: HttpResponseError, code: str, name: str, *, writing: bool
+    ) -> errors.BlobFault:
+        headers: Mapping[str, str] = getattr(exc.response, "headers", {})
+        date = headers.get("Date", "")
+        return refused(Refusal(code, exc.message, date), self.place, name, writing=writing)
 
     def _held(self, name: str) -> errors.Forbidden:
         return errors.Forbidden(
@@ -206,16 +174,6 @@ class Words:
             source=self.place.source,
             host=self.host,
         )
-
-
-_RENEW = {
-    "account_key": "Copy key1 or key2 anew from the account's access keys: it may have been "
-    "rotated, or belong to another account.",
-    "connection_string": "Copy the connection string anew from the account's access keys: the key "
-    "in it may have been rotated.",
-    "sas_token": "Make a new SAS: it may have expired, not have begun yet, be signed with a "
-    "rotated key, or be for another container.",
-}
 
 
 def _code(exc: HttpResponseError) -> str:

@@ -1,4 +1,4 @@
-"""How a source signs in: connection string, account key, or SAS token."""
+"""How a source signs in: connection string, account key, SAS token, or an identity of Entra."""
 
 import base64
 import ipaddress
@@ -13,11 +13,12 @@ from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob.aio import ContainerClient, ExponentialRetry
 
 from servicekit.secrets import Secret
+from services.blob_connector.entra import APPLICATION, OWN, Signer, signer_of
 from services.blob_connector.errors import BadConfig
 from services.blob_connector.paths import folder_of
 from services.blob_connector.settings import Settings
 
-WAYS = ("connection_string", "account_key", "sas_token")
+SECRETS = ("connection_string", "account_key", "sas_token", *APPLICATION)
 # 0.2, 0.4, 0.8 … s, each times 0.5 to 1
 FIRST_WAIT_S = 0.2
 LARGEST_RANGE_BYTES = 64 * 1024 * 1024
@@ -31,9 +32,11 @@ class Place:
     container: str
     prefix: str
     way: str
-    # of a SAS: when it ends, and its permissions where it names them
+    # of a SAS or a certificate: when it ends; of a SAS, when it begins and what it may
     expires_at: datetime | None = None
+    starts_at: datetime | None = None
     permissions: str = ""
+    signer: Signer | None = None
 
     @property
     def name(self) -> str:
@@ -48,6 +51,8 @@ class Place:
     @property
     def identity(self) -> str:
         """The credential, as errors call it."""
+        if self.signer is not None:
+            return self.signer.name
         return {"sas_token": "SAS token"}.get(self.way, self.way.replace("_", " "))
 
 
@@ -72,39 +77,51 @@ def connect(
     config: Mapping[str, Any], secrets: Mapping[str, Secret], settings: Settings
 ) -> tuple[Place, ContainerClient]:
     """A client, not yet used, and where it leads. The caller closes it. Raises `BadConfig`."""
-    way = _way(secrets)
+    way = _way(config, secrets)
     container = str(config.get("container", ""))
     if not container:
         raise BadConfig("container is missing", remedy="Set it.", field="config.container")
-    client = _client(way, secrets[way], str(config.get("account_url", "")), container, settings)
-    told = _told(secrets[way]) if way != "account_key" else {}
+    signer = signer_of(way, config, secrets, settings) if way in (*APPLICATION, *OWN) else None
+    url = str(config.get("account_url", ""))
+    client = _client(way, signer or secrets[way], url, container, settings)
+    told = _told(secrets[way]) if way in ("sas_token", "connection_string") else {}
     place = Place(
         account=client.account_name or account_of(client.url),
         container=container,
         prefix=folder_of(str(config.get("prefix", ""))),
         way=way,
-        expires_at=_time(told.get("se", "")),
+        expires_at=signer.expires_at if signer else _time(told.get("se", "")),
+        starts_at=_time(told.get("st", "")),
         permissions=told.get("sp", ""),
+        signer=signer,
     )
     return place, client
 
 
-def _way(secrets: Mapping[str, Secret]) -> str:
-    ways = [way for way in WAYS if way in secrets]
-    if len(ways) != 1:
+def _way(config: Mapping[str, Any], secrets: Mapping[str, Secret]) -> str:
+    ways = [way for way in SECRETS if way in secrets]
+    own = str(config.get("identity", ""))
+    if own and own not in OWN:
         raise BadConfig(
-            "the source has no credential" if not ways else "the source has several credentials",
-            remedy=f"Set exactly one of {', '.join(WAYS)}.",
+            f"there is no identity {own!r}",
+            remedy=f"Choose one of {', '.join(OWN)}, or leave it out and set a secret.",
+            field="config.identity",
+        )
+    if len(ways) + bool(own) != 1:
+        count = "no credential" if not ways else "several credentials"
+        raise BadConfig(
+            f"the source has {count}",
+            remedy=f"Set exactly one of {', '.join(SECRETS)}, or config.identity.",
             field="secrets",
         )
-    return ways[0]
+    return own or ways[0]
 
 
 def _client(
-    way: str, secret: Secret, url: str, container: str, settings: Settings
+    way: str, secret: Secret | Signer, url: str, container: str, settings: Settings
 ) -> ContainerClient:
     options = _options(settings)
-    if way == "connection_string":
+    if way == "connection_string" and isinstance(secret, Secret):
         try:
             return ContainerClient.from_connection_string(secret.reveal(), container, **options)
         except (ValueError, KeyError):
@@ -117,7 +134,7 @@ def _client(
             field="config.account_url",
         )
     try:
-        credential = _credential(way, secret, url)
+        credential: Any = secret if isinstance(secret, Signer) else _credential(way, secret, url)
     except (ValueError, TypeError):
         raise _unread(f"secrets.{way}", f"the {way}") from None
     try:
@@ -170,6 +187,7 @@ def _time(text: str) -> datetime | None:
 def _options(settings: Settings) -> dict[str, Any]:
     return {
         "retry_policy": _Retry(settings.retries),
+        "connection_verify": settings.ca_file or True,
         "connection_timeout": settings.connect_timeout_s,
         "read_timeout": settings.read_timeout_s,
         # the SDK writes its stream in blocks of this size: larger ones are twice as fast

@@ -20,6 +20,16 @@ class Settings:
     credentials: str = "127.0.0.1:50051"
     # this connector's own, shown to the credential service
     token: Secret | None = None
+    # accounts that this process may sign in to with an identity of its own (workload identity,
+    # managed identity, the default chain), as patterns of hosts such as
+    # "acct.blob.core.windows.net"; none = refused, for who adds such a source reads with the
+    # connector's rights
+    identity_hosts: tuple[str, ...] = ()
+    # where Microsoft Entra is asked for tokens, instead of the host of the source's cloud
+    authority: str = ""
+    # a PEM file of the authorities to trust instead of the system's own: that of a proxy which
+    # breaks TLS, or of a storage account behind a name of your own
+    ca_file: str = ""
     # told before bytes move; a request may lower them
     max_blob_bytes: int = 100 * MIB
     # of all blobs of one request together

@@ -114,20 +114,22 @@ class CheckRequest(_message.Message):
     def __init__(self, grant: _Optional[str] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("steps", "latency", "server_version", "writable", "warnings", "advice")
+    __slots__ = ("steps", "latency", "server_version", "writable", "warnings", "advice", "identity")
     STEPS_FIELD_NUMBER: _ClassVar[int]
     LATENCY_FIELD_NUMBER: _ClassVar[int]
     SERVER_VERSION_FIELD_NUMBER: _ClassVar[int]
     WRITABLE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     ADVICE_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
     steps: _containers.RepeatedCompositeFieldContainer[CheckStep]
     latency: _duration_pb2.Duration
     server_version: str
     writable: bool
     warnings: _containers.RepeatedScalarFieldContainer[str]
     advice: str
-    def __init__(self, steps: _Optional[_Iterable[_Union[CheckStep, _Mapping]]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., writable: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ..., advice: _Optional[str] = ...) -> None: ...
+    identity: str
+    def __init__(self, steps: _Optional[_Iterable[_Union[CheckStep, _Mapping]]] = ..., latency: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., server_version: _Optional[str] = ..., writable: _Optional[bool] = ..., warnings: _Optional[_Iterable[str]] = ..., advice: _Optional[str] = ..., identity: _Optional[str] = ...) -> None: ...
 
 class CheckStep(_message.Message):
     __slots__ = ("name", "passed", "message", "remedy", "reason")
