@@ -11,6 +11,7 @@ from services.credentials import audit, revoking, signing, store
 from services.credentials.clock import Clock
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
+from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys
 from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
 from services.credentials.settings import Settings
 from services.credentials.store import Store
@@ -23,7 +24,7 @@ from services.credentials.vaults.port import Vault
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         clock = Clock()
-        kept = await stack.enter_async_context(store.opened(Home(settings.home), settings.key))
+        kept = await stack.enter_async_context(store.opened(Home(settings.home), keys_of(settings)))
         issuer = await _issuer(stack, settings, kept, clock)
         trail = await audit.load(kept, clock)
         servicer = CredentialServicer(issuer, trail, settings.heartbeat_s)
@@ -49,6 +50,15 @@ async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock:
             key_lead=timedelta(seconds=settings.key_lead_s),
         ),
     )
+
+
+def keys_of(settings: Settings) -> Keys:
+    home = Home(settings.home)
+    if settings.key:
+        return GivenKeys(settings.key)
+    if settings.passphrase:
+        return DerivedKeys(home, settings.passphrase, settings.old_passphrase)
+    return OwnKeys(home)
 
 
 async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> Vault:

@@ -3,14 +3,12 @@
 import fcntl
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicekit.secrets import Secret
 from services.credentials.errors import StoreUnusable
-from services.credentials.sealing import new_key, parse_keys
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -22,10 +20,6 @@ class Home:
     @property
     def database(self) -> Path:
         return self.folder / "store.db"
-
-    @property
-    def key_file(self) -> Path:
-        return self.folder / "store.key"
 
     def prepare(self) -> None:
         """Makes what is missing; refuses what others can reach. Raises StoreUnusable."""
@@ -53,30 +47,22 @@ class Home:
         except BlockingIOError as exc:
             raise StoreUnusable(f"{self.folder} is in use by another credential service") from exc
 
-    def keys(self) -> tuple[Secret, ...]:
-        """Those of the key file, which is made when the store is. Raises StoreUnusable."""
-        if self.key_file.exists():
-            return parse_keys(Secret(self.key_file.read_bytes()))
-        if self.database.exists():
-            raise StoreUnusable(
-                f"{self.database} is there, but its key {self.key_file} is not: bring it back, "
-                "or set KEY or KEY_FILE to it"
-            )
-        keys = (new_key(),)
-        self.write_keys(keys)
-        return keys
+    def kept(self, name: str) -> bytes | None:
+        """What a file holds; None where there is none."""
+        path = self.folder / name
+        return path.read_bytes() if path.exists() else None
 
-    def write_keys(self, keys: Sequence[Secret]) -> None:
+    def keep(self, name: str, content: bytes) -> None:
         """All or nothing, also when the machine stops in the middle."""
-        text = b"".join(key.reveal_bytes() + b"\n" for key in keys)
-        beside = self.key_file.with_suffix(".new")
+        path = self.folder / name
+        beside = path.with_suffix(".new")
         beside.unlink(missing_ok=True)
         number = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(number, "wb") as file:
-            file.write(text)
+            file.write(content)
             file.flush()
             os.fsync(number)
-        beside.rename(self.key_file)
+        beside.rename(path)
         _sync(self.folder)
 
 

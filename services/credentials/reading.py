@@ -6,9 +6,10 @@ from contextlib import closing
 
 from servicekit.chain import Head
 from services.credentials import audit
+from services.credentials.app import keys_of
 from services.credentials.errors import StoreUnusable
 from services.credentials.home import Home
-from services.credentials.sealing import Seal, parse_keys
+from services.credentials.sealing import Seal
 from services.credentials.settings import Settings
 
 
@@ -22,7 +23,7 @@ def verified(settings: Settings) -> Head:
     """Against the head that the service sealed. Raises ChainBroken, StoreDamaged, StoreUnusable."""
     home = Home(settings.home)
     with closing(_opened(home)) as db:
-        seal = Seal(parse_keys(settings.key) if settings.key else home.keys())
+        seal = Seal(keys_of(settings).held())
         db.execute("BEGIN")  # one view of records and head, while the service goes on writing
         return audit.verified(db, seal)
 

@@ -7,6 +7,8 @@ from typing import Literal
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 
+MIN_PASSPHRASE_CHARS = 12
+
 
 @dataclass(frozen=True)
 class Listen(ServerSettings):
@@ -22,6 +24,10 @@ class Settings:
     vault: Literal["embedded", "hashicorp"] = "embedded"
     # Fernet keys: the first encrypts, all decrypt; unset = kept in home, made at the first start
     key: Secret | None = None
+    # instead of KEY: the store's key is derived from it by scrypt, with a salt that lies in home
+    passphrase: Secret | None = None
+    # the passphrase before: decrypts until the keys were rotated (RotateKeys)
+    old_passphrase: Secret | None = None
     # the Vault server
     vault_url: str = "http://127.0.0.1:8200"
     # a token that may read and write below the folder
@@ -48,5 +54,9 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.lease_s, self.heartbeat_s, self.vault_timeout_s) <= 0 or self.key_lead_s < 0:
             raise ValueError("LEASE_S, HEARTBEAT_S and VAULT_TIMEOUT_S expect more than 0 seconds")
+        if self.key and self.passphrase:
+            raise ValueError("KEY and PASSPHRASE: only one of them may be set")
+        if self.passphrase and len(self.passphrase.reveal()) < MIN_PASSPHRASE_CHARS:
+            raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
         if self.vault == "hashicorp" and not self.vault_token:
             raise ValueError("VAULT=hashicorp expects VAULT_TOKEN or VAULT_TOKEN_FILE")

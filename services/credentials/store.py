@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from servicekit.limits import Limiter
-from servicekit.secrets import Secret
 from services.credentials.errors import StoreDamaged, StoreUnusable
 from services.credentials.home import Home
-from services.credentials.sealing import Seal, new_key, parse_keys
+from services.credentials.keys import Keys, OwnKeys
+from services.credentials.sealing import Seal
 
 T = TypeVar("T")
 
@@ -47,16 +47,14 @@ class Store:
     def __init__(
         self,
         threads: Limiter,
-        home: Home,
         connection: sqlite3.Connection,
         seal: Seal,
-        own_key: bool,
+        keys: Keys,
     ) -> None:
         self._threads = threads
-        self._home = home
         self._connection = connection
         self._seal = seal
-        self._own_key = own_key
+        self._keys = keys
 
     async def run(self, work: Callable[[sqlite3.Connection, Seal], T]) -> T:
         return await self._threads.run(self._run, work)
@@ -71,16 +69,8 @@ class Store:
             return work(connection, self._seal)
 
     def _reseal(self) -> int:
-        if not self._own_key:
-            return self._renew_all(self._seal)
-        fresh = new_key()
-        both = (fresh, *self._home.keys())
-        # Wherever this stops, the key file holds a key for every record.
-        self._home.write_keys(both)
-        renewing = Seal(both)
-        count = self._renew_all(renewing)
-        self._home.write_keys((fresh,))
-        self._seal = Seal((fresh,))
+        count = self._renew_all(Seal(self._keys.begin()))
+        self._seal = Seal(self._keys.finish())
         return count
 
     def _renew_all(self, seal: Seal) -> int:
@@ -91,16 +81,17 @@ class Store:
 
 
 @asynccontextmanager
-async def opened(home: Home, key: Secret | None) -> AsyncIterator[Store]:
-    """The store of a folder, made when it is not there. Raises StoreUnusable."""
+async def opened(home: Home, keys: Keys | None = None) -> AsyncIterator[Store]:
+    """The store of a folder, made when it is not there, with a key of its own when none is given.
+    Raises StoreUnusable."""
+    keys = keys or OwnKeys(home)
     async with Limiter("credentials-store", 1) as threads:
         await threads.run(home.prepare)
         with home.held():
-            keys = parse_keys(key) if key else await threads.run(home.keys)
-            seal = Seal(keys)
+            seal = Seal(await threads.run(keys.held))
             connection = await threads.run(_connect, home, seal)
             try:
-                yield Store(threads, home, connection, seal, own_key=key is None)
+                yield Store(threads, connection, seal, keys)
             finally:
                 await threads.run(connection.close)
 

@@ -92,7 +92,7 @@ async def test_chain_goes_on_after_restarts_and_rotation(service: Service, home:
 
 
 async def test_records_at_the_same_time_are_all_in_the_chain(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         trail = await audit.load(kept, Clock())
 
         async def act(number: int) -> None:

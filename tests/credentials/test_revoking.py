@@ -19,18 +19,18 @@ def revocation(number: int = 0) -> Revocation:
 
 @pytest.mark.req("D3")
 async def test_revocations_survive_a_restart_until_no_grant_needs_them(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ledger = await revoking.load(kept, NOW)
         await ledger.add(Revocation("source", "ds-1", NOW))
         await ledger.add(Revocation("source", "ds-1", NOW - timedelta(hours=1)))
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         again = await revoking.load(kept, NOW)
         assert list(again.revocations) == [Revocation("source", "ds-1", NOW)]
         assert len((await revoking.load(kept, NOW + KEPT_FOR)).revocations) == 0
 
 
 async def test_every_watcher_hears_each_revocation_once(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ledger = await revoking.load(kept, NOW)
         await ledger.add(revocation(0))
         async with aclosing(ledger.watch(60)) as one, aclosing(ledger.watch(60)) as other:
@@ -47,7 +47,7 @@ async def test_every_watcher_hears_each_revocation_once(home: Path) -> None:
 
 
 async def test_silence_is_broken_by_heartbeats(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ledger = await revoking.load(kept, NOW)
         async with aclosing(ledger.watch(0.001)) as watch:
             await anext(watch)
@@ -58,7 +58,7 @@ async def test_watcher_that_does_not_read_is_cut_off(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(revoking, "_UNREAD", 2)
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ledger = await revoking.load(kept, NOW)
         async with aclosing(ledger.watch(60)) as slow:
             await anext(slow)

@@ -55,10 +55,10 @@ def test_clock_that_was_set_back_still_finds_a_signer() -> None:
 
 @pytest.mark.req("S1")
 async def test_keys_survive_a_restart_and_old_ones_are_dropped(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ring = await signing.load(kept, NOW)
         ring = await signing.rotate(kept, ring, NOW, LEAD)
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         again = await signing.load(kept, NOW)
         assert [t.key.key_id for t in again.keys] == [t.key.key_id for t in ring.keys]
         assert again.verifiers(NOW).keys() == ring.verifiers(NOW).keys()
@@ -68,7 +68,7 @@ async def test_keys_survive_a_restart_and_old_ones_are_dropped(home: Path) -> No
 
 
 async def test_private_keys_lie_encrypted(home: Path) -> None:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         ring = await signing.load(kept, NOW)
         raw = ring.keys[0].key.private.private_bytes_raw()
         files = b"".join(path.read_bytes() for path in home.iterdir())

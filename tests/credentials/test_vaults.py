@@ -47,7 +47,7 @@ def place() -> Iterator[hashicorp.Place]:
 
 @asynccontextmanager
 async def embedded(home: Path) -> AsyncIterator[Vault]:
-    async with store.opened(Home(home), None) as kept:
+    async with store.opened(Home(home)) as kept:
         yield EmbeddedVault(kept)
 
 
