@@ -124,7 +124,13 @@ async def _rolled_back(held: Held, transaction: Any) -> None:
     try:
         async with asyncio.timeout(_ROLLBACK_S):
             await transaction.rollback()
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
+    except (
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        # a COPY that was cancelled may not have ended yet
+        asyncpg.InternalClientError,
+        OSError,
+    ) as exc:
         _log.info("rollback_failed", source=held.place.source, why=type(exc).__name__)
         # one that broke while a COPY was being cancelled has already left the pool by itself
         with suppress(asyncpg.InterfaceError):
