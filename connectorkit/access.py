@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -11,14 +11,25 @@ from typing import Self
 
 import grpc
 
+from connectorkit.bounds import Bounds
 from connectorkit.feed import Feed, Patience, waits
 from connectorkit.leases import Lease, Leases
-from connectorkit.refusals import STATUSES, GateClosed, InvalidGrant, RevokedGrant, refusing
+from connectorkit.refusals import (
+    STATUSES,
+    GateClosed,
+    InvalidGrant,
+    OutsideGrant,
+    Refusal,
+    RevokedGrant,
+    refusing,
+)
+from connectorkit.spending import Share, share
 from grants import tokens
 from grants.claims import Grant
 from grants.errors import KeyUnknown
 from grants.revocations import Revocation
 from grants.scope import allow
+from grants.spending import Amount
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit import logs
@@ -150,6 +161,38 @@ class Gate:
             self._feed.revocations.check(grant)
         return fields
 
+    def share(self, grant: Grant, bounds: Bounds) -> AbstractAsyncContextManager[Share]:
+        """`async with gate.share(grant, bounds) as mine`: what the grant has left for this call,
+        counted by the credential service over all calls. Raises OutsideGrant when it is used up,
+        RevokedGrant, GateClosed."""
+        return share(self, grant, bounds)
+
+    async def take(self, grant: Grant, wanted: Amount) -> Amount:
+        answer = await self._spend(grant, rows=wanted.rows, bytes=wanted.bytes)
+        return Amount(answer.rows, answer.bytes)
+
+    async def hand_back(self, grant: Grant, unused: Amount) -> None:
+        """What does not arrive stays spent."""
+        try:
+            await self._spend(grant, unused_rows=unused.rows, unused_bytes=unused.bytes)
+        except (GateClosed, Refusal) as exc:
+            _log.info("unused_share_lost", why=str(exc), grant_id=grant.grant_id)
+
+    async def _spend(self, grant: Grant, **amounts: int) -> pb.SpendGrantResponse:
+        known = self._known.get(grant.grant_id)
+        if known is None:
+            raise RevokedGrant("the grant was withdrawn, or never admitted here")
+        request = pb.SpendGrantRequest(grant=known.token, **amounts)
+        try:
+            return await calling(self._stub.SpendGrant(request, timeout=self._patience.call_s))
+        except RemoteFault as fault:
+            if fault.reason == "BEYOND_GRANT":
+                raise OutsideGrant(fault.message, "read", "") from fault
+            if fault.reason == "GRANT_REVOKED":
+                raise RevokedGrant(fault.message) from fault
+            _raise_closed(fault)
+            raise
+
     def on_close(self, close: Closer) -> None:
         """Has `close(source_id)` called, and awaited in the background, when a source is revoked:
         its connections are to be closed. It may be called for a source that is not open here."""
@@ -268,9 +311,14 @@ def _lease_without_secret(grant: Grant, fault: RemoteFault) -> Lease:
     """A source may have no secret; the rest of what the credential service says is a failure."""
     if fault.code is grpc.StatusCode.NOT_FOUND:
         return Lease({}, grant.expires_at)
+    _raise_closed(fault)
+    raise fault
+
+
+def _raise_closed(fault: RemoteFault) -> None:
+    """Raises GateClosed where the credential service is away, or does not know this connector."""
     if fault.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise GateClosed("the credential service does not answer") from fault
     if fault.reason in ("UNAUTHENTICATED", "CALLER_NOT_ALLOWED"):
         _log.error("credentials_refuse_this_connector", why=str(fault))
         raise GateClosed("the credential service does not know this connector") from fault
-    raise fault

@@ -137,12 +137,15 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         limits = effective(request.limits, grant)
         try:
             async with asyncio.timeout(limits.max_seconds or None) as clock:
-                async with self._held(grant, "read") as container:
+                async with (
+                    self._gate.share(grant, limits) as mine,
+                    self._held(grant, "read") as container,
+                ):
                     found = await self._members(grant, "read", container, path)
-                    work = Work(container, found, request, limits, lambda: self._stand(grant))
+                    work = Work(container, found, request, mine.bounds, lambda: self._stand(grant))
                     async with aclosing(self._events(work, grant)) as events:
                         async for event in events:
-                            yield event
+                            yield mine.counted(event)
         except TimeoutError as exc:
             if clock.expired():
                 raise fetching.too_slow(limits.max_seconds) from exc

@@ -9,8 +9,9 @@ from grants.binding import binding_of
 from grants.claims import Grant
 from grants.errors import GrantUnbound
 from grants.revocations import Kind, Revocation
+from grants.spending import Amount
 from servicekit.status import InvalidField
-from services.credentials import signing
+from services.credentials import signing, spending
 from services.credentials.clock import Clock
 from services.credentials.errors import SecretNotFound
 from services.credentials.revoking import Ledger
@@ -98,6 +99,14 @@ class Issuer:
         self.ledger.revocations.check(grant)
         lease_ends_at = min(self._clock.now() + self._terms.lease, grant.expires_at)
         return Redeemed(record, lease_ends_at)
+
+    async def spend(self, grant: Grant, wanted: Amount) -> Amount:
+        """Raises GrantRevoked, BeyondGrant."""
+        self.ledger.revocations.check(grant)
+        return await spending.take(self._store, grant, wanted, self._clock.now())
+
+    async def hand_back(self, grant: Grant, unused: Amount) -> None:
+        await spending.hand_back(self._store, grant, unused)
 
     async def revoke(self, kind: Kind, subject: str) -> None:
         await self.ledger.add(Revocation(kind, subject, self._clock.now()))

@@ -16,6 +16,7 @@ from connectorkit.refusals import refusing
 from grants.binding import binding, whole_numbers
 from grants.claims import Json
 from grants.revocations import Kind, Revocation, Revocations
+from grants.spending import Amount
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit.secrets import Secret
@@ -60,6 +61,7 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
         "RevokeGrant": gateways,
         "RotateKeys": gateways,
         "RedeemGrant": connectors,
+        "SpendGrant": connectors,
         "WatchRevocations": anyone,
         "GrantKeys": anyone,
     }
@@ -123,6 +125,25 @@ class CredentialServicer(rpc.CredentialServiceServicer):
             fields={name: value.reveal() for name, value in redeemed.record.fields.items()},
             lease_expires_at=_timestamp(redeemed.lease_ends_at),
         )
+
+    async def SpendGrant(
+        self, request: pb.SpendGrantRequest, context: Any
+    ) -> pb.SpendGrantResponse:
+        unused = Amount(request.unused_rows, request.unused_bytes)
+        for name in ("rows", "bytes", "unused_rows", "unused_bytes"):
+            if getattr(request, name) < 0:
+                raise InvalidField(name, f"{name} is below 0")
+        async with self._trail.audited("spend_grant") as told:
+            with refusing():
+                grant = self._issuer.verify(request.grant)
+                told.update(facts_of(grant))
+                if unused != Amount():
+                    await self._issuer.hand_back(grant, unused)
+                    told.update(unused_rows=unused.rows, unused_bytes=unused.bytes)
+                    return pb.SpendGrantResponse()
+                took = await self._issuer.spend(grant, Amount(request.rows, request.bytes))
+            told.update(rows=took.rows, bytes=took.bytes)
+        return pb.SpendGrantResponse(rows=took.rows, bytes=took.bytes)
 
     async def RevokeGrant(
         self, request: pb.RevokeGrantRequest, context: Any

@@ -34,6 +34,12 @@ CREATE TABLE IF NOT EXISTS revocations (
     at TEXT NOT NULL,
     PRIMARY KEY (kind, subject)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS spent (
+    grant_id TEXT PRIMARY KEY,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    expires_at TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, line TEXT NOT NULL) STRICT;
 """
 # table and primary key of all that is sealed

@@ -93,7 +93,10 @@ class Reader:
         grant = self._admit(request.grant, request.selection)
         _require_table_format(request)
         limits = self._limits(request.limits, grant)
-        async with self._reading(grant, limits.max_seconds) as work:
+        async with (
+            self._gate.share(grant, limits) as mine,
+            self._reading(grant, limits.max_seconds) as work,
+        ):
             chosen = await selected(
                 work, self._gate, grant, request.selection, columns=request.columns
             )
@@ -102,10 +105,10 @@ class Reader:
             header = table_header(chosen.name, rows.schema, request.format)
             if chosen.row_estimate is not None:
                 header.row_estimate = chosen.row_estimate
-            answer = sent(rows, header=header, limits=limits, threads=self._threads)
+            answer = sent(rows, header=header, limits=mine.bounds, threads=self._threads)
             async with aclosing(answer) as events:
                 async for event in events:
-                    yield event
+                    yield mine.counted(event)
 
     async def store(self, requests: AsyncIterator[pb.StoreRequest]) -> pb.StoreResponse:
         async for request in requests:

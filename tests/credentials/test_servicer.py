@@ -254,6 +254,38 @@ async def test_watch_begins_with_everything_revoked_and_beats(service: Service) 
             assert (await anext(aiter(watch))).WhichOneof("event") == "heartbeat"
 
 
+async def spent(stub: Stub, grant: str, **wanted: int) -> tuple[int, int]:
+    answer = await stub.SpendGrant(pb.SpendGrantRequest(grant=grant, **wanted))
+    return answer.rows, answer.bytes
+
+
+@pytest.mark.req("X4", "P9")
+async def test_bounded_grant_is_used_up_over_calls_and_restarts(service: Service) -> None:
+    async with service.started() as stub:
+        grant = await minted(stub, max_rows=10, max_bytes=1000)
+        assert await spent(stub, grant, rows=4, bytes=300) == (4, 300)
+        assert await spent(stub, grant, rows=20, bytes=300) == (6, 300)
+        assert (await refusal(spent(stub, grant, rows=1))).reason == "BEYOND_GRANT"
+        assert await spent(stub, grant, unused_rows=5) == (0, 0)
+    async with service.started() as stub:
+        assert await spent(stub, grant) == (5, 400)
+        fault = await refusal(spent(stub, grant))
+        assert (fault.reason, "used up" in fault.message) == ("BEYOND_GRANT", True)
+        free = await minted(stub)
+        assert await spent(stub, free, rows=5) == (0, 0)
+        assert (await refusal(spent(stub, grant, rows=-1))).reason == "INVALID_FIELD"
+        await stub.RevokeGrant(pb.RevokeGrantRequest(run_id="run-1"))
+        assert (await refusal(spent(stub, grant))).reason == "GRANT_REVOKED"
+
+
+async def test_shares_taken_at_the_same_time_are_together_the_grant(stub: Stub) -> None:
+    grant = await minted(stub, max_rows=10)
+    takes = [spent(stub, grant, rows=3) for _ in range(6)]
+    answers = await asyncio.gather(*takes, return_exceptions=True)
+    took = [answer[0] for answer in answers if isinstance(answer, tuple)]
+    assert sorted(took) == [1, 3, 3, 3]
+
+
 @pytest.mark.req("S1")
 async def test_rotated_keys_keep_old_grants_and_secrets(service: Service) -> None:
     async with service.started(key_lead_s=0.0) as stub:
@@ -307,6 +339,7 @@ REQUESTS = {
     "DescribeSecret": pb.DescribeSecretRequest(source_id="ds-1"),
     "MintGrant": mint_request(),
     "RedeemGrant": pb.RedeemGrantRequest(grant="x"),
+    "SpendGrant": pb.SpendGrantRequest(grant="x"),
     "RevokeGrant": pb.RevokeGrantRequest(run_id="run-1"),
     "GrantKeys": pb.GrantKeysRequest(),
     "RotateKeys": pb.RotateKeysRequest(),

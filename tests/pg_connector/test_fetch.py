@@ -174,6 +174,7 @@ async def test_grant_bounds_what_the_request_asks(platform: Platform) -> None:
     grant = await platform.grant(max_rows=10, max_bytes=5_000)
     events = await platform.fetch("orders", grant=grant, limits=limits(max_rows=100))
     assert events[-2].summary.truncated_by == "row limit of 10"
+    grant = await platform.grant(max_rows=10, max_bytes=5_000)
     events = await platform.fetch("orders", grant=grant, limits=limits(max_rows=5, max_bytes=60))
     assert events[-2].summary.truncated_by == "byte limit of 60" and len(body(events)) <= 60
 
@@ -264,3 +265,20 @@ async def test_byte_limit_is_kept(platform: Platform, format: pb.Format) -> None
     summary = events[-2].summary
     assert summary.truncated_by == "byte limit of 50000"
     assert 0 < len(body(events)) <= 50_000 and 0 < summary.rows < 10_000
+
+
+@pytest.mark.req("X4", "P9")
+async def test_bounds_of_a_grant_hold_over_all_its_calls(platform: Platform) -> None:
+    grant = await platform.grant(max_rows=10)
+
+    async def rows(limit: int) -> int:
+        events = await platform.fetch("orders", grant=grant, limits=limits(max_rows=limit))
+        return sum(event.summary.rows for event in events)
+
+    with pytest.raises(RemoteFault):
+        await platform.fetch("SELECT 1/(id-id) FROM orders", grant=grant)
+    assert [await rows(6), await rows(6)] == [6, 4]
+    with pytest.raises(RemoteFault) as refused:
+        await rows(1)
+    assert refused.value.reason == "BEYOND_GRANT" and "used up" in refused.value.message
+    assert len(await platform.fetch("orders", grant=await platform.grant(max_rows=1))) > 3

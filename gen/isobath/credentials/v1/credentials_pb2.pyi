@@ -135,6 +135,28 @@ class RedeemGrantResponse(_message.Message):
     lease_expires_at: _timestamp_pb2.Timestamp
     def __init__(self, fields: _Optional[_Mapping[str, str]] = ..., lease_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class SpendGrantRequest(_message.Message):
+    __slots__ = ("grant", "rows", "bytes", "unused_rows", "unused_bytes")
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_ROWS_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    grant: str
+    rows: int
+    bytes: int
+    unused_rows: int
+    unused_bytes: int
+    def __init__(self, grant: _Optional[str] = ..., rows: _Optional[int] = ..., bytes: _Optional[int] = ..., unused_rows: _Optional[int] = ..., unused_bytes: _Optional[int] = ...) -> None: ...
+
+class SpendGrantResponse(_message.Message):
+    __slots__ = ("rows", "bytes")
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    rows: int
+    bytes: int
+    def __init__(self, rows: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
 class RevokeGrantRequest(_message.Message):
     __slots__ = ("grant_id", "source_id", "run_id", "owner", "cause")
     GRANT_ID_FIELD_NUMBER: _ClassVar[int]

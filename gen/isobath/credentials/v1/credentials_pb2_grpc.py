@@ -61,6 +61,11 @@ class CredentialServiceStub:
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantRequest.SerializeToString,
                 response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantResponse.FromString,
                 _registered_method=True)
+        self.SpendGrant = channel.unary_unary(
+                '/isobath.credentials.v1.CredentialService/SpendGrant',
+                request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.SerializeToString,
+                response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/isobath.credentials.v1.CredentialService/RevokeGrant',
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RevokeGrantRequest.SerializeToString,
@@ -129,6 +134,15 @@ class CredentialServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SpendGrant(self, request, context):
+        """Takes rows and bytes of a grant that bounds them, before they are given, and hands back what was not needed of
+        an earlier taking. Connectors only. Counted over all connectors and restarts. A retry takes again, so do not:
+        what is lost so is the grant's loss. Errors: GRANT_INVALID, GRANT_EXPIRED, GRANT_REVOKED, BEYOND_GRANT (used up).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeGrant(self, request, context):
         """Revokes one grant, or all of a source, a run or an owner. Safe to retry.
         """
@@ -186,6 +200,11 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     servicer.RedeemGrant,
                     request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantRequest.FromString,
                     response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantResponse.SerializeToString,
+            ),
+            'SpendGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.SpendGrant,
+                    request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.FromString,
+                    response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.SerializeToString,
             ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
@@ -345,6 +364,33 @@ class CredentialService:
             '/isobath.credentials.v1.CredentialService/RedeemGrant',
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantRequest.SerializeToString,
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SpendGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.credentials.v1.CredentialService/SpendGrant',
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.SerializeToString,
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.FromString,
             options,
             channel_credentials,
             insecure,
