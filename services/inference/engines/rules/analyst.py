@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from . import asking, profiling, routing, schema, suggestions, titles, transcript
+from . import asking, doubts, profiling, routing, schema, suggestions, titles, transcript
 from .analyses.overview import gaps, sizes
 from .analyses.program import MARKER, Analysis, Result
 from .faults import Fault, attempt
@@ -36,6 +36,7 @@ class _State:
     failures: tuple[str, ...] = ()
     written: "_Written | None" = None
     faults: tuple[Fault, ...] = ()
+    lost: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,11 @@ def _profiled(state: _State, output: str) -> _State:
     if not _usable(tables).tables:
         return replace(state, tables=tables)
     state = replace(state, tables=tables)
-    step = attempt("the reading of the question", _first_step, state.question, tables)
-    return _stepped(state, step)
+    first = attempt("the reading of the question", _first_step, state.question, _usable(tables))
+    if isinstance(first, Fault):
+        return _stepped(state, first)
+    step, lost = first
+    return _stepped(replace(state, lost=lost), step)
 
 
 def _stepped(state: _State, step: Analysis | Fault | None) -> _State:
@@ -156,9 +160,13 @@ def _forms(state: _State, step: Analysis | None) -> Iterator[Analysis]:
         yield over
 
 
-def _first_step(question: str, tables: Schema) -> Analysis | None:
-    tables = _usable(tables)
-    return routing.choose(asking.read(question, tables), tables)
+def _first_step(question: str, tables: Schema) -> tuple[Analysis, bool]:
+    """The analysis that the question asks for; the overview, and True, where it names nothing."""
+    asked = asking.read(question, tables)
+    step = routing.choose(asked, tables)
+    if step is not None and not doubts.of(asked, [step]).lost:
+        return step, False
+    return routing.overview(asking.read("", tables), tables), True
 
 
 def _usable(tables: Schema) -> Schema:
@@ -219,6 +227,9 @@ def _compute(state: _State, written: _Written) -> str:
 
 
 def _answer(state: _State) -> str:
+    checked = _doubts(state)
+    if isinstance(checked, Fault):
+        state, checked = replace(state, faults=(*state.faults, checked)), ("", "")
     parts: list[str] = []
     for step, result in state.done:
         part = attempt("a report", step.report, result)
@@ -226,7 +237,24 @@ def _answer(state: _State) -> str:
             state = replace(state, faults=(*state.faults, part))
         else:
             parts.append(part)
-    return _final([*_broken(state), *parts, *_caveats(state)])
+    opening, offer = checked
+    return _final([*_broken(state), opening, *parts, offer, *_caveats(state)])
+
+
+def _doubts(state: _State) -> tuple[str, str] | Fault:
+    """How the question was read and what could be asked instead; nothing when it was clear."""
+    if state.tables is None or state.faults:
+        return "", ""
+    tables, steps = _usable(state.tables), [step for step, _ in state.done]
+    return attempt("the check of the reading", _checked, state.question, tables, steps, state.lost)
+
+
+def _checked(
+    question: str, tables: Schema, steps: Sequence[Analysis], lost: bool
+) -> tuple[str, str]:
+    doubt = doubts.of(asking.read(question, tables), steps)
+    opening = doubts.nothing(doubt) if lost else doubts.reading(doubt, steps)
+    return opening, doubts.offer(suggestions.questions(tables, limit=3)) if opening else ""
 
 
 def _broken(state: _State) -> list[str]:

@@ -55,6 +55,8 @@ _RATE = re.compile(
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"\bhow many\b|\bnumber of\b|\bcounts?\b|\bhow often\b|\bfrequency\b", re.I)
+_COMPARED = re.compile(r"\bcompar\w+|\bversus\b|\bvs\b|\bdiffer\w*|\bworse\b|\bbetter\b", re.I)
+_SUMMARY = re.compile(r"overview|summar\w+|describe|analy[sz]\w+|explor\w+|insights?|\beda\b", re.I)
 _DISTINCT = re.compile(r"\b(?:unique|distinct|different)\b", re.IGNORECASE)
 _IMPLIED = {
     said: meant
@@ -148,6 +150,26 @@ def read(question: str, schema: Schema) -> Asked:
     return _settled(asked)
 
 
+def cues(text: str) -> list[tuple[int, int]]:
+    """Where the question says what kind of an answer it wants, without naming anything."""
+    every = [cue for _, cue in (*_INTENTS, *_AGGREGATES)]
+    compiled = [re.compile(cue, re.IGNORECASE) for cue in every]
+    compiled += [_WHY, _RATE, _COUNT, _DISTINCT, _COMPARED, _SUMMARY, grouping.HIGH, grouping.LOW]
+    return [found.span() for cue in compiled for found in cue.finditer(text)]
+
+
+def limited(text: str) -> tuple[int, int] | None:
+    """Where the question puts a limit such as 'over 100'."""
+    every = "|".join(_OPERATORS.values())
+    found = re.search(rf"(?:{every}){_NUMBER}", text, re.IGNORECASE)
+    return found.span() if found else None
+
+
+def implied(word: Token) -> bool:
+    """Whether a word speaks of a measure by its extreme: 'oldest', 'cheapest'."""
+    return word.lower in _IMPLIED
+
+
 def _settled(asked: Asked) -> Asked:
     """The intent, once it is known what else the question names."""
     grouped = [m.column for group in asked.groups for m in group.options[:1] if m.column]
@@ -180,14 +202,21 @@ _RANKED = "highest|lowest|largest|biggest|smallest"
 _SOME = r"\d{1,3}|two|three|four|five|ten|twenty"
 
 
+_TOP = re.compile(
+    rf"\b(?:top|bottom|first|best|worst|{_RANKED})[- ]({_SOME})\b"
+    rf"|\b({_SOME}) (?:best|worst|most|least|top|oldest|youngest|longest|cheapest|{_RANKED})\b",
+    re.IGNORECASE,
+)
+
+
+def ranked(text: str) -> list[tuple[int, int]]:
+    """Where the question says how many of a ranking it wants."""
+    return [found.span() for found in _TOP.finditer(text)]
+
+
 def _top(text: str) -> int:
     numbers = {"three": 3, "five": 5, "ten": 10, "two": 2, "four": 4, "twenty": 20}
-    found = re.search(
-        rf"\b(?:top|bottom|first|best|worst|{_RANKED})[- ]({_SOME})\b"
-        rf"|\b({_SOME}) (?:best|worst|most|least|top|oldest|youngest|longest|cheapest|{_RANKED})\b",
-        text,
-        re.IGNORECASE,
-    )
+    found = _TOP.search(text)
     said = (found[1] or found[2]).lower() if found else ""
     return numbers.get(said, int(said) if said.isdigit() else 0)
 

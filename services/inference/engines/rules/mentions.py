@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from .schema import Column, Schema, Table
-from .words import Token, akin, stem
+from .words import Token, akin, kindred, stem
 
 # Words that steer a question; they name a column only when the column is called exactly that.
 _WORDS = (
@@ -103,7 +103,9 @@ def _partly(word: str, stems: Sequence[str]) -> float:
         return 1.2
     if akin(word, stems[-1]):
         return 1.3 if len(stems) == 1 else 0.9
-    return 0.6 if any(akin(word, one) for one in stems) else 0.0
+    if any(akin(word, one) for one in stems):
+        return 0.6
+    return 0.6 if any(kindred(word, one) for one in stems) else 0.0
 
 
 def steering(word: Token) -> bool:

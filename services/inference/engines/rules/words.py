@@ -25,6 +25,8 @@ _KEPT = {
     "sales": "sale",
     "bought": "buy",
     "spent": "spend",
+    "drove": "drive",
+    "driven": "drive",
 }
 _FINAL = frozenset({"late", "rating", "this", "during", "news", "status"})
 _SUFFIXES = ("ation", "ment", "ing", "edly", "ied", "ed")
@@ -161,6 +163,13 @@ def akin(left: str, right: str) -> bool:
         return True
     families = _families()
     return bool(families.get(left, frozenset()) & families.get(right, frozenset()))
+
+
+def kindred(left: str, right: str) -> bool:
+    """Whether two stems begin alike enough to be forms of one word: operate, operator."""
+    short, long = sorted((left, right), key=len)
+    same = next((i for i, c in enumerate(short) if c != long[i]), len(short))
+    return same >= 5 and same >= 0.7 * len(long)
 
 
 def any_akin(stems: Iterable[str], words: Iterable[str]) -> bool:

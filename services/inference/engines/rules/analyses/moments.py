@@ -102,6 +102,11 @@ def _row(row: dict[str, object]) -> str:
     return f"The row: {text}." if text else ""
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where a question asks for the first or the last."""
+    return [found.span() for cue in (_ASKED, _EARLY, _LATE) for found in cue.finditer(text)]
+
+
 def wanted(text: str) -> bool:
     """Whether a question asks when something was first or last."""
     return bool(_ASKED.search(text))

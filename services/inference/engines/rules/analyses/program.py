@@ -18,6 +18,11 @@ _PERIODS = {"year": "Y", "quarter": "Q", "month": "M", "week": "W", "day": "D"}
 class Analysis(Protocol):
     """One step: a program, what its result says, and what to do next."""
 
+    @property
+    def title(self) -> str:
+        """What it finds out, as a noun: 'total revenue by region'."""
+        ...
+
     def aim(self) -> str:
         """What the program is for, as a sentence."""
         ...

@@ -23,6 +23,10 @@ class Single:
     def what(self) -> str:
         return aggregate_words(self.plan.aggregate, self.plan.measure)
 
+    @property
+    def title(self) -> str:
+        return self.what
+
     def aim(self) -> str:
         kept = ", ".join(condition.text for condition in self.plan.conditions)
         return capital(f"{self.what}{f', only {kept}' if kept else ''}.")
@@ -191,6 +195,10 @@ class PerEntity:
         if self.plan.asked.aggregate == "median":
             word = "median"
         return f"{word} {self.plan.measure.label} per {self.entity}"
+
+    @property
+    def title(self) -> str:
+        return self.what
 
     def aim(self) -> str:
         return capital(
