@@ -21,14 +21,20 @@ ORDER BY n.nspname COLLATE "C" LIMIT $3
 """
 _RELATION = """
 SELECT c.oid, n.nspname AS schema, c.relname AS name, c.relkind::text AS kind,
-       CASE WHEN c.relkind IN ('r', 'm', 'p')
-            THEN pg_catalog.pg_total_relation_size(c.oid) END AS size_bytes,
-       CASE WHEN c.reltuples >= 0 AND c.relkind <> 'v'
+       CASE WHEN c.relkind IN ('r', 'm') THEN pg_catalog.pg_total_relation_size(c.oid)
+            WHEN c.relkind = 'p' THEN parts.size_bytes END AS size_bytes,
+       CASE WHEN c.relkind = 'p' THEN coalesce(parts.rows, nullif(c.reltuples, -1))::bigint
+            WHEN c.reltuples >= 0 AND c.relkind <> 'v'
             THEN c.reltuples::bigint END AS row_estimate,
        pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
        pg_catalog.has_schema_privilege(n.oid, 'USAGE')
          AND pg_catalog.has_any_column_privilege(c.oid, 'SELECT') AS readable
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN LATERAL (
+    SELECT sum(pg_catalog.pg_total_relation_size(leaf.oid))::bigint AS size_bytes,
+           CASE WHEN pg_catalog.bool_and(leaf.reltuples >= 0) THEN sum(leaf.reltuples) END AS rows
+    FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class leaf ON leaf.oid = t.relid
+    WHERE t.isleaf) parts ON c.relkind = 'p'
 """
 # $3: a regular expression over "schema.name"
 _RELATIONS = f"""{_RELATION}
@@ -88,7 +94,11 @@ SELECT c.relname AS name, i.indisunique AS is_unique, pg_catalog.pg_get_indexdef
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1::oid AND i.indisvalid ORDER BY c.relname
 """
-_DEFINITION = "SELECT pg_catalog.pg_get_viewdef($1::oid, true) AS text"
+_DEFINITION = """
+SELECT CASE c.relkind WHEN 'p' THEN 'PARTITION BY ' || pg_catalog.pg_get_partkeydef(c.oid)
+       ELSE pg_catalog.pg_get_viewdef(c.oid, true) END AS text
+FROM pg_catalog.pg_class c WHERE c.oid = $1::oid
+"""
 _PARTITIONS = """
 SELECT n.nspname || '.' || c.relname AS path FROM pg_catalog.pg_inherits h
 JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
@@ -104,6 +114,7 @@ WHERE schemaname = $1 AND tablename = $2
 ORDER BY attname, inherited
 """
 VIEWS = frozenset({"v", "m"})
+_PARTITIONED = "p"
 
 Row = Mapping[str, Any]
 
@@ -190,14 +201,15 @@ async def indexes(reading: Reading, relation: Relation) -> Sequence[Row]:
 
 
 async def definition(reading: Reading, relation: Relation) -> str:
-    if relation.kind not in VIEWS:
+    """Of a view its query, of a partitioned table its key."""
+    if relation.kind not in (*VIEWS, _PARTITIONED):
         return ""
     rows = await reading.fetch(_DEFINITION, relation.oid)
     return str(rows[0]["text"] or "")
 
 
 async def partitions(reading: Reading, relation: Relation) -> list[str]:
-    if relation.kind != "p":
+    if relation.kind != _PARTITIONED:
         return []
     return [str(row["path"]) for row in await reading.fetch(_PARTITIONS, relation.oid)]
 

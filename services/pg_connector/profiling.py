@@ -1,5 +1,6 @@
 """Statistics of a relation's columns: the server's own, or those of a bounded sample."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +17,18 @@ from services.pg_connector.streams import prepared
 
 SAMPLE_ROWS = 20_000
 _SAMPLE_BYTES = 32 * 1024 * 1024
+# those that TABLESAMPLE takes: tables, materialized views, partitioned tables
+_IN_BLOCKS = frozenset({"r", "m", "p"})
+# what PostgreSQL tells from zero
+_LEAST_SHARE = 0.000_1
 _TOP = 10
 _LONGEST = 200
 
 
 async def profile(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
     """A relation of at most 20,000 rows is read whole; of a larger one the server's statistics are
-    told, and where it has none those of its first 20,000 rows."""
+    told, and where it has none those of about so many rows, from blocks all over it (TABLESAMPLE)
+    where it has blocks, else the first."""
     estimate = relation.row["row_estimate"]
     if estimate is not None and estimate > SAMPLE_ROWS:
         known = await catalog.statistics(reading, relation)
@@ -32,18 +38,36 @@ async def profile(reading: Reading, relation: Relation, threads: Limiter) -> pb.
 
 
 async def _of_sample(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
-    rows = await prepared(reading, (await of_relation(reading, relation)).work)
+    work = (await of_relation(reading, relation)).work
+    if share := _share(relation):
+        work = replace(work, sql=f"{work.sql} TABLESAMPLE SYSTEM ({share:.6f})")
+    rows = await prepared(reading, work)
     table, more = await rows.table(threads, SAMPLE_ROWS, max_bytes=_SAMPLE_BYTES)
     columns = await threads.run(profile_of, table)
     answer = pb.ProfileResponse(columns=columns, taken_at=_now())
-    if more:
-        answer.basis = f"sample of {table.num_rows} rows"
+    if more or share:
+        how = "blocks all over it" if share else "its beginning"
+        answer.basis = f"sample of {table.num_rows} rows from {how}"
         answer.sampled_rows = table.num_rows
         if relation.row["row_estimate"] is not None:
             answer.rows = relation.row["row_estimate"]
     else:
         answer.basis, answer.rows = "exact", table.num_rows
     return answer
+
+
+def _share(relation: Relation) -> float:
+    """Of a large relation's blocks, in percent, so that they hold about as many rows or bytes as
+    are read; 0 = from its beginning on."""
+    rows: int | None = relation.row["row_estimate"]
+    size: int = relation.row["size_bytes"] or 0
+    if relation.kind not in _IN_BLOCKS:
+        return 0.0
+    if rows is not None and rows > SAMPLE_ROWS:
+        return max(_LEAST_SHARE, 100 * SAMPLE_ROWS / rows)
+    if rows is None and size > _SAMPLE_BYTES:
+        return max(_LEAST_SHARE, 100 * _SAMPLE_BYTES / size)
+    return 0.0
 
 
 async def _of_server(
