@@ -15,8 +15,9 @@ from azure.storage.blob.aio import BlobClient, BlobPrefix, ContainerClient
 from servicekit import logs
 from services.blob_connector import errors
 from services.blob_connector.faults import Words
-from services.blob_connector.identity import Place, wait_s
+from services.blob_connector.identity import Place
 from services.blob_connector.paths import is_deceitful
+from services.blob_connector.retrying import wait_s
 from services.blob_connector.settings import Settings
 
 _log = logs.get(__name__)

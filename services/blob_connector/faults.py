@@ -19,6 +19,7 @@ from azure.core.exceptions import (
 from services.blob_connector import errors
 from services.blob_connector.identity import Place
 from services.blob_connector.refusals import FORBIDDEN, Refusal, refused
+from services.blob_connector.retrying import told_wait_s
 
 _ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
 _MISSING_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"})
@@ -27,7 +28,9 @@ _HELD = frozenset(
 )
 # another writer committed, or put the blob, which drops the blocks of all others
 _BLOCKS_GONE = "InvalidBlockList"
-_TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+# "Scalability and performance targets for Blob storage" (Microsoft Learn): 503 over a limit
+_BUSY = frozenset({429, 503})
+_TRANSIENT = frozenset({408, 500, 502, 504})
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Words:
     def _answered(self, exc: HttpResponseError, name: str, *, writing: bool) -> errors.BlobFault:
         code, status = _code(exc), exc.status_code or 0
         if code in _ARCHIVED:
-            return self._archived(name)
+            return self.archived(name, code if code == "BlobBeingRehydrated" else "")
         if status == 404 or code in _MISSING_CONTAINER:
             return self._not_found(code, name)
         if status in (401, 403) or code in FORBIDDEN:
@@ -77,6 +80,8 @@ class Words:
         if status == 416:
             return self.changed(name)
         told = f"answered {status} {code}".rstrip()
+        if status in _BUSY:
+            return self._busy(exc, told)
         if status in _TRANSIENT:
             return self._unreachable(f"{told}, though it was asked several times")
         return self._unreachable(told)
@@ -148,6 +153,20 @@ class Words:
         date = headers.get("Date", "")
         return refused(Refusal(code, exc.message, date), self.place, name, writing=writing)
 
+    def _busy(self, exc: HttpResponseError, told: str) -> errors.Unreachable:
+        headers: Mapping[str, str] = getattr(exc.response, "headers", {})
+        wait = told_wait_s(headers)
+        when = f" after {wait:g} s" if wait else " later"
+        busy = errors.Unreachable(
+            f"account {self.place.account!r} at {self.host} {told}: it is throttled or busy, "
+            "though it was asked several times",
+            remedy=f"Try again{when}, ask for less at once, or raise the account's limits.",
+            source=self.place.source,
+            host=self.host,
+        )
+        busy.retry_after_s = wait or None
+        return busy
+
     def _held(self, name: str) -> errors.Forbidden:
         return errors.Forbidden(
             f"{name} is held by a lease or an immutability policy",
@@ -157,10 +176,20 @@ class Words:
             identity=self.place.identity,
         )
 
-    def _archived(self, name: str) -> errors.Archived:
+    def archived(self, name: str, status: str = "") -> errors.Archived:
+        """`status` as the service says it, such as rehydrate-pending-to-hot."""
+        if status:
+            message, remedy = f"{name} is being rehydrated ({status})", "Try again once it is."
+        else:
+            message = f"{name} lies in the archive tier"
+            remedy = (
+                "Rehydrate it first: set its tier to Hot or Cool, as in `az storage blob set-tier "
+                "--tier Hot --rehydrate-priority High`, and wait: up to 1 h with high priority, up "
+                "to 15 h with standard."
+            )
         return errors.Archived(
-            f"{name} lies in the archive tier",
-            remedy="Rehydrate it first: set its tier to Hot or Cool and wait, up to 15 hours.",
+            message,
+            remedy=remedy,
             path=name,
             source=self.place.source,
             identity=self.place.identity,

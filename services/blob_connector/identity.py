@@ -2,7 +2,6 @@
 
 import base64
 import ipaddress
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,17 +9,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
-from azure.storage.blob.aio import ContainerClient, ExponentialRetry
+from azure.storage.blob.aio import ContainerClient
 
 from servicekit.secrets import Secret
 from services.blob_connector.entra import APPLICATION, OWN, Signer, signer_of
 from services.blob_connector.errors import BadConfig
 from services.blob_connector.paths import folder_of
+from services.blob_connector.retrying import Retry
 from services.blob_connector.settings import Settings
 
 SECRETS = ("connection_string", "account_key", "sas_token", *APPLICATION)
-# 0.2, 0.4, 0.8 … s, each times 0.5 to 1
-FIRST_WAIT_S = 0.2
 LARGEST_RANGE_BYTES = 64 * 1024 * 1024
 
 
@@ -54,23 +52,6 @@ class Place:
         if self.signer is not None:
             return self.signer.name
         return {"sas_token": "SAS token"}.get(self.way, self.way.replace("_", " "))
-
-
-def wait_s(attempt: int) -> float:
-    """How long to wait before the try that follows `attempt` tries (1, 2 …)."""
-    return FIRST_WAIT_S * 2.0 ** (attempt - 1) * random.uniform(0.5, 1.0)  # noqa: S311
-
-
-class _Retry(ExponentialRetry):
-    """The SDK's own jitter is of whole seconds."""
-
-    def __init__(self, tries: int) -> None:
-        super().__init__(
-            retry_total=tries, retry_connect=tries, retry_read=tries, retry_status=tries
-        )
-
-    def get_backoff_time(self, settings: dict[str, Any]) -> float:
-        return wait_s(max(1, int(settings["count"])))
 
 
 def connect(
@@ -186,7 +167,7 @@ def _time(text: str) -> datetime | None:
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {
-        "retry_policy": _Retry(settings.retries),
+        "retry_policy": Retry(settings.retries),
         "connection_verify": settings.ca_file or True,
         "connection_timeout": settings.connect_timeout_s,
         "read_timeout": settings.read_timeout_s,

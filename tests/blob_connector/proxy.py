@@ -11,9 +11,20 @@ BUSY = (
 )
 
 
+def answer(status: str, code: str, message: str, *headers: str, detail: str = "") -> bytes:
+    """As Azure answers a refusal: a code, its words, and sometimes the detail of it."""
+    more = f"<AuthenticationErrorDetail>{detail}</AuthenticationErrorDetail>" if detail else ""
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code>'
+    body += f"<Message>{message}\nRequestId:0\nTime:2026-01-01T00:00:00Z</Message>{more}</Error>"
+    lines = [f"HTTP/1.1 {status}", f"x-ms-error-code: {code}", "Content-Type: application/xml"]
+    lines += [f"Content-Length: {len(body.encode())}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", body]).encode()
+
+
 @dataclass
 class Proxy:
-    """`cuts`: tear the connection when so many bytes in all have gone to the client. `cut_every`:
+    """`answers`: give these instead of what the server would say, one for each new connection.
+    `cuts`: tear the connection when so many bytes in all have gone to the client. `cut_every`:
     tear each answer after so many bytes. `busy`: answer that many new connections with 503."""
 
     target: int
@@ -21,6 +32,8 @@ class Proxy:
     cuts: list[int] = field(default_factory=list)
     cut_every: int = 0
     busy: int = 0
+    answers: list[bytes] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     answered_busy: int = 0
     passed: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
@@ -39,11 +52,16 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.busy:
-            self.busy -= 1
+        if self.busy or self.answers:
+            self.busy -= bool(self.busy)
             self.answered_busy += 1
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(BUSY)
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.requests.append(head.split(b"\r\n")[0].decode())
+            told = self.answers.pop(0) if self.answers else BUSY
+            # to HEAD a body would be one too many
+            writer.write(
+                told.partition(b"\r\n\r\n")[0] + b"\r\n\r\n" if head[:5] == b"HEAD " else told
+            )
             await writer.drain()
             return
         upstream, to_server = await asyncio.open_connection("127.0.0.1", self.target)
