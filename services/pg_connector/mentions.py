@@ -63,6 +63,11 @@ def mentions_of(node: ast.Node) -> Iterator[Mention]:
             yield _named(Kind.OPERATOR, name, node)
         case ast.SubLink(operName=tuple() as name):
             yield _named(Kind.OPERATOR, name, node)
+        case ast.SubLink(testexpr=ast.Node()) | ast.CaseExpr(arg=ast.Node()):
+            # IN (SELECT …), CASE x WHEN …
+            yield Mention(Kind.OPERATOR, "", "=", position(node), 2)
+        case ast.JoinExpr() if node.usingClause or node.isNatural:
+            yield Mention(Kind.OPERATOR, "", "=", position(node), 2)
         case ast.SortBy(useOp=tuple() as name):
             yield _named(Kind.OPERATOR, name, node)
 

@@ -24,6 +24,17 @@ reach AS (
       ON CASE w.schema WHEN '' THEN n.nspname = ANY (path.schemas) WHEN '*' THEN true
               ELSE n.nspname = w.schema END),
 """
+# the elements, base, columns and bounds of types t that are not the server's own
+_MADE_OF = f"""
+    JOIN pg_catalog.pg_type y ON y.oid = t.oid
+    CROSS JOIN LATERAL (
+        SELECT y.typelem UNION SELECT y.typbasetype
+        UNION SELECT a.atttypid FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION SELECT r.rngsubtype FROM pg_catalog.pg_range r
+              WHERE r.rngtypid = y.oid OR r.rngmultitypid = y.oid) AS more(oid)
+    WHERE more.oid >= {_OWN}
+"""  # noqa: S608
 # relations with their columns' types; types by name with what they are made of
 _TYPES = f"""
 relations AS (
@@ -37,30 +48,30 @@ types AS (
   UNION
     SELECT w.kind, w.schema, w.name, a.t FROM reach w
     JOIN pg_catalog.pg_proc p ON p.pronamespace = w.namespace AND p.proname = w.name
-    CROSS JOIN LATERAL pg_catalog.unnest(p.proargtypes) AS a(t)
-    WHERE w.kind = 'function' AND p.oid >= {_OWN} AND a.t >= {_OWN}
+    CROSS JOIN LATERAL pg_catalog.unnest(
+        coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]) || p.prorettype) AS a(t)
+    WHERE w.kind IN ('function', 'attribute') AND p.oid >= {_OWN} AND a.t >= {_OWN}
+  UNION
+    SELECT r.kind, r.schema, r.name, a.atttypid FROM relations r
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.atttypid >= {_OWN} AND EXISTS (
+        SELECT FROM wanted w WHERE w.name ~ 'populate_record' OR w.name = '#=')
   UNION
     SELECT t.kind, t.schema, t.name, more.oid FROM types t
-    JOIN pg_catalog.pg_type y ON y.oid = t.oid
-    CROSS JOIN LATERAL (
-        SELECT y.typelem UNION SELECT y.typbasetype
-        UNION SELECT a.atttypid FROM pg_catalog.pg_attribute a
-              WHERE a.attrelid = y.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-        UNION SELECT r.rngsubtype FROM pg_catalog.pg_range r
-              WHERE r.rngtypid = y.oid OR r.rngmultitypid = y.oid) AS more(oid)
-    WHERE more.oid >= {_OWN}),
+    {_MADE_OF}),
 """  # noqa: S608
-# `touched` = types of values that may come up: a cast from any other cannot be meant
+# `touched` = types of values that may come up: a cast from any other cannot be meant. What makes
+# values from JSON or hstore by the type of a row runs the input of the row's types.
 _FUNCTIONS = f"""
 touched AS (
-    SELECT oid FROM types
+    SELECT kind, schema, name, oid FROM types
   UNION
-    SELECT a.atttypid FROM relations r
+    SELECT r.kind, r.schema, r.name, a.atttypid FROM relations r
     JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE a.atttypid >= {_OWN}
   UNION
-    SELECT p.prorettype FROM reach w
-    JOIN pg_catalog.pg_proc p ON p.pronamespace = w.namespace AND p.proname = w.name
-    WHERE w.kind IN ('function', 'attribute') AND p.oid >= {_OWN}),
+    SELECT t.kind, t.schema, t.name, more.oid FROM touched t
+    {_MADE_OF}),
 functions AS (
     SELECT w.kind, w.schema, w.name, p.oid FROM reach w
     JOIN pg_catalog.pg_proc p ON p.pronamespace = w.namespace AND p.proname = w.name
@@ -69,6 +80,8 @@ functions AS (
     SELECT w.kind, w.schema, w.name, o.oprcode FROM reach w
     JOIN pg_catalog.pg_operator o ON o.oprnamespace = w.namespace AND o.oprname = w.name
     WHERE w.kind = 'operator' AND o.oid >= {_OWN}
+      AND ($4::boolean OR o.oprleft < {_OWN} AND o.oprright < {_OWN}
+           OR o.oprleft IN (SELECT oid FROM touched) OR o.oprright IN (SELECT oid FROM touched))
   UNION
     SELECT t.kind, t.schema, t.name, k.castfunc FROM types t
     JOIN pg_catalog.pg_cast k ON k.casttarget = t.oid
@@ -76,12 +89,13 @@ functions AS (
   UNION
     SELECT w.kind, w.schema, w.name, k.castfunc FROM reach w
     JOIN pg_catalog.pg_type t ON t.typnamespace = w.namespace AND t.typname = w.name
-    JOIN pg_catalog.pg_cast k ON k.casttarget = t.oid AND k.castsource IN (SELECT oid FROM touched)
+    JOIN pg_catalog.pg_cast k ON k.casttarget = t.oid
+      AND ($4::boolean OR k.castsource IN (SELECT oid FROM touched))
     WHERE w.kind = 'type' AND k.oid >= {_OWN} AND k.castfunc <> 0
   UNION
-    SELECT r.kind, r.schema, r.name, k.castfunc FROM relations r
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_catalog.pg_cast k ON k.castsource = a.atttypid AND k.castcontext = 'i'
+    SELECT t.kind, t.schema, t.name, k.castfunc FROM touched t
+    JOIN pg_catalog.pg_cast k ON t.oid IN (k.castsource, k.casttarget)
+      AND k.castcontext = 'i'
     WHERE k.oid >= {_OWN} AND k.castfunc <> 0
   UNION
     SELECT t.kind, t.schema, t.name, f.oid FROM types t
@@ -174,13 +188,16 @@ def key_of(mention: Mention) -> Key:
     return mention.kind.value, mention.schema, mention.name
 
 
-async def named(reading: Reading, keys: Iterable[Key]) -> Sequence[Named]:
-    """Raises PgFault."""
+async def named(
+    reading: Reading, keys: Iterable[Key], *, of_any_type: bool = False
+) -> Sequence[Named]:
+    """`of_any_type` = operators and casts for values of all types, not only of those that the keys
+    lead to. Raises PgFault."""
     wanted = sorted(set(keys))
     if not wanted:
         return []
     kinds, schemas, names = (list(part) for part in zip(*wanted, strict=True))
-    return [_named(row) for row in await reading.fetch(_SQL, kinds, schemas, names)]
+    return [_named(row) for row in await reading.fetch(_SQL, kinds, schemas, names, of_any_type)]
 
 
 def _named(row: Any) -> Named:

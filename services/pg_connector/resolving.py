@@ -61,7 +61,8 @@ class _Search:
         for depth in range(_MOST_LEVELS):
             if not waiting:
                 return
-            found = await named(self._reading, waiting)
+            # a body works on values that its caller gives
+            found = await named(self._reading, waiting, of_any_type=depth > 0)
             waiting = self._fresh(self._below(found, waiting, nested=depth > 0))
         raise self._refused(
             next(iter(waiting.values()))[0].cause, "", "is built of too many others"

@@ -55,6 +55,14 @@ CREATE CAST (mood AS int) WITH FUNCTION of_mood(mood);
 CREATE TYPE tone AS ENUM ('high', 'low');
 CREATE FUNCTION of_tone(m tone) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE CAST (tone AS int) WITH FUNCTION of_tone(tone) AS IMPLICIT;
+CREATE FUNCTION high() RETURNS tone LANGUAGE sql IMMUTABLE AS $$ SELECT 'high'::tone $$;
+CREATE FUNCTION equal(mood, int) RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+CREATE OPERATOR = (leftarg = mood, rightarg = int, function = equal);
+CREATE TABLE louds (loud loud); CREATE TABLE pairs (pair loud_pair);
+CREATE FUNCTION compares(m mood) RETURNS bool LANGUAGE sql STABLE AS 'SELECT $1 = 1';
+CREATE FUNCTION casts(m mood) RETURNS int LANGUAGE sql STABLE AS 'SELECT $1::int';
+CREATE FUNCTION takes(x odd) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1';
+CREATE FUNCTION gives() RETURNS odd LANGUAGE sql IMMUTABLE AS 'SELECT 1';
 CREATE TABLE tones (tone tone); CREATE TABLE moods (mood mood, small small);
 CREATE VIEW clean AS SELECT plain(id) AS n, random() AS r FROM t;
 CREATE VIEW dirty AS SELECT pg_try_advisory_lock(1);
@@ -79,6 +87,9 @@ PASSES = [
     "SELECT r.id, r.note FROM t r",
     "SELECT '[1,2]'::vector <-> '[1,3]'::vector",
     "SELECT nosuch(1)",
+    "SELECT loud FROM louds",
+    "SELECT CASE 1 WHEN 2 THEN 3 END, 1 IN (SELECT 2)",
+    "SELECT * FROM t JOIN (SELECT 1 AS id) x USING (id)",
 ]
 
 REFUSED = [
@@ -113,6 +124,19 @@ REFUSED = [
     ("SELECT 1::odd", "the type odd", "public.unmarked, which is volatile", 1),
     ("SELECT 1 + tone FROM tones", "the relation tones", "public.of_tone, which is volatile", 1),
     ("SELECT mood::int FROM moods", "the type int4", "public.of_mood, which is volatile", 1),
+    ("SELECT high() + 1", "the function high", "public.of_tone, which is volatile", 1),
+    ("SELECT 'high'::tone + 1", "the type tone", "public.of_tone, which is volatile", 1),
+    ("SELECT CASE 'good'::mood WHEN 1 THEN 2 END", "the operator =", "public.equal", 1),
+    ("SELECT 'good'::mood IN (SELECT 1)", "the operator =", "public.equal", 1),
+    ("SELECT * FROM moods m JOIN (VALUES (1)) v(mood) USING (mood)", "the operator =", "equal", 1),
+    ("SELECT * FROM moods NATURAL JOIN (VALUES (1)) v(mood)", "the operator =", "equal", 1),
+    ("SELECT 'good'::mood IS DISTINCT FROM 1", "the operator =", "public.equal", 1),
+    ("SELECT compares(mood) FROM moods", "the function compares", "public.equal", 1),
+    ("SELECT casts('good')", "the function casts", "is volatile", 1),
+    ("SELECT takes(1)", "the function takes", "public.unmarked, which is volatile", 1),
+    ("SELECT gives()", "the function gives", "public.unmarked, which is volatile", 1),
+    ("SELECT jsonb_populate_record(x, '{}') FROM louds x", "the relation louds", "cancel", 1),
+    ("SELECT jsonb_populate_record(pair, '{}') FROM pairs", "the relation pairs", "cancel", 1),
     ("SELECT * FROM dirty", "the relation dirty", "uses the function pg_try_advisory_lock", 1),
     ("SELECT *\nFROM dirtier", "the relation dirtier", "leads to public.dirty, which uses", 2),
     ("SELECT * FROM guarded", "the relation guarded", "pg_cancel_backend", 1),
