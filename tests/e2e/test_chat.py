@@ -157,7 +157,8 @@ def test_dropped_stream_is_taken_up_from_the_last_event(api: httpx.Client) -> No
 @pytest.mark.req("C7")
 async def test_disconnect_cancels_the_run(platform: Platform) -> None:
     headers = {"authorization": f"Bearer {platform.key}"}
-    async with httpx.AsyncClient(base_url=platform.ready["http"], headers=headers) as api:
+    base = platform.ready["http"]
+    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=60) as api:
         async with api.stream("POST", "/v1/chat/completions", json=body(stream=True)) as stream:
             async for line in stream.aiter_lines():
                 if line.startswith("data: {") and (event := json.loads(line[6:]).get("isobath")):
