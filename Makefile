@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SERVICES := gateway credentials pg_connector blob_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-vllm check format protos locks bench requirements images clean
+.PHONY: help env demo up test test-vllm test-vault check format protos locks bench requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ test: env ## the whole suite, on a real PostgreSQL and a real Azurite
 test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	bash dev/vllm_env.sh .venv-vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
+
+test-vault: env ## the vaults' suite, on the server of VAULT_ADDR or a vault or bao binary, else on the double
+	$(RUN)/python -m pytest tests/credentials/test_vaults.py tests/credentials/test_vault_session.py
 
 check: env ## format, lint, types, contracts, architecture
 	$(RUN)/ruff format --check .

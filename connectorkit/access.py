@@ -317,6 +317,8 @@ def _lease_without_secret(grant: Grant, fault: RemoteFault) -> Lease:
 
 def _raise_closed(fault: RemoteFault) -> None:
     """Raises GateClosed where the credential service is away, or does not know this connector."""
+    if fault.fields.get("service") == "vault":
+        raise GateClosed(f"the secrets cannot be had now: {fault.message}") from fault
     if fault.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         raise GateClosed("the credential service does not answer") from fault
     if fault.reason in ("UNAUTHENTICATED", "CALLER_NOT_ALLOWED"):

@@ -17,6 +17,7 @@ from services.credentials.settings import Settings
 from services.credentials.store import Store
 from services.credentials.vaults import hashicorp
 from services.credentials.vaults.embedded import EmbeddedVault
+from services.credentials.vaults.login import AppRole, GivenToken, Login, SignedIn
 from services.credentials.vaults.port import Vault
 
 
@@ -61,15 +62,27 @@ def keys_of(settings: Settings) -> Keys:
     return OwnKeys(home)
 
 
+def login_of(settings: Settings) -> Login:
+    method = settings.vault_auth
+    if method == "token":
+        return GivenToken(settings.vault_token or Secret(""))
+    mount = settings.vault_auth_mount or method
+    if method == "approle":
+        given = settings.vault_secret_id, settings.vault_wrapped_secret_id
+        return AppRole(settings.vault_role, *given, mount)
+    return SignedIn(method, settings.vault_role, settings.vault_jwt_file, mount)
+
+
 async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> Vault:
     if settings.vault == "embedded":
         return EmbeddedVault(kept)
     place = hashicorp.Place(
         url=settings.vault_url,
-        token=settings.vault_token or Secret(""),
+        login=login_of(settings),
         mount=settings.vault_mount,
         folder=settings.vault_folder,
         namespace=settings.vault_namespace,
         timeout_s=settings.vault_timeout_s,
+        ca_file=settings.vault_ca_file,
     )
     return await stack.enter_async_context(hashicorp.opened(place))

@@ -6,6 +6,7 @@ from typing import Literal
 
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
+from services.credentials.vaults.login import Method
 
 MIN_PASSPHRASE_CHARS = 12
 
@@ -30,8 +31,22 @@ class Settings:
     old_passphrase: Secret | None = None
     # the Vault server
     vault_url: str = "http://127.0.0.1:8200"
-    # a token that may read and write below the folder
+    # how the service signs in: token, approle, kubernetes or jwt
+    vault_auth: Method = "token"
+    # token: one that may read and write below the folder; renewed where Vault lets it be
     vault_token: Secret | None = None
+    # approle: the role id; kubernetes and jwt: the name of the role
+    vault_role: str = ""
+    # approle: the secret id, or …
+    vault_secret_id: Secret | None = None
+    # … the token that it is wrapped in, which opens once; not kept over a restart
+    vault_wrapped_secret_id: Secret | None = None
+    # kubernetes and jwt: the file with the platform's token
+    vault_jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    # where the method is mounted; empty = under its own name
+    vault_auth_mount: str = ""
+    # authorities that Vault's certificate is checked by; unset = those of the system
+    vault_ca_file: Path | None = None
     # of Vault Enterprise; empty = none
     vault_namespace: str = ""
     # the mount of the KV engine, version 2
@@ -58,5 +73,18 @@ class Settings:
             raise ValueError("KEY and PASSPHRASE: only one of them may be set")
         if self.passphrase and len(self.passphrase.reveal()) < MIN_PASSPHRASE_CHARS:
             raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
-        if self.vault == "hashicorp" and not self.vault_token:
-            raise ValueError("VAULT=hashicorp expects VAULT_TOKEN or VAULT_TOKEN_FILE")
+        if self.vault == "hashicorp":
+            self._check_vault()
+
+    def _check_vault(self) -> None:
+        if self.vault_auth == "token":
+            if not self.vault_token:
+                raise ValueError("VAULT=hashicorp expects VAULT_TOKEN or VAULT_TOKEN_FILE")
+            return
+        if not self.vault_role:
+            raise ValueError(f"VAULT_AUTH={self.vault_auth} expects VAULT_ROLE")
+        one = bool(self.vault_secret_id) != bool(self.vault_wrapped_secret_id)
+        if self.vault_auth == "approle" and not one:
+            raise ValueError(
+                "VAULT_AUTH=approle expects one of VAULT_SECRET_ID and VAULT_WRAPPED_SECRET_ID"
+            )

@@ -31,6 +31,8 @@ from servicekit.testing import free_port, no_leaks, open_channel, running
 from services.credentials.app import mount
 from services.credentials.issuer import Issuer
 from services.credentials.settings import Settings
+from services.credentials.vaults import hashicorp
+from tests.credentials import kv_double
 
 __all__ = ["no_leaks"]
 
@@ -299,6 +301,33 @@ async def test_secret_is_redeemed_again_when_its_lease_ended(
             now[0] += timedelta(minutes=2)
             await gate.secrets(grant)
         assert seen == ["ds-1", "ds-1"]
+
+
+@pytest.mark.req("S1", "S5")
+async def test_lease_bears_a_vault_that_is_sealed_and_then_says_why(
+    no_leaks: object, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashicorp._RETRY, "total", 0)
+    now = [datetime.now(UTC)]
+    with kv_double.running() as (url, kept):
+        token = Secret(kv_double.TOKEN)
+        vault = replace(settings, vault="hashicorp", vault_url=url, vault_token=token)
+        async with (
+            running((mount, vault)) as server,
+            open_channel(server) as link,
+            opened(server.address, clock=lambda: now[0]) as gate,
+        ):
+            await put(Stub(link))
+            token_of = await mint(Stub(link), lifetime=timedelta(hours=2))
+            grant = gate.admit(token_of, "read")
+            assert await gate.secrets(grant) == SECRET
+            kept.sealed = True
+            assert await gate.secrets(grant) == SECRET
+            now[0] += timedelta(minutes=16)
+            with pytest.raises(GateClosed, match="sealed"):
+                await gate.secrets(grant)
+            kept.sealed = False
+            assert await gate.secrets(grant) == SECRET
 
 
 async def test_source_without_a_secret_has_no_fields(stub: Stub, gate: Gate) -> None:

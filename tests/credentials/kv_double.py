@@ -1,14 +1,19 @@
-"""A double of Vault's KV engine, version 2, over a socket.
+"""A double of Vault over a socket: KV version 2, and signing in.
 
-It keeps versions, checks check-and-set, and answers with Vault's own status codes and texts.
-It does not imitate: policies and token lifetimes (one token is known, any other is forbidden),
-namespaces, soft deletion, max_versions, sealing, replication, rate limits, audit, TLS. Set
-VAULT_ADDR and VAULT_TOKEN to run the same tests against a real server, with a KV engine, version 2,
-mounted at "secret".
+It keeps versions, checks check-and-set, and answers with Vault's own status codes and texts. Tokens
+live for a while, are renewed up to a longest life, and are revoked; AppRole (secret ids, also
+wrapped ones, which open once), Kubernetes and JWT give them; namespaces keep tokens and secrets
+apart; it can be sealed, throttled, cut off, and served over TLS.
+It does not imitate: policies (every token may do everything), signatures of JWTs (they are compared
+as text), soft deletion, max_versions, replication, audit. Set VAULT_ADDR and VAULT_TOKEN to run the
+same tests against a real server, with a KV engine, version 2, mounted at "secret".
 """
 
 import json
-from collections.abc import Iterator
+import ssl
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,20 +32,50 @@ class Kept:
     # statuses to answer with instead, each once
     failures: list[int] = field(default_factory=list)
     requests: int = 0
+    sealed: bool = False
+    namespace: str = ""
+    # token -> when it ends, by the clock, and how often it may be renewed still
+    tokens: dict[str, "Living"] = field(default_factory=dict)
+    ttl_s: float = 3600.0
+    renewals: int = 2
+    secret_ids: set[str] = field(default_factory=set)
+    wrapped: dict[str, str] = field(default_factory=dict)
+    jwts: set[str] = field(default_factory=set)
+    logins: list[str] = field(default_factory=list)
+    renewed: int = 0
+    clock: Callable[[], float] = time.monotonic
+
+    def issue(self, ttl_s: float | None = None) -> str:
+        token = f"hvs.{uuid.uuid4().hex}"
+        self.tokens[token] = Living(self.clock() + (ttl_s or self.ttl_s), self.renewals)
+        return token
+
+
+@dataclass
+class Living:
+    ends_at: float
+    renewals: int
 
 
 @contextmanager
-def running() -> Iterator[tuple[str, Kept]]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Kept]]:
     kept = Kept()
+    kept.tokens[TOKEN] = Living(float("inf"), 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(kept))
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = Thread(target=server.serve_forever, args=(0.01,), name="kv-double")
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", kept
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", kept
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def _auth(token: str, ttl_s: float) -> dict[str, Any]:
+    return {"client_token": token, "lease_duration": ttl_s, "renewable": True}
 
 
 def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
@@ -64,9 +99,47 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
                 kept.requests += 1
                 if kept.failures:
                     return kept.failures.pop(0), {"errors": ["as the test wants it"]}
-                if self.headers.get("X-Vault-Token") != TOKEN:
+                if kept.sealed:
+                    return 503, {"errors": ["Vault is sealed"]}
+                if (self.headers.get("X-Vault-Namespace") or "") != kept.namespace:
                     return 403, {"errors": ["permission denied"]}
-                return act(json.loads(body or b"{}"))  # type: ignore[no-any-return]
+                given = json.loads(body or b"{}")
+                if self.path.startswith("/v1/auth/") and self.path.endswith("/login"):
+                    return self._log_in(given)
+                token = self.headers.get("X-Vault-Token") or ""
+                if self.path == "/v1/sys/wrapping/unwrap":
+                    return self._unwrap(token)
+                living = kept.tokens.get(token)
+                if living is None or living.ends_at <= kept.clock():
+                    return 403, {"errors": ["permission denied"]}
+                if self.path.startswith("/v1/auth/token/"):
+                    return self._self(token, living)
+                return act(given)  # type: ignore[no-any-return]
+
+        def _log_in(self, given: Any) -> tuple[int, Any]:
+            method = self.path.split("/")[3]
+            known = given.get("secret_id") in kept.secret_ids or given.get("jwt") in kept.jwts
+            if not known or not (given.get("role_id") or given.get("role")):
+                return 400, {"errors": ["invalid role or secret ID"]}
+            kept.logins.append(method)
+            return 200, {"auth": _auth(kept.issue(), kept.ttl_s)}
+
+        def _unwrap(self, token: str) -> tuple[int, Any]:
+            secret_id = kept.wrapped.pop(token, None)
+            if secret_id is None:
+                return 400, {"errors": ["wrapping token is not valid or does not exist"]}
+            return 200, {"data": {"secret_id": secret_id}}
+
+        def _self(self, token: str, living: Living) -> tuple[int, Any]:
+            left_s = living.ends_at - kept.clock()
+            if self.path.endswith("/lookup-self"):
+                ttl = 0 if left_s == float("inf") else int(left_s)
+                return 200, {"data": {"ttl": ttl, "renewable": ttl > 0}}
+            if not living.renewals:
+                return 400, {"errors": ["lease is not renewable"]}
+            kept.tokens[token] = Living(kept.clock() + kept.ttl_s, living.renewals - 1)
+            kept.renewed += 1
+            return 200, {"auth": _auth(token, kept.ttl_s)}
 
         def _read(self, _: Any) -> tuple[int, Any]:
             versions = kept.versions.get(self.path.partition("?")[0].removeprefix(_DATA))

@@ -26,8 +26,9 @@ from services.credentials.errors import (
 from services.credentials.home import Home
 from services.credentials.vaults import hashicorp
 from services.credentials.vaults.embedded import EmbeddedVault
+from services.credentials.vaults.login import GivenToken
 from services.credentials.vaults.port import Change, Vault
-from tests.credentials import kv_double
+from tests.credentials import kv_double, vault_server
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -37,12 +38,13 @@ LATER = NOW + timedelta(minutes=1)
 def place() -> Iterator[hashicorp.Place]:
     """A real server where there is one, the double otherwise."""
     folder = f"isobath-test-{uuid.uuid4().hex}/sources"
-    if "VAULT_ADDR" in os.environ:
-        token = Secret(os.environ["VAULT_TOKEN"])
-        yield hashicorp.Place(os.environ["VAULT_ADDR"], token, "secret", folder, "", 5.0)
-        return
+    with vault_server.found(os.environ) as server:
+        if server is not None:
+            token = GivenToken(Secret(server.token))
+            yield hashicorp.Place(server.url, token, "secret", folder, "", 5.0)
+            return
     with kv_double.running() as (url, _):
-        yield hashicorp.Place(url, Secret(kv_double.TOKEN), "secret", folder, "", 5.0)
+        yield hashicorp.Place(url, GivenToken(Secret(kv_double.TOKEN)), "secret", folder, "", 5.0)
 
 
 @asynccontextmanager
@@ -188,7 +190,7 @@ async def test_sources_do_not_meet(vault: Vault) -> None:
 @pytest.mark.req("S1")
 async def test_vault_that_refuses_the_token_is_told(place: hashicorp.Place) -> None:
     token, planted = uuid.uuid4().hex, uuid.uuid4().hex
-    async with hashicorp.opened(replace(place, token=Secret(token))) as vault:
+    async with hashicorp.opened(replace(place, login=GivenToken(Secret(token)))) as vault:
         with pytest.raises(VaultRefused) as failed:
             await vault.put(change(password=planted), NOW)
     shown = "".join(traceback.format_exception(failed.value))
@@ -201,13 +203,15 @@ async def test_vault_that_is_away_is_unavailable(place: hashicorp.Place) -> None
     async with hashicorp.opened(away) as vault:
         with pytest.raises(VaultUnavailable) as failed:
             await vault.get("ds-1")
-    assert place.token.reveal() not in "".join(traceback.format_exception(failed.value))
+    assert kv_double.TOKEN not in "".join(traceback.format_exception(failed.value))
 
 
 @pytest.mark.req("S5")
 async def test_vault_that_stumbles_is_asked_again() -> None:
     with kv_double.running() as (url, kept):
-        place = hashicorp.Place(url, Secret(kv_double.TOKEN), "secret", "isobath", "", 5.0)
+        place = hashicorp.Place(
+            url, GivenToken(Secret(kv_double.TOKEN)), "secret", "isobath", "", 5.0
+        )
         async with hashicorp.opened(place) as vault:
             await vault.put(change(password="a"), NOW)
             kept.failures = [412, 429, 503]
@@ -217,9 +221,13 @@ async def test_vault_that_stumbles_is_asked_again() -> None:
 @pytest.mark.parametrize("status", [500, 503])
 async def test_vault_write_is_never_repeated_blindly(status: int) -> None:
     with kv_double.running() as (url, kept):
-        place = hashicorp.Place(url, Secret(kv_double.TOKEN), "secret", "isobath", "", 5.0)
+        place = hashicorp.Place(
+            url, GivenToken(Secret(kv_double.TOKEN)), "secret", "isobath", "", 5.0
+        )
         async with hashicorp.opened(place) as vault:
-            kept.failures = [404, status]
+            with pytest.raises(SecretNotFound):
+                await vault.get("ds-1")
+            kept.failures, kept.requests = [404, status], 0
             with pytest.raises(VaultUnavailable):
                 await vault.put(change(password="a"), NOW)
         assert kept.requests == 2
@@ -227,7 +235,9 @@ async def test_vault_write_is_never_repeated_blindly(status: int) -> None:
 
 async def test_vault_document_of_another_source_is_damaged() -> None:
     with kv_double.running() as (url, kept):
-        place = hashicorp.Place(url, Secret(kv_double.TOKEN), "secret", "isobath", "", 5.0)
+        place = hashicorp.Place(
+            url, GivenToken(Secret(kv_double.TOKEN)), "secret", "isobath", "", 5.0
+        )
         async with hashicorp.opened(place) as vault:
             await vault.put(change(password="a"), NOW)
             kept.versions["isobath/ds-2"] = kept.versions["isobath/ds-1"]

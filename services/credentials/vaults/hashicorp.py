@@ -4,11 +4,13 @@ KV keeps a version of its own for each path and writes only over the one that is
 (check-and-set): https://developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import hvac
@@ -17,18 +19,23 @@ from hvac import exceptions as refused
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from servicekit import logs
 from servicekit.limits import Limiter
 from servicekit.secrets import Secret
 from services.credentials.errors import (
     SecretNotFound,
     StoreDamaged,
+    VaultFault,
     VaultRefused,
     VaultUnavailable,
     VersionConflict,
 )
+from services.credentials.vaults.login import Login
 from services.credentials.vaults.port import Change, Description, Record, changed
+from services.credentials.vaults.session import Session
 
 T = TypeVar("T")
+_log = logs.get(__name__)
 
 # hvac blocks, so this many calls may run at once, each on a connection of its own.
 _THREADS = 4
@@ -43,22 +50,27 @@ _RETRY = Retry(
 )
 # Two writers of one path without an expected version: the loser reads again.
 _TRIES = 5
+# The token is looked after at least, and at most, so often.
+_LOOK_S, _PAUSE_S = 5.0, 0.05
+_CERTIFICATE = "Set VAULT_CA_FILE to the authority that signed it."
 
 
 @dataclass(frozen=True)
 class Place:
     url: str
-    token: Secret
+    login: Login
     mount: str
     folder: str
     namespace: str
     timeout_s: float
+    # of the authorities that Vault's certificate is checked by; None = those of the system
+    ca_file: Path | None = None
 
 
 class HashiCorpVault:
-    def __init__(self, threads: Limiter, kv: Any, place: Place) -> None:
+    def __init__(self, threads: Limiter, session: Session, place: Place) -> None:
         self._threads = threads
-        self._kv = kv
+        self._session = session
         self._place = place
 
     async def put(self, change: Change, now: datetime) -> Description:
@@ -89,10 +101,12 @@ class HashiCorpVault:
 
     def _find(self, source_id: str) -> Record | None:
         try:
-            answer = self._kv.read_secret_version(
-                path=self._path(source_id),
-                mount_point=self._place.mount,
-                raise_on_deleted_version=True,
+            answer = self._session.call(
+                lambda client: client.secrets.kv.v2.read_secret_version(
+                    path=self._path(source_id),
+                    mount_point=self._place.mount,
+                    raise_on_deleted_version=True,
+                )
             )
         except refused.InvalidPath:
             return None
@@ -101,11 +115,13 @@ class HashiCorpVault:
     def _write(self, record: Record) -> bool:
         """Whether the version before this one was still the last."""
         try:
-            self._kv.create_or_update_secret(
-                path=self._path(record.source_id),
-                secret=_document(record),
-                cas=record.version - 1,
-                mount_point=self._place.mount,
+            self._session.call(
+                lambda client: client.secrets.kv.v2.create_or_update_secret(
+                    path=self._path(record.source_id),
+                    secret=_document(record),
+                    cas=record.version - 1,
+                    mount_point=self._place.mount,
+                )
             )
         except refused.InvalidRequest as exc:
             if "check-and-set" in str(exc):
@@ -115,8 +131,10 @@ class HashiCorpVault:
 
     def _delete(self, source_id: str) -> bool:
         there = self._find(source_id) is not None
-        self._kv.delete_metadata_and_all_versions(
-            path=self._path(source_id), mount_point=self._place.mount
+        self._session.call(
+            lambda client: client.secrets.kv.v2.delete_metadata_and_all_versions(
+                path=self._path(source_id), mount_point=self._place.mount
+            )
         )
         return there
 
@@ -127,21 +145,45 @@ class HashiCorpVault:
 @asynccontextmanager
 async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
     """Connects at the first call, so that this service starts without Vault too."""
-    with requests.Session() as session:
+    with requests.Session() as http:
         adapter = HTTPAdapter(max_retries=_RETRY, pool_maxsize=_THREADS)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
+        http.mount("http://", adapter)
+        http.mount("https://", adapter)
         # else requests would take proxies, and credentials of a .netrc, from the environment
-        session.trust_env = False
-        client = hvac.Client(
-            url=place.url,
-            token=place.token.reveal(),
-            namespace=place.namespace or None,
-            timeout=place.timeout_s,
-            session=session,
-        )
+        http.trust_env = False
+        # hvac leaves a session that it is given as it is
+        http.verify = str(place.ca_file) if place.ca_file else True
+        session = Session(lambda: _client(place, http), place.login)
         async with Limiter("credentials-vault", _THREADS) as threads:
-            yield HashiCorpVault(threads, client.secrets.kv.v2, place)
+            keeping = asyncio.create_task(_kept(session, threads), name="vault token")
+            try:
+                yield HashiCorpVault(threads, session, place)
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
+
+
+def _client(place: Place, http: requests.Session) -> hvac.Client:
+    client = hvac.Client(
+        url=place.url,
+        token="",
+        namespace=place.namespace or None,
+        timeout=place.timeout_s,
+        verify=http.verify,
+        session=http,
+    )
+    client.token = None  # hvac takes the environment's, or a file's, where it is given none
+    return client
+
+
+async def _kept(session: Session, threads: Limiter) -> None:
+    while True:
+        wait_s = _LOOK_S
+        try:
+            wait_s = min(_LOOK_S, await threads.run(session.keep))
+        except (refused.VaultError, requests.RequestException, VaultFault) as exc:
+            _log.warning("vault_token_not_renewed", why=type(exc).__name__)
+        await asyncio.sleep(max(wait_s, _PAUSE_S))
 
 
 def _translated(work: Callable[..., T], *args: Any) -> T:
@@ -157,8 +199,16 @@ def _translating() -> Iterator[None]:
         raise VaultRefused("Vault does not allow this to the credential service") from exc
     except refused.InvalidRequest as exc:
         raise VaultRefused("Vault refused the request of the credential service") from exc
-    except (refused.VaultError, requests.RequestException) as exc:
+    except refused.VaultDown as exc:
+        raise VaultUnavailable("Vault is sealed, or not ready") from exc
+    except refused.RateLimitExceeded as exc:
+        raise VaultUnavailable("Vault is asked for more than its quota allows") from exc
+    except refused.VaultError as exc:
         raise VaultUnavailable("Vault does not answer as it should") from exc
+    except requests.exceptions.SSLError as exc:
+        raise VaultRefused("Vault's certificate is not trusted", remedy=_CERTIFICATE) from exc
+    except requests.RequestException as exc:
+        raise VaultUnavailable("Vault cannot be reached") from exc
 
 
 def _document(record: Record) -> dict[str, str]:
