@@ -1,7 +1,7 @@
 """A query's rows as the server's own CSV (COPY … TO STDOUT), the fastest way out of PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -15,6 +15,10 @@ from services.pg_connector.values import Column
 # consumer work at once.
 _PIECE_BYTES = 512 * 1024
 _PIECES_AHEAD = 2
+# The server writes 8 KiB at a time. Left alone for a moment, the socket gathers what would else
+# cost a wake-up each: at 100 MB/s, 200 KB in two milliseconds.
+_GATHER_S = 0.002
+_GATHERED_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,14 +51,23 @@ def _written(name: str, column: Column, typed: bool) -> str:
     return f"{name}::pg_catalog.text" if pa.types.is_boolean(column.arrow) else name
 
 
-async def copied(reading: Reading, copy: Copy, doing: Doing) -> AsyncGenerator[bytes, None]:
-    """The CSV, without a header line. The transaction is to have standard_conforming_strings on,
-    for COPY goes through the simple protocol, which takes any number of statements.
+def _unheard(_: int) -> None:
+    pass
+
+
+async def copied(
+    reading: Reading, copy: Copy, doing: Doing, *, done: Callable[[int], None] = _unheard
+) -> AsyncGenerator[bytes, None]:
+    """The CSV, without a header line. `done` hears how many rows the server counted, before the
+    end is told; not where it is left earlier.
+
+    The transaction is to have standard_conforming_strings on, for COPY goes through the simple
+    protocol, which takes any number of statements.
 
     Leaving it stops the query at the server. Raises PgFault, RevokedGrant.
     """
     coming: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_AHEAD)
-    task = asyncio.create_task(_fill(coming, reading, copy, doing), name="copy")
+    task = asyncio.create_task(_fill(coming, reading, copy, doing, done), name="copy")
     try:
         while (piece := await coming.get()) is not None:
             if isinstance(piece, Exception):
@@ -66,25 +79,35 @@ async def copied(reading: Reading, copy: Copy, doing: Doing) -> AsyncGenerator[b
 
 
 async def _fill(
-    coming: "asyncio.Queue[bytes | Exception | None]", reading: Reading, copy: Copy, doing: Doing
+    coming: "asyncio.Queue[bytes | Exception | None]",
+    reading: Reading,
+    copy: Copy,
+    doing: Doing,
+    done: Callable[[int], None],
 ) -> None:
-    gathered = bytearray()
-    given = 0
+    gathered = list[bytes]()
+    given = size = 0
 
     async def put(data: bytes) -> None:
-        nonlocal given
-        gathered.extend(data)
-        if len(gathered) >= min(given, _PIECE_BYTES):
-            given += len(gathered)
-            await coming.put(bytes(gathered))
+        # the client library reads no more from the socket until this returns
+        nonlocal given, size
+        gathered.append(data)
+        size += len(data)
+        if size >= min(given, _PIECE_BYTES):
+            given += size
+            await coming.put(b"".join(gathered))
             gathered.clear()
+            size = 0
+        elif len(data) < _GATHERED_BYTES:
+            await asyncio.sleep(_GATHER_S)
 
     try:
         work = reading.connection.copy_from_query(copy.sql, output=put, format="csv")
-        await reading.run(work, doing)
+        tag = await reading.run(work, doing)
     except Exception as exc:
         await coming.put(exc)
         return
     if gathered:
-        await coming.put(bytes(gathered))
+        await coming.put(b"".join(gathered))
+    done(int(tag.removeprefix("COPY ")))
     await coming.put(None)

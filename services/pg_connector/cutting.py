@@ -21,6 +21,10 @@ def row_ends(data: bytes) -> npt.NDArray[np.int64]:
     return ends + 1
 
 
+def lines(data: bytes) -> int:
+    return int(np.count_nonzero(np.frombuffer(data, dtype=np.uint8) == _LINE_END))
+
+
 class RowCut:
     """Takes bytes as they come and gives whole rows, up to the bounds (0 = none).
 

@@ -1,6 +1,6 @@
 """Rows of a statement, as they come."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,11 +59,15 @@ class Rows:
         """COPY takes queries only, and no parameters."""
         return self._work.is_query and not self._work.parameters
 
-    async def csv(self, max_rows: int = 0) -> AsyncGenerator[bytes, None]:
+    async def csv(
+        self, max_rows: int = 0, *, done: Callable[[int], None]
+    ) -> AsyncGenerator[bytes, None]:
         """Its rows as the server itself writes CSV, without a header line, and one more row than
-        the bound where there are more (0 = none). For `may_copy`."""
+        the bound where there are more (0 = none). `done` hears at the end how many. For
+        `may_copy`."""
         copy = copy_of(self._work.sql, self._columns, typed=False, max_rows=max_rows)
-        async with aclosing(copied(self._reading, copy, self._doing(copy.shift))) as pieces:
+        doing = self._doing(copy.shift)
+        async with aclosing(copied(self._reading, copy, doing, done=done)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -1,4 +1,5 @@
 import asyncio
+import csv
 import hashlib
 import io
 from datetime import UTC, date, datetime, time
@@ -282,3 +283,19 @@ async def test_bounds_of_a_grant_hold_over_all_its_calls(platform: Platform) -> 
         await rows(1)
     assert refused.value.reason == "BEYOND_GRANT" and "used up" in refused.value.message
     assert len(await platform.fetch("orders", grant=await platform.grant(max_rows=1))) > 3
+
+
+async def test_unbounded_csv_counts_rows_and_not_lines(platform: Platform) -> None:
+    sql = "SELECT E'two\\nlines, \"quoted\"' AS x, n FROM generate_series(1, 50000) n"
+    events = await platform.fetch(sql)
+    data, summary = body(events), events[-2].summary
+    assert (summary.rows, events[-1].complete.rows) == (50_000, 50_000)
+    assert summary.sha256 == hashlib.sha256(data).hexdigest()
+    read = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    assert read[0] == ["x", "n"] and read[-1] == ['two\nlines, "quoted"', "50000"]
+    assert len(read) == 50_001
+
+
+async def test_unbounded_csv_of_no_rows_is_its_header(platform: Platform) -> None:
+    events = await platform.fetch("SELECT 1 AS x WHERE false")
+    assert body(events) == b"x\n" and events[-2].summary.rows == 0
