@@ -2,6 +2,7 @@
 stops each of them behind the guard."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import ANY
@@ -9,14 +10,18 @@ from unittest.mock import ANY
 import asyncpg
 import pytest
 
+from connectorkit.bounds import Bounds
+from connectorkit.fetching import table_header
 from dev.postgres import Postgres
 from dev.postgres import postgres as start_postgres
+from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
 from services.pg_connector import guard
 from services.pg_connector.allowed import ALLOWED
 from services.pg_connector.denied import is_denied
 from services.pg_connector.errors import QueryFailed, QueryNotReadOnly
 from services.pg_connector.resolving import Resolver
+from services.pg_connector.sending import sent
 from services.pg_connector.streams import Work, prepared
 from tests.pg_connector import attacks, queries
 from tests.pg_connector.bare import reading_at
@@ -145,14 +150,14 @@ async def test_analytical_queries_run_as_a_reader_and_give_what_they_should(
 
 
 async def answered(dsn: str, sql: str) -> str:
-    """As the service would: guard, catalog, transaction, COPY or cursor."""
+    """As the service would: guard, catalog, transaction, COPY or cursor. Without the header line."""
     threads = Limiter("test", 1)
     async with reading_at(dsn) as work:
         statement = guard.admit(sql)
         await Resolver().require(work, statement, ())
         rows = await prepared(work, Work(statement.text, is_query=statement.is_query))
-        if rows.may_copy:
-            return b"".join([piece async for piece in rows.csv()]).decode()
-        batches = [batch async for batch in rows.batches(threads)]
-        assert batches
-        return ""
+        header = table_header("query", rows.schema, pb.FORMAT_CSV)
+        events = sent(rows, header=header, limits=Bounds(), threads=threads)
+        async with aclosing(events) as coming:
+            pieces = [event.piece async for event in coming]
+        return b"".join(pieces).partition(b"\n")[2].decode()
