@@ -7,7 +7,7 @@ from contextlib import suppress
 import pyarrow as pa
 
 # mallopt(3). Each thread would else keep an arena of its own: one for the loop, one for those that
-# encode. M_MMAP_THRESHOLD is left alone: mapping each piece anew costs more than all else here.
+# encode.
 _M_ARENA_MAX = -8
 _ARENAS = 2
 
