@@ -11,6 +11,8 @@ from services.blob_connector.accounts import Accounts
 from services.blob_connector.describing import TYPE
 from services.blob_connector.servicer import SERVICE, STATUSES, BlobServicer
 from services.blob_connector.settings import Settings
+from services.blob_connector.sql.pool import Processes
+from services.blob_connector.sql.querying import Queries
 
 
 @asynccontextmanager
@@ -21,7 +23,10 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         accounts = Accounts(gate, settings)
         stack.push_async_callback(accounts.aclose)
         gate.on_close(accounts.revoked)
-        servicer = BlobServicer(gate, accounts, threads, settings)
+        processes = Processes(settings)
+        stack.push_async_callback(processes.aclose)
+        queries = Queries(processes, threads)
+        servicer = BlobServicer(gate, accounts, threads, settings, queries)
         server.register(
             SERVICE,
             lambda target: add_ConnectorServiceServicer_to_server(servicer, target),

@@ -118,9 +118,15 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any], dict[str, str]], ...] = (
     ),
 )
 PATHS = ("sales/2026-01.csv", "sales/2026-*/*.csv", "**/*.parquet")
+QUERIES = (
+    "SELECT region, sum(amount) AS amount FROM 'sales/2026-*/*.parquet' GROUP BY ALL",
+    "SELECT * FROM read_csv('logs/*.csv.gz', delim = ';') WHERE status >= 500 LIMIT 100",
+)
 CODE_NOTES = (
     '.list("folder/*.csv") gives names and sizes; '
-    '.read("folder/*.parquet") gives one DataFrame of all files that match.'
+    '.read("folder/*.parquet") gives one DataFrame of all files that match; '
+    ".query(\"SELECT … FROM 'folder/*.parquet'\") runs DuckDB SQL at the source and reads only "
+    "the columns and row groups that it needs: prefer it for large files."
 )
 
 
@@ -135,7 +141,7 @@ def described() -> pb.DescribeResponse:
         formats=[pb.FORMAT_RAW, pb.FORMAT_CSV, pb.FORMAT_PARQUET, pb.FORMAT_ARROW],
         takes_paths=True,
         takes_globs=True,
-        takes_queries=False,
+        takes_queries=True,
         stores=True,
         code_notes=CODE_NOTES,
     )
@@ -146,4 +152,6 @@ def _template(
 ) -> pb.Template:
     body = {"name": "lake", "type": TYPE, "config": config, "secrets": secrets}
     example = ParseDict(body, Struct())
-    return pb.Template(title=title, description=description, example=example, paths=PATHS)
+    return pb.Template(
+        title=title, description=description, example=example, queries=QUERIES, paths=PATHS
+    )

@@ -13,11 +13,17 @@
         ├── Torn
         ├── Unreadable
         ├── Exists
-        └── TooSlow
+        ├── TooSlow
+        ├── StatementFault          the caller's SQL
+        │   ├── QueryFailed
+        │   ├── QueryNotReadOnly
+        │   └── QueryTimeout
+        └── QueriesBusy             our bound
 
 None holds a secret: messages name account, container, blob and the kind of credential.
 """
 
+from connectorkit.marking import line_of, marked
 from servicekit.status import Fault
 
 
@@ -78,3 +84,56 @@ class Exists(BlobFault):
 
 class TooSlow(BlobFault):
     """The time that the request or the grant allows is over."""
+
+
+class StatementFault(BlobFault):
+    """Of the caller's own SQL. `position` counts characters from 1; 0 = not known. Where it is
+    known the message shows the line with a mark under the place."""
+
+    def __init__(
+        self, message: str, *, sql: str = "", position: int = 0, remedy: str = "", **fields: str
+    ) -> None:
+        shown, where = message, dict[str, str]()
+        if sql and position:
+            shown = f"{message}\n{marked(sql, position)}"
+            where = {"position": str(position), "line": str(line_of(sql, position))}
+        super().__init__(shown, remedy=remedy or self.remedy, **fields, **where)
+
+
+class QueryFailed(StatementFault):
+    """DuckDB could not make sense of it, or stopped on a value."""
+
+    remedy = "Correct the query."
+
+    def __init__(self, message: str, *, sql: str = "", position: int = 0, hint: str = "") -> None:
+        told = {"hint": hint} if hint else {}
+        super().__init__(message, sql=sql, position=position, remedy=hint, **told)
+
+
+class QueryNotReadOnly(StatementFault):
+    """It is more than one SELECT over files of the source."""
+
+    remedy = "Send one SELECT over paths of the source."
+
+    def __init__(
+        self, message: str, *, construct: str, sql: str = "", position: int = 0, remedy: str = ""
+    ) -> None:
+        super().__init__(message, sql=sql, position=position, remedy=remedy, construct=construct)
+
+
+class QueryTimeout(StatementFault):
+    """It ran past its time, and was stopped."""
+
+    remedy = "Narrow the query, or allow it longer."
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(
+            f"the query ran past its {timeout_s:g} s and was stopped", timeout_s=f"{timeout_s:g}"
+        )
+
+
+class QueriesBusy(BlobFault):
+    """As many queries run as may."""
+
+    remedy = "Wait for running queries to end, then try again."
+    retry_after_s = 2.0

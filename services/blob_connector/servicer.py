@@ -1,15 +1,17 @@
 """isobath.connector.v1 over Azure Blob Storage: decode, one call, encode."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+import pyarrow as pa
 
 from connectorkit.access import STATUSES as GRANT_STATUSES
 from connectorkit.access import Gate
 from connectorkit.bounds import Bounds, effective
+from connectorkit.fetching import framed, table_header
 from connectorkit.previews import preview, rows_wanted
 from connectorkit.profiles import profile
 from connectorkit.tables import columns
@@ -31,6 +33,7 @@ from services.blob_connector.listing import browse, entry_of
 from services.blob_connector.members import check_sizes, members
 from services.blob_connector.readers import kind_of
 from services.blob_connector.settings import Settings
+from services.blob_connector.sql.querying import Queries, Rows
 from services.blob_connector.storing import store
 from services.blob_connector.tables import SHOWN_MEMBERS, Sample, Table, Tables
 
@@ -52,6 +55,10 @@ STATUSES: StatusTable = {
     errors.Torn: Status(_Code.DATA_LOSS, "CHECKSUM_MISMATCH"),
     errors.Unreadable: Status(_Code.FAILED_PRECONDITION, "UNREADABLE_FORMAT"),
     errors.Exists: Status(_Code.ALREADY_EXISTS, "ALREADY_EXISTS"),
+    errors.QueryFailed: Status(_Code.FAILED_PRECONDITION, "QUERY_FAILED"),
+    errors.QueryNotReadOnly: Status(_Code.FAILED_PRECONDITION, "QUERY_NOT_READ_ONLY"),
+    errors.QueryTimeout: Status(_Code.DEADLINE_EXCEEDED, "QUERY_TIMEOUT"),
+    errors.QueriesBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.TooSlow: Status(_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
 }
 
@@ -60,13 +67,19 @@ class BlobServicer(rpc.ConnectorServiceServicer):
     """All calls of the contract."""
 
     def __init__(
-        self, gate: Gate, accounts: Accounts, threads: Limiter, settings: Settings
+        self,
+        gate: Gate,
+        accounts: Accounts,
+        threads: Limiter,
+        settings: Settings,
+        queries: Queries,
     ) -> None:
         self._gate = gate
         self._accounts = accounts
         self._threads = threads
         self._tables = Tables(threads)
         self._settings = settings
+        self._queries = queries
         held = settings.range_bytes * settings.ranges_ahead
         self._window = Window(settings.range_bytes, held, settings.requests_ahead)
 
@@ -107,7 +120,10 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         )
 
     async def Preview(self, request: pb.PreviewRequest, context: Context) -> pb.PreviewResponse:
-        rows, path = rows_wanted(request), _path(request.selection)
+        rows = rows_wanted(request)
+        if request.selection.HasField("query"):
+            return await self._query_preview(request, rows)
+        path = _path(request.selection)
         grant = self._admit(request.grant, "read", path)
         async with self._held(grant, "read") as container:
             found = await self._members(grant, "read", container, path)
@@ -132,6 +148,11 @@ class BlobServicer(rpc.ConnectorServiceServicer):
     async def Fetch(
         self, request: pb.FetchRequest, context: Context
     ) -> AsyncIterator[pb.FetchResponse]:
+        if request.selection.HasField("query"):
+            async with aclosing(self._query(request)) as events:
+                async for event in events:
+                    yield event
+            return
         path = _path(request.selection)
         grant = self._admit(request.grant, "read", path)
         limits = effective(request.limits, grant)
@@ -163,6 +184,69 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         check_sizes(work.found, blob, min(most, grant.max_bytes or most))
         return fetching.table(work, self._tables, self._threads)
 
+    # SQL over files
+
+    async def _query_preview(self, request: pb.PreviewRequest, rows: int) -> pb.PreviewResponse:
+        grant = self._gate.admit(request.grant, "read")
+        limits = self._query_limits(pb.Limits(), grant)
+        wanted = min(rows, limits.max_rows or rows)
+        async with (
+            self._answer(grant, request.selection.query, limits, wanted) as answer,
+            aclosing(answer.batches()) as batches,
+        ):
+            kept = [batch async for batch in batches]
+        table = pa.Table.from_batches(kept, answer.schema)
+        return await self._threads.run(preview, table, wanted, more=table.num_rows > wanted)
+
+    async def _query(self, request: pb.FetchRequest) -> AsyncGenerator[pb.FetchResponse, None]:
+        if request.format == pb.FORMAT_RAW:
+            raise Unsupported(
+                "the answer of a query is a table",
+                ability="format",
+                remedy="Ask for FORMAT_CSV, FORMAT_PARQUET or FORMAT_ARROW.",
+            )
+        grant = self._gate.admit(request.grant, "read")
+        limits, query = self._query_limits(request.limits, grant), request.selection.query
+        async with self._answer(grant, query, limits, limits.max_rows) as answer:
+            schema = answer.schema
+            header = table_header("query", schema, request.format)
+            events = framed(
+                answer.batches(), header=header, schema=schema, limits=limits, threads=self._threads
+            )
+            async with aclosing(events) as opened:
+                async for event in opened:
+                    self._stand(grant)
+                    yield event
+
+    @asynccontextmanager
+    async def _answer(
+        self, grant: Grant, query: pb.Query, limits: Bounds, most: int
+    ) -> AsyncIterator[Rows]:
+        """The rows of a query, one more than `most` so that it is known whether there are more."""
+        try:
+            async with (
+                asyncio.timeout(limits.max_seconds) as clock,
+                self._held(grant, "read") as container,
+            ):
+
+                async def resolve(path: str) -> list[Blob]:
+                    self._gate.check(grant, "read", _whole(path))
+                    return await self._members(grant, "read", container, path)
+
+                wanted = most + 1 if most else 0
+                async with self._queries.running(
+                    container, query, resolve, most_rows=wanted
+                ) as rows:
+                    yield rows
+        except TimeoutError as exc:
+            if clock.expired():
+                raise errors.QueryTimeout(limits.max_seconds) from exc
+            raise
+
+    def _query_limits(self, limits: pb.Limits, grant: Grant) -> Bounds:
+        longest = Bounds(max_seconds=self._settings.query_timeout_s)
+        return effective(limits, grant, default=longest, ceiling=longest)
+
     async def Store(
         self, request_iterator: AsyncIterator[pb.StoreRequest], context: Context
     ) -> pb.StoreResponse:
@@ -193,9 +277,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
     # Grants and what they reach
 
     def _admit(self, token: str, operation: str, path: str) -> Grant:
-        # braces and sets are checked name by name
-        whole = None if "[" in path or "{" in path else path
-        return self._gate.admit(token, operation, whole)
+        return self._gate.admit(token, operation, _whole(path))
 
     @asynccontextmanager
     async def _held(self, grant: Grant, operation: str) -> AsyncIterator[Container]:
@@ -229,13 +311,12 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         return looked, await self._tables.sample(container, looked, rows, max_bytes=most)
 
 
+def _whole(path: str) -> str | None:
+    """A path for the grant to judge; None: braces and sets are checked name by name."""
+    return None if "[" in path or "{" in path else path
+
+
 def _path(selection: pb.Selection) -> str:
-    if selection.HasField("query"):
-        raise Unsupported(
-            "blobs are not queried by SQL",
-            ability="query",
-            remedy="Give a path, and query the file in code, with DuckDB or pandas.",
-        )
     if not selection.path:
         raise InvalidField("selection.path", "selection.path is missing")
     return str(selection.path)

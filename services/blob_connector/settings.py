@@ -50,6 +50,16 @@ class Settings:
     sample_bytes: int = 16 * MIB
     # threads that read and write tables
     threads: int = 8
+    # SQL over files: queries that run at once, each in a process of its own
+    queries: int = 4
+    # how long a query waits for its turn, in seconds
+    query_wait_s: float = 5.0
+    # of one query's process: DuckDB's own bound; with what else it holds, 512 MiB more
+    query_memory_bytes: int = 1024 * MIB
+    # of DuckDB, for one query
+    query_threads: int = 2
+    # no query runs longer, whatever a request or its grant says
+    query_timeout_s: float = 300.0
     # containers kept open; beyond that the one that was idle longest is closed
     open_containers: int = 256
 
@@ -62,5 +72,11 @@ class Settings:
             )
         if self.range_bytes > 64 * MIB:
             raise ValueError("RANGE_BYTES expects at most 67108864 (64 MiB)")
+        if min(self.queries, self.query_threads) < 1:
+            raise ValueError("QUERIES and QUERY_THREADS expect 1 or more")
+        if self.query_memory_bytes < 64 * MIB or self.query_timeout_s <= 0:
+            raise ValueError(
+                "QUERY_MEMORY_BYTES expects 67108864 (64 MiB) or more, QUERY_TIMEOUT_S above 0"
+            )
         if self.retries < 0:
             raise ValueError("RETRIES expects 0 or more")

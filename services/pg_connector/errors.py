@@ -19,8 +19,8 @@ PgFault
 └── ValueUnfit                  a value that the asked-for type cannot hold
 """
 
+from connectorkit.marking import line_of, marked
 from servicekit.status import Fault
-from services.pg_connector.marking import line_of, marked
 
 
 class PgFault(Fault):

@@ -1,0 +1,72 @@
+"""How many queries run at once, and a process that is ready for the next one."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from servicekit import logs
+from services.blob_connector.errors import QueriesBusy
+from services.blob_connector.settings import Settings
+from services.blob_connector.sql.processes import Process, ProcessLost, Share
+
+_log = logs.get(__name__)
+
+
+class Processes:
+    """`async with processes.one() as process`. Nothing is started before the first query."""
+
+    def __init__(self, settings: Settings) -> None:
+        threads, seconds = settings.query_threads, settings.query_timeout_s
+        self.share = Share(settings.query_memory_bytes, threads, int(seconds * threads) + 10)
+        self._slots = asyncio.Semaphore(settings.queries)
+        self._wait_s = settings.query_wait_s
+        self._spare: asyncio.Task[Process] | None = None
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Process]:
+        """A process for one query, killed on leaving. Raises QueriesBusy, ProcessLost."""
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise QueriesBusy("as many queries run as may", limit="queries at once") from None
+        try:
+            async with await self._taken() as process:
+                self._prepare()
+                yield process
+        finally:
+            self._slots.release()
+
+    async def _taken(self) -> Process:
+        """The spare one, or a new one."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                process = await spare
+            except asyncio.CancelledError:
+                await _dropped(spare)
+                raise
+            except (ProcessLost, OSError, TimeoutError):
+                _log.warning("spare_lost", exc_info=True)
+            else:
+                if process.alive:
+                    return process
+                await process.kill()
+        return await Process.start(self.share)
+
+    def _prepare(self) -> None:
+        if self._spare is None:
+            self._spare = asyncio.create_task(Process.start(self.share), name="spare query")
+
+    async def aclose(self) -> None:
+        """Kill the spare one. Those that run are killed by who holds them."""
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            await _dropped(spare)
+
+
+async def _dropped(spare: asyncio.Task[Process]) -> None:
+    spare.cancel()
+    await asyncio.wait([spare])
+    with suppress(asyncio.CancelledError, ProcessLost, OSError, TimeoutError):
+        await (await spare).kill()

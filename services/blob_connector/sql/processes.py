@@ -1,0 +1,270 @@
+"""The processes in which queries run: started ahead, one for each query, killed at its end."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+import pyarrow as pa
+
+from servicekit import logs
+from servicekit.limits import Limiter
+from services.blob_connector.azure import Blob, Container
+from services.blob_connector.errors import BlobFault
+from services.blob_connector.sql import frames
+from services.blob_connector.sql.frames import Kind
+
+_log = logs.get(__name__)
+_MODULE = "services.blob_connector.sql.child"
+_START_S = 30.0
+# ranges that are fetched at once for one query: x 4 MiB are held
+_RANGES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process may take. `locked` (DuckDB's own locks) and `confined` (the kernel's) are
+    for tests of one without the other."""
+
+    memory_bytes: int
+    threads: int
+    cpu_s: int
+    locked: bool = True
+    confined: bool = True
+
+
+class ProcessLost(Exception):
+    """It ended by itself. `code` is negative for a signal."""
+
+    def __init__(self, code: int | None) -> None:
+        super().__init__(f"the query's process ended with {code}")
+        self.code = code
+
+
+class Failed(Exception):
+    """DuckDB's complaint, in its own fields."""
+
+    def __init__(self, told: Mapping[str, Any]) -> None:
+        super().__init__(str(told.get("exception_message", "")))
+        self.told = told
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a query reads: blobs, and the names that each of its paths stands for."""
+
+    container: Container
+    blobs: Sequence[Blob]
+    families: Mapping[str, Sequence[str]]
+
+
+class Process:
+    """`async with await Process.start(share) as process`; leaving kills it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, talk: "_Link", asks: "_Link") -> None:
+        self._process, self._talk, self._asks = process, talk, asks
+        self._serving: asyncio.Task[None] | None = None
+        # what went wrong with a range: the process is only told that it did
+        self.fault: BlobFault | None = None
+        self.bytes_read = 0
+        self.landlock = 0
+
+    @classmethod
+    async def start(cls, share: Share) -> Self:
+        """Raises ProcessLost, TimeoutError."""
+        ours, theirs = zip(socket.socketpair(), socket.socketpair(), strict=True)
+        try:
+            numbers = [each.fileno() for each in theirs]
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-m", _MODULE, *map(str, numbers)),
+                pass_fds=numbers,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={},
+                cwd="/",
+            )
+        except BaseException:
+            for each in ours:
+                each.close()
+            raise
+        finally:
+            for each in theirs:
+                each.close()
+        made = cls(process, await _Link.of(ours[0]), await _Link.of(ours[1]))
+        try:
+            async with asyncio.timeout(_START_S):
+                await made._begin(share)
+        except BaseException:
+            await asyncio.shield(made.kill())
+            raise
+        return made
+
+    async def _begin(self, share: Share) -> None:
+        self._talk.write(frames.told(Kind.START, **vars(share)))
+        kind, body = await self._next()
+        if kind is not Kind.READY:
+            raise ProcessLost(None)
+        self.landlock = int(frames.read(body)["landlock"])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.shield(self.kill())
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def kill(self) -> None:
+        """At once, whatever it is doing."""
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        for link in (self._talk, self._asks):
+            await link.aclose()
+        await self._process.wait()
+
+    async def parsed(self, sql: str) -> Mapping[str, Any]:
+        """What DuckDB's parser makes of a text. Raises ProcessLost, Failed, Broken."""
+        self._talk.write(frames.told(Kind.PARSE, sql=sql))
+        kind, body = await self._next()
+        if kind is Kind.FAILED:
+            raise Failed(frames.read(body))
+        return frames.read(body)
+
+    async def run(
+        self, sql: str, parameters: Sequence[Any], files: Files, *, most_rows: int = 0
+    ) -> pa.Schema:
+        """Begin; the columns. `batches` gives the rows. Raises as `parsed`, and BlobFault."""
+        self._serving = asyncio.create_task(self._serve(files), name="ranges")
+        self._serving.add_done_callback(self._served)
+        known = [[blob.name, blob.size_bytes] for blob in files.blobs]
+        self._talk.write(
+            frames.told(
+                Kind.RUN,
+                sql=sql,
+                parameters=parameters,
+                files=known,
+                families=files.families,
+                most_rows=most_rows,
+            )
+        )
+        kind, body = await self._answer()
+        if kind is not Kind.SCHEMA:
+            raise frames.Broken(f"{kind!r} before the columns")
+        return pa.ipc.read_schema(pa.py_buffer(body))
+
+    async def batches(
+        self, schema: pa.Schema, threads: Limiter
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        """The rows, as they come. What is not taken waits in the process."""
+        while True:
+            kind, body = await self._answer()
+            if kind is Kind.DONE:
+                return
+            if kind is not Kind.BATCH:
+                raise frames.Broken(f"{kind!r} among the rows")
+            yield await threads.run(_batch, body, schema)
+
+    async def _answer(self) -> tuple[Kind, bytes]:
+        try:
+            kind, body = await self._next()
+        except ProcessLost:
+            if self.fault is not None:
+                raise self.fault from None
+            raise
+        if kind is Kind.FAILED:
+            if self.fault is not None:
+                raise self.fault
+            raise Failed(frames.read(body))
+        return kind, body
+
+    async def _next(self) -> tuple[Kind, bytes]:
+        try:
+            return await self._talk.read()
+        except (asyncio.IncompleteReadError, ConnectionError) as exc:
+            raise ProcessLost(await self._process.wait()) from exc
+
+    async def _serve(self, files: Files) -> None:
+        """Ranges of the query's blobs, some at once, until cancelled."""
+        slots = asyncio.Semaphore(_RANGES_AT_ONCE)
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    kind, body = await self._asks.read()
+                    if kind is not Kind.RANGE or len(body) != frames.RANGE.size:
+                        raise frames.Broken(f"{kind!r} instead of a range")
+                    await slots.acquire()
+                    group.create_task(self._range(files, body, slots))
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        """Without its ranges the process would wait for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("ranges_failed", exc_info=error)
+            with suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def _range(self, files: Files, body: bytes, slots: asyncio.Semaphore) -> None:
+        file, offset, length, number = frames.RANGE.unpack(body)
+        head = frames.ANSWER.pack(number)
+        try:
+            if not _is_within(files, file, offset, length):
+                _log.warning("range_refused", file=file, offset=offset, length=length)
+                self._asks.write(frames.packed(Kind.LOST, head))
+                return
+            data = await files.container.range(files.blobs[file], offset, length)
+            self.bytes_read += len(data)
+            self._asks.write(frames.packed(Kind.BYTES, head + data))
+            await self._asks.drain()
+        except BlobFault as fault:
+            self.fault = self.fault or fault
+            self._asks.write(frames.packed(Kind.LOST, head))
+        finally:
+            slots.release()
+
+
+def _is_within(files: Files, file: int, offset: int, length: int) -> bool:
+    if file >= len(files.blobs) or not 0 < length <= frames.MOST_RANGE_BYTES:
+        return False
+    return bool(offset + length <= files.blobs[file].size_bytes)
+
+
+def _batch(body: bytes, schema: pa.Schema) -> pa.RecordBatch:
+    """What came from the process is looked at before anything is done with it."""
+    batch = pa.ipc.read_record_batch(pa.py_buffer(body), schema)
+    batch.validate(full=True)
+    return batch
+
+
+class _Link:
+    """One of the two sockets."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def of(cls, ours: socket.socket) -> Self:
+        return cls(*await asyncio.open_connection(sock=ours, limit=1 << 20))
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        await self._writer.drain()
+
+    async def read(self) -> tuple[Kind, bytes]:
+        """Raises IncompleteReadError at the end, Broken."""
+        size, kind = frames.head(await self._reader.readexactly(frames.HEAD.size))
+        return kind, await self._reader.readexactly(size)
+
+    async def aclose(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
