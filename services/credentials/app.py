@@ -19,6 +19,7 @@ from services.credentials.vaults import hashicorp
 from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.login import AppRole, GivenToken, Login, SignedIn
 from services.credentials.vaults.port import Vault
+from services.credentials.vaults.transit import TransitKeys
 
 
 @asynccontextmanager
@@ -59,7 +60,22 @@ def keys_of(settings: Settings) -> Keys:
         return GivenKeys(settings.key)
     if settings.passphrase:
         return DerivedKeys(home, settings.passphrase, settings.old_passphrase)
+    if settings.vault_transit_key:
+        mount = settings.vault_transit_mount
+        return TransitKeys(home, place_of(settings), mount, settings.vault_transit_key)
     return OwnKeys(home)
+
+
+def place_of(settings: Settings) -> hashicorp.Place:
+    return hashicorp.Place(
+        url=settings.vault_url,
+        login=login_of(settings),
+        mount=settings.vault_mount,
+        folder=settings.vault_folder,
+        namespace=settings.vault_namespace,
+        timeout_s=settings.vault_timeout_s,
+        ca_file=settings.vault_ca_file,
+    )
 
 
 def login_of(settings: Settings) -> Login:
@@ -76,13 +92,4 @@ def login_of(settings: Settings) -> Login:
 async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> Vault:
     if settings.vault == "embedded":
         return EmbeddedVault(kept)
-    place = hashicorp.Place(
-        url=settings.vault_url,
-        login=login_of(settings),
-        mount=settings.vault_mount,
-        folder=settings.vault_folder,
-        namespace=settings.vault_namespace,
-        timeout_s=settings.vault_timeout_s,
-        ca_file=settings.vault_ca_file,
-    )
-    return await stack.enter_async_context(hashicorp.opened(place))
+    return await stack.enter_async_context(hashicorp.opened(place_of(settings)))

@@ -58,7 +58,7 @@ class OwnKeys:
         kept = self.home.kept("store.key")
         if kept is not None:
             return parse_keys(Secret(kept))
-        _require_new(self.home, "store.key")
+        require_new(self.home, "store.key")
         self._write((new_key(),))
         return self.held()
 
@@ -87,7 +87,7 @@ class DerivedKeys:
 
     def held(self) -> tuple[Secret, ...]:
         if self.home.kept("store.salt") is None:
-            _require_new(self.home, "store.salt")
+            require_new(self.home, "store.salt")
             self._write([os.urandom(_SALT_BYTES)])
         phrases = [self.passphrase, *([self.old] if self.old else [])]
         return tuple(_derived(phrase, salt) for phrase in phrases for salt in self._salts())
@@ -114,10 +114,10 @@ def _derived(passphrase: Secret, salt: bytes) -> Secret:
     return Secret(base64.urlsafe_b64encode(derive.derive(passphrase.reveal_bytes())))
 
 
-def _require_new(home: Home, name: str) -> None:
+def require_new(home: Home, name: str) -> None:
     """A new key for a store that is there would lock everybody out of it."""
     if home.database.exists():
         raise StoreUnusable(
             f"{home.database} is there, but {home.folder / name} is not: bring it back, "
-            "or set KEY, KEY_FILE, PASSPHRASE or PASSPHRASE_FILE to what it was made with"
+            "or set KEY, PASSPHRASE or VAULT_TRANSIT_KEY to what it was made with"
         )

@@ -49,6 +49,10 @@ class Settings:
     vault_ca_file: Path | None = None
     # of Vault Enterprise; empty = none
     vault_namespace: str = ""
+    # embedded: the key of Vault's Transit engine that wraps the store's own key; empty = none
+    vault_transit_key: str = ""
+    # the mount of the Transit engine
+    vault_transit_mount: str = "transit"
     # the mount of the KV engine, version 2
     vault_mount: str = "secret"
     # the folder in it
@@ -69,17 +73,17 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.lease_s, self.heartbeat_s, self.vault_timeout_s) <= 0 or self.key_lead_s < 0:
             raise ValueError("LEASE_S, HEARTBEAT_S and VAULT_TIMEOUT_S expect more than 0 seconds")
-        if self.key and self.passphrase:
-            raise ValueError("KEY and PASSPHRASE: only one of them may be set")
+        if sum(map(bool, (self.key, self.passphrase, self.vault_transit_key))) > 1:
+            raise ValueError("KEY, PASSPHRASE, VAULT_TRANSIT_KEY: only one of them may be set")
         if self.passphrase and len(self.passphrase.reveal()) < MIN_PASSPHRASE_CHARS:
             raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
-        if self.vault == "hashicorp":
+        if self.vault == "hashicorp" or self.vault_transit_key:
             self._check_vault()
 
     def _check_vault(self) -> None:
         if self.vault_auth == "token":
             if not self.vault_token:
-                raise ValueError("VAULT=hashicorp expects VAULT_TOKEN or VAULT_TOKEN_FILE")
+                raise ValueError("VAULT_AUTH=token expects VAULT_TOKEN or VAULT_TOKEN_FILE")
             return
         if not self.vault_role:
             raise ValueError(f"VAULT_AUTH={self.vault_auth} expects VAULT_ROLE")

@@ -305,7 +305,7 @@ async def test_secret_is_redeemed_again_when_its_lease_ended(
 
 @pytest.mark.req("S1", "S5")
 async def test_lease_bears_a_vault_that_is_sealed_and_then_says_why(
-    no_leaks: object, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashicorp._RETRY, "total", 0)
     now = [datetime.now(UTC)]

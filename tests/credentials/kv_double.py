@@ -1,4 +1,4 @@
-"""A double of Vault over a socket: KV version 2, and signing in.
+"""A double of Vault over a socket: KV version 2, wrapped data keys, and signing in.
 
 It keeps versions, checks check-and-set, and answers with Vault's own status codes and texts. Tokens
 live for a while, are renewed up to a longest life, and are revoked; AppRole (secret ids, also
@@ -9,7 +9,9 @@ as text), soft deletion, max_versions, replication, audit. Set VAULT_ADDR and VA
 same tests against a real server, with a KV engine, version 2, mounted at "secret".
 """
 
+import base64
 import json
+import os
 import ssl
 import time
 import uuid
@@ -41,6 +43,8 @@ class Kept:
     secret_ids: set[str] = field(default_factory=set)
     wrapped: dict[str, str] = field(default_factory=dict)
     jwts: set[str] = field(default_factory=set)
+    # ciphertext -> plaintext, of whatever key is named
+    transit: dict[str, str] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
     renewed: int = 0
     clock: Callable[[], float] = time.monotonic
@@ -114,6 +118,8 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
                     return 403, {"errors": ["permission denied"]}
                 if self.path.startswith("/v1/auth/token/"):
                     return self._self(token, living)
+                if self.path.startswith("/v1/transit/"):
+                    return self._transit(given)
                 return act(given)  # type: ignore[no-any-return]
 
         def _log_in(self, given: Any) -> tuple[int, Any]:
@@ -129,6 +135,16 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             if secret_id is None:
                 return 400, {"errors": ["wrapping token is not valid or does not exist"]}
             return 200, {"data": {"secret_id": secret_id}}
+
+        def _transit(self, given: Any) -> tuple[int, Any]:
+            if "/datakey/wrapped/" in self.path:
+                ciphertext = f"vault:v1:{uuid.uuid4().hex}"
+                kept.transit[ciphertext] = base64.b64encode(os.urandom(32)).decode()
+                return 200, {"data": {"ciphertext": ciphertext}}
+            plaintext = kept.transit.get(given.get("ciphertext", ""))
+            if plaintext is None:
+                return 400, {"errors": ["invalid ciphertext: no prefix"]}
+            return 200, {"data": {"plaintext": plaintext}}
 
         def _self(self, token: str, living: Living) -> tuple[int, Any]:
             left_s = living.ends_at - kept.clock()

@@ -18,10 +18,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from servicekit.secrets import Secret
-from services.credentials.app import login_of
-from services.credentials.errors import SecretNotFound, VaultRefused, VaultUnavailable
+from services.credentials import store
+from services.credentials.app import keys_of, login_of
+from services.credentials.errors import (
+    SecretNotFound,
+    StoreUnusable,
+    VaultRefused,
+    VaultUnavailable,
+)
+from services.credentials.home import Home
 from services.credentials.settings import Settings
 from services.credentials.vaults import hashicorp
+from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.login import GivenToken, Login
 from services.credentials.vaults.port import Vault
 from tests.credentials import kv_double
@@ -200,3 +208,29 @@ async def test_certificate_of_vault_is_checked(tmp_path: Path) -> None:
         async with vault_of(url, way) as vault:
             with pytest.raises(VaultRefused, match="not trusted"):
                 await vault.get("ds-1")
+
+
+@pytest.mark.req("S1")
+async def test_store_under_a_transit_key_opens_only_through_vault(
+    double: tuple[str, Kept], tmp_path: Path
+) -> None:
+    url, kept = double
+    home = Home(tmp_path / "home")
+    settings = Settings(
+        home=home.folder, vault_url=url, vault_transit_key="isobath", vault_timeout_s=5.0,
+        vault_auth="approle", vault_role="isobath", vault_secret_id=Secret(SECRET_ID),
+    )  # fmt: skip
+    async with store.opened(home, keys_of(settings)) as embedded:
+        await EmbeddedVault(embedded).put(change(password="planted-4711"), NOW)
+        wrapped = (home.folder / "store.wrapped").read_text()
+        assert await embedded.reseal() == 1
+    assert wrapped not in (home.folder / "store.wrapped").read_text()
+    content = b"".join(path.read_bytes() for path in home.folder.iterdir())
+    assert not [key for key in kept.transit.values() if key.encode() in content]
+    async with store.opened(home, keys_of(settings)) as embedded:
+        record = await EmbeddedVault(embedded).get("ds-1")
+    assert record.fields == {"password": Secret("planted-4711")}
+    kept.sealed = True
+    with pytest.raises(StoreUnusable, match="sealed"):
+        async with store.opened(home, keys_of(settings)):
+            pass

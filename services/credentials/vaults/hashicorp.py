@@ -142,9 +142,9 @@ class HashiCorpVault:
         return f"{self._place.folder}/{source_id}"
 
 
-@asynccontextmanager
-async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
-    """Connects at the first call, so that this service starts without Vault too."""
+@contextmanager
+def signed_in(place: Place) -> Iterator[Session]:
+    """Connects with the first call."""
     with requests.Session() as http:
         adapter = HTTPAdapter(max_retries=_RETRY, pool_maxsize=_THREADS)
         http.mount("http://", adapter)
@@ -153,7 +153,13 @@ async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
         http.trust_env = False
         # hvac leaves a session that it is given as it is
         http.verify = str(place.ca_file) if place.ca_file else True
-        session = Session(lambda: _client(place, http), place.login)
+        yield Session(lambda: _client(place, http), place.login)
+
+
+@asynccontextmanager
+async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
+    """Connects at the first call, so that this service starts without Vault too."""
+    with signed_in(place) as session:
         async with Limiter("credentials-vault", _THREADS) as threads:
             keeping = asyncio.create_task(_kept(session, threads), name="vault token")
             try:
@@ -187,12 +193,13 @@ async def _kept(session: Session, threads: Limiter) -> None:
 
 
 def _translated(work: Callable[..., T], *args: Any) -> T:
-    with _translating():
+    with translating():
         return work(*args)
 
 
 @contextmanager
-def _translating() -> Iterator[None]:
+def translating() -> Iterator[None]:
+    """What hvac and requests raise, as VaultFault."""
     try:
         yield
     except (refused.Forbidden, refused.Unauthorized) as exc:
