@@ -179,6 +179,9 @@ TICKETS: list[tuple[str, Callable[[Tables], Expected]]] = [
     ("busiest month", lambda t: best(month(t["tickets"]["Opened"]).value_counts())),
     ("tickets from norway about routers", lambda t: one(len(of(t["tickets"], COUNTRY="Norway", Product_line="Router")))),
 ]  # fmt: skip
+# answered rightly, and said to be a guess: 'polluted' means nothing here, and 'popular' may be
+# told of the books as well as of the loans
+DOUBTED = {"Which station is the most polluted with NO2?", "most popular genre"}
 EVERY = {"hospital": HOSPITAL, "air": AIR, "library": LIBRARY, "tickets": TICKETS}
 QUESTIONS = [(n, question, right) for n, asked in EVERY.items() for question, right in asked]
 
@@ -203,3 +206,4 @@ def test_answer_of_messy_data(made: Made, name, question, right, tmp_path):
     run = ask(question, workspace)
     assert not run.failed, run.failed[-1]
     assert not misses(run.answer, right(made[name][1])), run.answer
+    assert ("I read this as" in run.answer) == (question in DOUBTED), run.answer

@@ -214,6 +214,7 @@ def test_answer_of_question(companies, company, question, expected, tmp_path):
     for text in expected(companies[company][1]):
         assert text in plain(found.answer)
     assert "rule-based" in found.answer
+    assert "I read this as" not in found.answer
     for name in re.findall(r"!\[.*?\]\((.*?)\)", found.answer):
         assert (workspace / name).stat().st_size > 1000
 

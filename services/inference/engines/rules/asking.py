@@ -34,7 +34,7 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
     ),
     (
         "trend",
-        r"\btrends?\b|over time|evol(?:v|ution)|develop(?:ed|ment)|\bgrow(?:th|n|ing|s)?\b|\bgrew\b"
+        r"\btrends?\b|over time|evol(?:v|ution)|develop\w*|\bgrow(?:th|n|ing|s)?\b|\bgrew\b"
         r"|season|time series|month[- ](?:by|over|on)[- ]month|year[- ](?:over|on)[- ]year"
         r"|\bincreas(?:ed|ing)|\bdecreas(?:ed|ing)|\bdeclin|\brising\b|\bfalling\b|\bchanged?\b",
     ),
@@ -55,7 +55,9 @@ _RATE = re.compile(
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"\bhow many\b|\bnumber of\b|\bcounts?\b|\bhow often\b|\bfrequency\b", re.I)
-_COMPARED = re.compile(r"\bcompar\w+|\bversus\b|\bvs\b|\bdiffer\w*|\bworse\b|\bbetter\b", re.I)
+_COMPARED = re.compile(
+    r"\bcompar\w+|\bversus\b|\bvs\b|\bdiffer\w*|\bworse\b|\bbetter\b|\bhigher\b|\blower\b", re.I
+)
 _SUMMARY = re.compile(r"overview|summar\w+|describe|analy[sz]\w+|explor\w+|insights?|\beda\b", re.I)
 _DISTINCT = re.compile(r"\b(?:unique|distinct|different)\b", re.IGNORECASE)
 _IMPLIED = {

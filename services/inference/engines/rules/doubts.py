@@ -1,7 +1,7 @@
 """What an answer leaves open: words of the question that it does not rest on, and why."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,10 +14,11 @@ from .analyses.overview import Overview
 from .analyses.program import Analysis
 from .analyses.relation import Drivers, Relation
 from .asking import Asked, spoken
+from .measures import strange
 from .plan import Plan, reachable_tables
 from .prose import cell, listing
 from .terms import Condition, Field, Measure, aggregate_words
-from .words import Token, akin, stem
+from .words import Token, akin, name_stems, stem
 
 _SHOWN = 6
 _SURE = 0.6
@@ -26,15 +27,17 @@ _SURE = 0.6
 @dataclass(frozen=True)
 class Doubt:
     """`unknown` words match nothing; `unused` ones match something that the answer leaves out;
-    `assumed` is what was measured though the question does not say so."""
+    `assumed` is what was measured though the question does not say so; `rivals` are words with
+    another column that each could mean as well."""
 
     unknown: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     assumed: str = ""
+    rivals: tuple[tuple[str, str], ...] = ()
     lost: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.unknown or self.unused or self.assumed)
+        return bool(self.unknown or self.unused or self.assumed or self.rivals)
 
 
 def reading(doubt: Doubt, steps: Sequence[Analysis]) -> str:
@@ -48,6 +51,7 @@ def reading(doubt: Doubt, steps: Sequence[Analysis]) -> str:
         told.append(f"I left out: {_quoted(doubt.unused)}.")
     if doubt.assumed:
         told.append(f"The question does not say what to measure; I took the {cell(doubt.assumed)}.")
+    told += [f"'{cell(word)}' may also mean {cell(other)}." for word, other in doubt.rivals[:2]]
     return " ".join(told)
 
 
@@ -102,7 +106,9 @@ def of(asked: Asked, steps: Sequence[Analysis]) -> Doubt:
         else:
             unknown.append(word.text)
     assumed = _assumed(asked, plans)
-    return Doubt(_once(unknown), _once(unused), assumed, lost=bool(unknown) and not rested)
+    rivals = tuple(rival for plan in plans[:1] for rival in _rivals(asked, plan))
+    lost = bool(unknown) and not rested
+    return Doubt(_once(unknown), _once(unused), assumed, rivals, lost)
 
 
 def plan_of(step: Analysis) -> Plan | None:
@@ -163,6 +169,8 @@ class _Used:
         if any(akin(word.stem, one) for one in self.stems) and not mentions.steering(word):
             return True
         if any(_within(m, index) and self._holds(m) for m in asked.mentions):
+            return True
+        if any(word.stem in name_stems(field.column, unit=True) for field in self.fields):
             return True
         if any(d.index == index and d.table.name in self.tables for d in asked.doings):
             return True
@@ -300,6 +308,33 @@ def _assumed(asked: Asked, plans: Sequence[Plan]) -> str:
     return "" if said or _only(plan) else aggregate_words(plan.aggregate, measure)
 
 
+def _rivals(asked: Asked, plan: Plan) -> Iterator[tuple[str, str]]:
+    """Columns that the words of the measure or of a split name just as well as the one taken."""
+    if plan.measure.kind == "column":
+        yield from _as_well(asked, plan, Field(plan.measure.table, plan.measure.columns[0]))
+    for group in plan.groups:
+        if not group.grain:
+            yield from _as_well(asked, plan, group.field)
+
+
+def _as_well(asked: Asked, plan: Plan, taken: Field) -> Iterator[tuple[str, str]]:
+    schema = plan.schema
+    column = schema.column(taken.table, taken.column)
+    own = next((m for m in asked.mentions if m.column is column), None)
+    linked = {frozenset((link.left, link.right)) for link in schema.links}
+    for other in asked.mentions:
+        rival = other.column
+        if own is None or rival is None or rival is column:
+            continue
+        alike = (other.start, other.end) == (own.start, own.end)
+        alike &= other.score - strange(asked, rival) >= own.score - strange(asked, column)
+        same = frozenset(((rival.table, rival.name), (column.table, column.name))) in linked
+        fits = rival.measure == column.measure and (rival.measure or rival.dimension)
+        if alike and fits and not same and rival.distinct > 1:
+            named = rival.label if rival.name != column.name else f"{rival.table}.{rival.name}"
+            yield " ".join(word.text for word in asked.words[own.start : own.end]), named
+
+
 def _only(plan: Plan) -> bool:
     """Whether there is nothing else that could be measured."""
     return sum(column.measure for column in plan.schema.columns) == 1
@@ -315,5 +350,6 @@ def _named(asked: Asked, plan: Plan) -> bool:
     own = {Field(measure.table, column) for column in measure.columns}
     values = any(Field(c.table, c.name) in own for c, _ in asked.named)
     return values or any(
-        m.column is not None and Field(m.column.table, m.column.name) in own for m in asked.mentions
+        m.column is not None and Field(m.column.table, m.column.name) in own and m.score >= 0.8
+        for m in asked.mentions
     )

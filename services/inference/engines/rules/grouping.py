@@ -55,6 +55,8 @@ def read(
             continue
         if options and _ranks(text, words, start, options[0]):
             continue
+        if options and _amount(words[start - 1], options[0]):
+            continue
         while options:
             groups.append(GroupAsk(options))
             used |= set(range(options[0].start, options[0].end))
@@ -103,6 +105,12 @@ def _ranks(text: str, words: Sequence[Token], start: int, mention: Mention) -> b
     by = start > 0 and words[start - 1].lower == "by"
     rows = mention.column is None or mention.column.key
     return by and plural and rows and bool(HIGH.search(text) or LOW.search(text))
+
+
+def _amount(before: Token, mention: Mention) -> bool:
+    """'Cost per bed' divides by a number of beds; it is no split by them."""
+    column = mention.column
+    return before.lower == "per" and column is not None and column.measure and not column.binary
 
 
 def _measured(before: Token, mention: Mention) -> bool:

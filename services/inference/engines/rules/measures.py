@@ -59,16 +59,14 @@ def _columns(asked: Asked) -> Iterator[Candidate]:
             continue
         if column.measure or column.binary:
             score = (
-                mention.score
-                - _strange(asked, column)
-                - 0.4 * (asked.count and not asked.aggregate)
+                mention.score - strange(asked, column) - 0.4 * (asked.count and not asked.aggregate)
             )
             yield Candidate(
                 score + 0.6 * (asked.rate and column.binary), column_measure(column), mention.start
             )
 
 
-def _strange(asked: Asked, column: Column) -> float:
+def strange(asked: Asked, column: Column) -> float:
     """Money that goes out is not meant by 'sales' unless the question says so."""
     stems = (*column.stems, *_table_stems(column))
     out = [word for word in vocabulary.OUTGOING if any(one == stem(word) for one in stems)]

@@ -1,6 +1,7 @@
 """A first look at everything: sizes, key figures, top groups, the course over time, gaps."""
 
 from dataclasses import dataclass, replace
+from math import log10
 
 from .. import measures
 from ..narrowing import date_column
@@ -188,7 +189,10 @@ class Overview:
 
 def main_measure(schema: Schema) -> tuple[Measure, Aggregate]:
     """What an overview adds up when nobody said what."""
-    usual = measures.usual(schema)
+    found = [(one, usual) for one in schema.tables if (usual := measures.usual(schema, one))]
+    # of two amounts the one with more rows behind it
+    ranked = [(usual.score + 0.05 * log10(max(one.rows, 1)), usual) for one, usual in found]
+    _, usual = max(ranked, key=lambda entry: entry[0], default=(0.0, None))
     if usual is not None and usual.score >= 0.2:
         return usual.measure, "sum" if usual.measure.additive else "mean"
     biggest = max(schema.tables, key=lambda one: one.rows)
