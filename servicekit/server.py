@@ -1,6 +1,7 @@
 """A service's life: mount what it needs, listen, serve, drain, leave."""
 
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -207,6 +208,8 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
     """Runs the service until SIGTERM or SIGINT; a second signal cuts the drain short.
 
     Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for unusable settings."""
+    # a core file would hold the secrets that were in memory
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         settings = load(settings_type, environ, prefix=prefix)
         logs.configure(name, level=_log_level())

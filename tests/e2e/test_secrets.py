@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.e2e.conftest import Platform
+from tests.e2e.conftest import ROOT, Platform
 from tests.e2e.question import MESSAGES, MODEL
 from tests.parts import Azurite, Postgres
 
@@ -37,6 +37,9 @@ def bodies(postgres: Postgres, azurite: Azurite) -> Iterator[dict[str, object]]:
     for name, key in (("planted-key", azurite.key), ("planted-sas", f"sv=2024&sig={WRONG}")):
         field = "account_key" if name.endswith("key") else "sas_token"
         yield {"name": name, "type": "azure_blob", "config": blob, "secrets": {field: key}}
+    text = f"AccountName=a;AccountKey={WRONG};BlobEndpoint={azurite.account_url}"
+    secrets = {"connection_string": text}
+    yield {"name": "planted-text", "type": "azure_blob", "config": blob, "secrets": secrets}
 
 
 def exercise(api: httpx.Client, name: str) -> list[str]:
@@ -48,6 +51,9 @@ def exercise(api: httpx.Client, name: str) -> list[str]:
     chosen = {"source": name, "query": "SELECT generate_series(1, 5) AS n"}
     chat = {"model": MODEL, "messages": MESSAGES, "data_sources": [chosen]}
     said.append(api.post("/v1/chat/completions", json=chat).text)
+    elsewhere = {"config": {"host": "203.0.113.1"}, "secrets": {"password": WRONG, "x": PLANTED}}
+    said.append(api.patch(f"/v1/data-sources/{name}", json=elsewhere).text)
+    said.append(api.patch(f"/v1/data-sources/{name}", json={"secrets": {"nope": WRONG}}).text)
     return said
 
 
@@ -62,6 +68,17 @@ def traces(platform: Platform) -> Iterator[tuple[str, bytes]]:
                 yield f"{process.pid} {name}", Path(f"/proc/{process.pid}/{name}").read_bytes()
             except (psutil.NoSuchProcess, FileNotFoundError, PermissionError, ProcessLookupError):
                 continue  # it ended meanwhile, or even root may not look into it
+
+
+@pytest.mark.req("D2", "S1")
+def test_no_service_leaves_a_core_file(platform: Platform) -> None:
+    pids = platform.ready["pids"]
+    for service, pid in (
+        (each, pids[each]) for each in pids if (ROOT / "services" / each).is_dir()
+    ):
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+        assert core.split()[4:6] == ["0", "0"], service
 
 
 @pytest.mark.req("D2", "S1", "S4", "X2", "B5")
