@@ -11,6 +11,7 @@ from grants.claims import Grant
 from servicekit.secrets import Secret
 from services.blob_connector.azure import Container
 from services.blob_connector.identity import connect
+from services.blob_connector.ranges import signature_of
 from services.blob_connector.settings import Settings
 
 Key = tuple[str, str, int]
@@ -59,7 +60,9 @@ class Accounts:
             self._open.move_to_end(key)
             return entry
         place, client = connect(grant.config, lease, self._settings)
-        made = self._open[key] = _Open(lease, Container(place, client, self._settings))
+        signature = signature_of(place.way, lease, place.account, place.signer)
+        container = Container(place, client, self._settings, signature)
+        made = self._open[key] = _Open(lease, container)
         self._open.move_to_end(key)
         made.users += 1  # not to be closed as idle while room is made
         try:

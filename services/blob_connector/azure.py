@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
-from azure.core import MatchConditions
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient, BlobPrefix, ContainerClient
 
@@ -17,6 +17,7 @@ from services.blob_connector import errors
 from services.blob_connector.faults import Words
 from services.blob_connector.identity import Place
 from services.blob_connector.paths import is_deceitful
+from services.blob_connector.ranges import Again, Ranges, Signature
 from services.blob_connector.retrying import wait_s
 from services.blob_connector.settings import Settings
 
@@ -56,14 +57,18 @@ class Listed:
 class Container:
     """Reads blobs under the source's prefix; `aclose` closes its connections."""
 
-    def __init__(self, place: Place, client: ContainerClient, settings: Settings) -> None:
+    def __init__(
+        self, place: Place, client: ContainerClient, settings: Settings, signature: Signature
+    ) -> None:
         self.place = place
         self.words = Words(place, client.primary_hostname or "")
         self._client = client
+        self._ranges = Ranges(signature, self.words, settings)
         self._settings = settings
 
     async def aclose(self) -> None:
         """Close the connections."""
+        await self._ranges.aclose()
         await self._client.close()
         if self.place.signer is not None:
             await self.place.signer.close()
@@ -132,37 +137,17 @@ class Container:
 
         Raises `Changed` when it is another one meanwhile, `Torn` when the retries are used up.
         """
+        url = self._url(blob.name)
         attempt = 1
         while True:
             try:
-                return await self._range(blob, offset, length)
-            except errors.Torn:
+                return await self._ranges.get(url, blob.name, blob.etag, (offset, length))
+            except Again as again:
                 if attempt > self._settings.retries:
-                    raise
+                    raise again.fault from again
                 _log.warning("read_again", blob=blob.name, offset=offset, attempt=attempt)
-                await asyncio.sleep(wait_s(attempt))
+                await asyncio.sleep(max(again.wait_s, wait_s(attempt)))
                 attempt += 1
-
-    async def _range(self, blob: Blob, offset: int, length: int) -> bytes:
-        answers: list[Any] = []
-        try:
-            with self.spoken(blob.name):
-                stream = await self.client_of(blob.name).download_blob(
-                    offset=offset,
-                    length=length,
-                    etag=f'"{blob.etag}"',
-                    match_condition=MatchConditions.IfNotModified,
-                    raw_response_hook=answers.append,
-                )
-                data = await stream.readall()
-        except BaseException:
-            # the SDK leaves a connection to the garbage collector whose answer nobody reads on
-            for answer in answers:
-                answer.http_response.internal_response.close()
-            raise
-        if len(data) != length:
-            raise self.words.torn(blob.name)
-        return bytes(data)
 
     async def may_write(self) -> bool:
         """Asked without an effect: metadata for a blob that is not there are refused as forbidden
@@ -197,6 +182,11 @@ class Container:
                 break
         server, spoken = seen.get("Server", ""), seen.get("x-ms-version", "")
         return f"{server.replace(' Microsoft-HTTPAPI/2.0', '')} ({spoken})"
+
+    def _url(self, name: str) -> str:
+        """As `client_of(name).url`, without making a client for each range."""
+        place, mark, query = self._client.url.partition("?")
+        return f"{place}/{quote(self.place.prefix + name, safe='~/')}{mark}{query}"
 
     def client_of(self, name: str) -> BlobClient:
         """The SDK's client of one blob, sharing the connections."""

@@ -34,6 +34,16 @@ _TRANSIENT = frozenset({408, 500, 502, 504})
 
 
 @dataclass(frozen=True)
+class Answer:
+    """One that is no success: `code` is the service's own, `text` its words."""
+
+    status: int
+    code: str
+    text: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Words:
     """What this service says about one place."""
 
@@ -51,11 +61,11 @@ class Words:
     def of(self, exc: AzureError, name: str, *, writing: bool = False) -> errors.BlobFault:
         match exc:
             case ClientAuthenticationError():
-                return self._refused(exc, _code(exc), name, writing=writing)
+                return self._refused(_answer(exc), name, writing=writing)
             case DecodeError():
                 return self._unreachable("does not answer as Azure Blob Storage does")
             case HttpResponseError() if exc.status_code and exc.status_code >= 300:
-                return self._answered(exc, name, writing=writing)
+                return self.answered(_answer(exc), name, writing=writing)
             # IncompleteReadError is one of these: bytes came, but not all
             case HttpResponseError() | ServiceResponseError():
                 return self.torn(name)
@@ -63,14 +73,15 @@ class Words:
                 return self._unreachable("cannot be reached")
         return self._unreachable("cannot be reached")
 
-    def _answered(self, exc: HttpResponseError, name: str, *, writing: bool) -> errors.BlobFault:
-        code, status = _code(exc), exc.status_code or 0
+    def answered(self, answer: Answer, name: str, *, writing: bool = False) -> errors.BlobFault:
+        """What a status other than that of success means."""
+        code, status = answer.code, answer.status
         if code in _ARCHIVED:
             return self.archived(name, code if code == "BlobBeingRehydrated" else "")
         if status == 404 or code in _MISSING_CONTAINER:
             return self._not_found(code, name)
         if status in (401, 403) or code in FORBIDDEN:
-            return self._refused(exc, code, name, writing=writing)
+            return self._refused(answer, name, writing=writing)
         if code in _HELD:
             return self._held(name)
         if code == _BLOCKS_GONE:
@@ -81,10 +92,13 @@ class Words:
             return self.changed(name)
         told = f"answered {status} {code}".rstrip()
         if status in _BUSY:
-            return self._busy(exc, told)
+            return self._busy(answer, told)
         if status in _TRANSIENT:
             return self._unreachable(f"{told}, though it was asked several times")
         return self._unreachable(told)
+
+    def away(self) -> errors.Unreachable:
+        return self._unreachable("cannot be reached")
 
     def torn(self, name: str) -> errors.Torn:
         return errors.Torn(
@@ -146,16 +160,12 @@ class Words:
             path=name,
         )
 
-    def _refused(
-        self, exc: HttpResponseError, code: str, name: str, *, writing: bool
-    ) -> errors.BlobFault:
-        headers: Mapping[str, str] = getattr(exc.response, "headers", {})
-        date = headers.get("Date", "")
-        return refused(Refusal(code, exc.message, date), self.place, name, writing=writing)
+    def _refused(self, answer: Answer, name: str, *, writing: bool) -> errors.BlobFault:
+        refusal = Refusal(answer.code, answer.text, answer.headers.get("Date", ""))
+        return refused(refusal, self.place, name, writing=writing)
 
-    def _busy(self, exc: HttpResponseError, told: str) -> errors.Unreachable:
-        headers: Mapping[str, str] = getattr(exc.response, "headers", {})
-        wait = told_wait_s(headers)
+    def _busy(self, answer: Answer, told: str) -> errors.Unreachable:
+        wait = told_wait_s(answer.headers)
         when = f" after {wait:g} s" if wait else " later"
         busy = errors.Unreachable(
             f"account {self.place.account!r} at {self.host} {told}: it is throttled or busy, "
@@ -205,7 +215,8 @@ class Words:
         )
 
 
-def _code(exc: HttpResponseError) -> str:
-    """The service's own error code."""
+def _answer(exc: HttpResponseError) -> Answer:
+    """The service's own error code is an enumeration here and a text there."""
     code = getattr(exc, "error_code", "") or ""
-    return str(getattr(code, "value", code))
+    headers: Mapping[str, str] = getattr(exc.response, "headers", {})
+    return Answer(exc.status_code or 0, str(getattr(code, "value", code)), exc.message, headers)

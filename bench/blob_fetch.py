@@ -1,0 +1,225 @@
+"""The ways to read Azure Blob Storage, in turn in one run: this connector's, azure-storage-blob at
+its best settings, obstore, and plain sockets with the same window.
+
+    python -m bench.blob_fetch --mib 256 --small 1000 --listed 100000 --rounds 3
+
+The server is one that costs next to nothing, once without and once with latency. Peers that are
+not installed are left out.
+"""
+
+import argparse
+import asyncio
+import base64
+import importlib.util
+import socket
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from urllib.parse import urlsplit
+
+import psutil
+from azure.storage.blob.aio import ContainerClient
+
+from bench.blob_server import ETAG, serving
+from bench.measuring import Way, interleaved, told
+from servicekit.secrets import Secret
+from services.blob_connector.azure import Blob, Container
+from services.blob_connector.downloads import Window, arriving, spans
+from services.blob_connector.identity import connect
+from services.blob_connector.ranges import signature_of
+from services.blob_connector.settings import Settings
+
+MIB = 1024 * 1024
+SMALL = 20 * 1024
+KEY = base64.b64encode(b"of no account at all").decode()
+_OWN = Settings()
+WINDOW = Window(_OWN.range_bytes, _OWN.range_bytes * _OWN.ranges_ahead, _OWN.requests_ahead)
+
+
+def blob(number: int, size: int) -> Blob:
+    return Blob(f"b{number}/{size}", size, etag=ETAG.strip('"'))
+
+
+@asynccontextmanager
+async def own(url: str, container: str) -> AsyncIterator[Container]:
+    config = {"account_url": url, "container": container}
+    secrets = {"account_key": Secret(KEY)}
+    place, client = connect(config, secrets, _OWN)
+    signature = signature_of(place.way, secrets, place.account, place.signer)
+    opened = Container(place, client, _OWN, signature)
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+def isobath(url: str, blobs: list[Blob]) -> Way:
+    async def read() -> int:
+        async with own(url, "c") as container:
+            wanted = spans(blobs, WINDOW.range_bytes)
+            return sum([len(data) async for _, data in arriving(container, wanted, WINDOW)])
+
+    return read
+
+
+def sdk(url: str, blobs: list[Blob], *, workers: int, chunk: int, ahead: int) -> Way:
+    """azure-storage-blob: its own parallel ranges, or several blobs at once."""
+
+    async def read() -> int:
+        async with ContainerClient(
+            url, "c", credential={"account_name": "bench", "account_key": KEY},
+            max_single_get_size=chunk, max_chunk_get_size=chunk,
+            connection_data_block_size=MIB,
+        ) as client:  # fmt: skip
+            slots = asyncio.Semaphore(workers)
+
+            async def one(each: Blob) -> int:
+                async with slots:
+                    stream = await client.get_blob_client(each.name).download_blob(
+                        max_concurrency=ahead
+                    )
+                    return sum([len(data) async for data in stream.chunks()])
+
+            return sum(await asyncio.gather(*map(one, blobs)))
+
+    return read
+
+
+def obstore_way(url: str, blobs: list[Blob], *, range_bytes: int, ahead: int) -> Way:
+    import obstore
+    from obstore.store import AzureStore
+
+    store = AzureStore(
+        container_name="c", account_name="bench", account_key=KEY, endpoint=url,
+        client_options={"allow_http": True},
+    )  # fmt: skip
+
+    async def read() -> int:
+        slots = asyncio.Semaphore(ahead)
+
+        async def one(each: Blob, at: int) -> int:
+            async with slots:
+                end = min(at + range_bytes, each.size_bytes)
+                return len(await obstore.get_range_async(store, each.name, start=at, end=end))
+
+        parts = [(b, at) for b in blobs for at in range(0, b.size_bytes, range_bytes)]
+        return sum(await asyncio.gather(*[one(*part) for part in parts]))
+
+    return read
+
+
+def sockets(url: str, blobs: list[Blob]) -> Way:
+    """The floor: threads that read ranges of the same size, as many at once."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 0)
+    workers = _OWN.ranges_ahead if blobs[0].size_bytes > WINDOW.range_bytes else WINDOW.requests
+
+    def work(wanted: list[tuple[Blob, int]]) -> int:
+        total, buffer = 0, memoryview(bytearray(MIB))
+        with socket.create_connection(address) as link:
+            while wanted:
+                each, at = wanted.pop()
+                end = min(at + WINDOW.range_bytes, each.size_bytes)
+                path = f"{parts.path}/c/{each.name}"
+                link.sendall(f"GET {path} HTTP/1.1\r\nrange: bytes={at}-{end - 1}\r\n\r\n".encode())
+                seen = b""
+                while b"\r\n\r\n" not in seen:
+                    seen += link.recv(65536)
+                left = end - at - len(seen.partition(b"\r\n\r\n")[2])
+                while left:
+                    left -= link.recv_into(buffer, min(left, MIB))
+                total += end - at
+        return total
+
+    async def read() -> int:
+        loop = asyncio.get_running_loop()
+        wanted = [(b, at) for b in blobs for at in range(0, b.size_bytes, WINDOW.range_bytes)]
+        with ThreadPoolExecutor(workers) as threads:
+            jobs = [loop.run_in_executor(threads, work, wanted) for _ in range(workers)]
+            return sum(await asyncio.gather(*jobs))
+
+    return read
+
+
+def listing(url: str, count: int) -> dict[str, Way]:
+    async def isobath_list() -> int:
+        async with own(url, f"n{count}") as container:
+            found = 0
+            async for _ in container.all(""):
+                found += 1
+            assert found == count
+            return found
+
+    async def bare() -> int:
+        credential = {"account_name": "bench", "account_key": KEY}
+        async with ContainerClient(url, f"n{count}", credential=credential) as client:
+            found = 0
+            async for _ in client.list_blobs():
+                found += 1
+            return found
+
+    return {"isobath": isobath_list, "azure-storage-blob, bare pager": bare}
+
+
+def large(url: str, mib: int) -> dict[str, Way]:
+    blobs = [blob(0, mib * MIB)]
+    ways = {
+        "sockets, 4 x 4 MiB": sockets(url, blobs),
+        "isobath, 4 x 4 MiB": isobath(url, blobs),
+        "azure-storage-blob, 8 x 4 MiB": sdk(url, blobs, workers=1, chunk=4 * MIB, ahead=8),
+        "azure-storage-blob, 8 x 16 MiB": sdk(url, blobs, workers=1, chunk=16 * MIB, ahead=8),
+    }
+    if importlib.util.find_spec("obstore"):
+        ways["obstore, 4 x 4 MiB"] = obstore_way(url, blobs, range_bytes=4 * MIB, ahead=4)
+        ways["obstore, 8 x 8 MiB"] = obstore_way(url, blobs, range_bytes=8 * MIB, ahead=8)
+    return ways
+
+
+def small(url: str, count: int) -> dict[str, Way]:
+    blobs = [blob(number, SMALL) for number in range(count)]
+    ways = {
+        "sockets, 16 at once": sockets(url, blobs),
+        "isobath, 16 at once": isobath(url, blobs),
+        "azure-storage-blob, 8 workers": sdk(url, blobs, workers=8, chunk=4 * MIB, ahead=1),
+        "azure-storage-blob, 16 workers": sdk(url, blobs, workers=16, chunk=4 * MIB, ahead=1),
+    }
+    if importlib.util.find_spec("obstore"):
+        ways["obstore, 16 at once"] = obstore_way(url, blobs, range_bytes=MIB, ahead=16)
+    return ways
+
+
+async def measure(asked: argparse.Namespace) -> None:
+    names = [name for name in ("azure-storage-blob", "aiohttp", "obstore") if _there(name)]
+    print(", ".join(f"{name} {version(name)}" for name in names))
+    for latency in asked.latency:
+        async with serving(latency) as url:
+            await _told(f"{asked.mib} MiB, {latency} ms", large(url, asked.mib), asked.rounds)
+            await _told(f"{asked.small} blobs of 20 KiB, {latency} ms", small(url, asked.small),
+                        asked.rounds)  # fmt: skip
+    async with serving() as url:
+        await _told(f"list of {asked.listed} blobs", listing(url, asked.listed), asked.rounds)
+
+
+def _there(name: str) -> bool:
+    return importlib.util.find_spec(name.replace("-", ".")) is not None
+
+
+async def _told(title: str, ways: dict[str, Way], rounds: int) -> None:
+    pids = dict.fromkeys(ways, psutil.Process().pid)
+    found = await interleaved(ways, rounds=rounds, pids=pids)
+    print(f"\n{title}\n{told(found, base=next(iter(ways)), pids=pids)}", flush=True)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mib", type=int, default=256)
+    parser.add_argument("--small", type=int, default=1000)
+    parser.add_argument("--listed", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", type=float, nargs="*", default=[0, 20])
+    asyncio.run(measure(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()
