@@ -53,7 +53,7 @@ class Signature:
         return url, made
 
     def _mac(self, url: str, headers: Mapping[str, str]) -> str:
-        """ "Authorize with Shared Key" (Microsoft Learn), for a GET without a body or parameters."""
+        """As "Authorize with Shared Key" (Microsoft Learn) has it, for a GET without a body."""
         assert self.key is not None
         told = sorted((name, value) for name, value in headers.items() if name.startswith("x-ms-"))
         lines = ["GET", *[""] * 7, headers["If-Match"], "", "", headers["Range"]]
