@@ -54,6 +54,30 @@ def test_narrower_grant_never_reaches_further(wide: Grant, bounds: Bounds) -> No
     assert narrow.issued_at == wide.issued_at
 
 
+@given(held, st.lists(wanted, min_size=2, max_size=5))
+def test_no_sequence_of_narrowings_widens_a_right(wide: Grant, steps: list[Bounds]) -> None:
+    """Each result is inside every grant before it, and who it is for stays."""
+    before = [wide]
+    for bounds in steps:
+        try:
+            before.append(attenuate(before[-1], bounds))
+        except BeyondGrant:
+            continue
+    last = before[-1]
+    for earlier in before:
+        assert last.operations <= earlier.operations
+        assert all(
+            permits(earlier, operation, path)
+            for operation in last.operations
+            for path in PATHS
+            if permits(last, operation, path)
+        )
+        assert reach(last.max_bytes) <= reach(earlier.max_bytes)
+        assert last.expires_at <= earlier.expires_at
+        same = ("grant_id", "owner", "caller", "source_id", "source_type", "config", "run_id")
+        assert all(getattr(last, name) == getattr(earlier, name) for name in same)
+
+
 @given(held)
 def test_no_bounds_leave_the_grant_as_it_is(wide: Grant) -> None:
     assert attenuate(wide, Bounds()) == wide
