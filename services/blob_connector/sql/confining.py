@@ -88,10 +88,15 @@ def no_new_privileges() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+def landlock_abi() -> int:
+    """The version that the kernel has; 0 = none."""
+    return max(0, int(_LIBC.syscall(_LANDLOCK_CREATE, None, 0, _VERSION)))
+
+
 def landlock() -> int:
     """No file, no TCP port, no signal to another process; for this thread and those it starts. The
     ABI that the kernel has, 0 where it has none."""
-    abi = max(0, int(_LIBC.syscall(_LANDLOCK_CREATE, None, 0, _VERSION)))
+    abi = landlock_abi()
     if not abi:
         return 0
     rights = (1 << _FILE_RIGHTS[min(abi, 5)]) - 1

@@ -12,16 +12,14 @@ import pyarrow as pa
 
 from servicekit import logs
 from servicekit.limits import Limiter
-from services.blob_connector.azure import Blob, Container
 from services.blob_connector.errors import BlobFault
 from services.blob_connector.sql import frames
 from services.blob_connector.sql.frames import Kind
+from services.blob_connector.sql.serving import Files, Link, Ranges
 
 _log = logs.get(__name__)
 _MODULE = "services.blob_connector.sql.child"
 _START_S = 30.0
-# ranges that are fetched at once for one query: x 4 MiB are held
-_RANGES_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -52,24 +50,13 @@ class Failed(Exception):
         self.told = told
 
 
-@dataclass(frozen=True)
-class Files:
-    """What a query reads: blobs, and the names that each of its paths stands for."""
-
-    container: Container
-    blobs: Sequence[Blob]
-    families: Mapping[str, Sequence[str]]
-
-
 class Process:
     """`async with await Process.start(share) as process`; leaving kills it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, talk: "_Link", asks: "_Link") -> None:
+    def __init__(self, process: asyncio.subprocess.Process, talk: "Link", asks: "Link") -> None:
         self._process, self._talk, self._asks = process, talk, asks
         self._serving: asyncio.Task[None] | None = None
-        # what went wrong with a range: the process is only told that it did
-        self.fault: BlobFault | None = None
-        self.bytes_read = 0
+        self._ranges: Ranges | None = None
         self.landlock = 0
 
     @classmethod
@@ -94,7 +81,7 @@ class Process:
         finally:
             for each in theirs:
                 each.close()
-        made = cls(process, await _Link.of(ours[0]), await _Link.of(ours[1]))
+        made = cls(process, await Link.of(ours[0]), await Link.of(ours[1]))
         try:
             async with asyncio.timeout(_START_S):
                 await made._begin(share)
@@ -117,14 +104,25 @@ class Process:
         await asyncio.shield(self.kill())
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         return self._process.returncode is None
 
+    @property
+    def bytes_read(self) -> int:
+        """Of the blobs, so far."""
+        return self._ranges.bytes_read if self._ranges else 0
+
+    @property
+    def _fault(self) -> BlobFault | None:
+        return self._ranges.fault if self._ranges else None
+
     async def kill(self) -> None:
         """At once, whatever it is doing."""
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
+        await self._stop_serving()
         with suppress(ProcessLookupError):
             self._process.kill()
         for link in (self._talk, self._asks):
@@ -143,7 +141,9 @@ class Process:
         self, sql: str, parameters: Sequence[Any], files: Files, *, most_rows: int = 0
     ) -> pa.Schema:
         """Begin; the columns. `batches` gives the rows. Raises as `parsed`, and BlobFault."""
-        self._serving = asyncio.create_task(self._serve(files), name="ranges")
+        await self._stop_serving()
+        self._ranges = Ranges(self._asks, files)
+        self._serving = asyncio.create_task(self._ranges.serve(), name="ranges")
         self._serving.add_done_callback(self._served)
         known = [[blob.name, blob.size_bytes] for blob in files.blobs]
         self._talk.write(
@@ -177,12 +177,12 @@ class Process:
         try:
             kind, body = await self._next()
         except ProcessLost:
-            if self.fault is not None:
-                raise self.fault from None
+            if self._fault is not None:
+                raise self._fault from None
             raise
         if kind is Kind.FAILED:
-            if self.fault is not None:
-                raise self.fault
+            if self._fault is not None:
+                raise self._fault
             raise Failed(frames.read(body))
         return kind, body
 
@@ -192,17 +192,10 @@ class Process:
         except (asyncio.IncompleteReadError, ConnectionError) as exc:
             raise ProcessLost(await self._process.wait()) from exc
 
-    async def _serve(self, files: Files) -> None:
-        """Ranges of the query's blobs, some at once, until cancelled."""
-        slots = asyncio.Semaphore(_RANGES_AT_ONCE)
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            async with asyncio.TaskGroup() as group:
-                while True:
-                    kind, body = await self._asks.read()
-                    if kind is not Kind.RANGE or len(body) != frames.RANGE.size:
-                        raise frames.Broken(f"{kind!r} instead of a range")
-                    await slots.acquire()
-                    group.create_task(self._range(files, body, slots))
+    async def _stop_serving(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait([self._serving])
 
     def _served(self, task: asyncio.Task[None]) -> None:
         """Without its ranges the process would wait for ever."""
@@ -211,60 +204,9 @@ class Process:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _range(self, files: Files, body: bytes, slots: asyncio.Semaphore) -> None:
-        file, offset, length, number = frames.RANGE.unpack(body)
-        head = frames.ANSWER.pack(number)
-        try:
-            if not _is_within(files, file, offset, length):
-                _log.warning("range_refused", file=file, offset=offset, length=length)
-                self._asks.write(frames.packed(Kind.LOST, head))
-                return
-            data = await files.container.range(files.blobs[file], offset, length)
-            self.bytes_read += len(data)
-            self._asks.write(frames.packed(Kind.BYTES, head + data))
-            await self._asks.drain()
-        except BlobFault as fault:
-            self.fault = self.fault or fault
-            self._asks.write(frames.packed(Kind.LOST, head))
-        finally:
-            slots.release()
-
-
-def _is_within(files: Files, file: int, offset: int, length: int) -> bool:
-    if file >= len(files.blobs) or not 0 < length <= frames.MOST_RANGE_BYTES:
-        return False
-    return bool(offset + length <= files.blobs[file].size_bytes)
-
 
 def _batch(body: bytes, schema: pa.Schema) -> pa.RecordBatch:
     """What came from the process is looked at before anything is done with it."""
     batch = pa.ipc.read_record_batch(pa.py_buffer(body), schema)
     batch.validate(full=True)
     return batch
-
-
-class _Link:
-    """One of the two sockets."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def of(cls, ours: socket.socket) -> Self:
-        return cls(*await asyncio.open_connection(sock=ours, limit=1 << 20))
-
-    def write(self, data: bytes) -> None:
-        self._writer.write(data)
-
-    async def drain(self) -> None:
-        await self._writer.drain()
-
-    async def read(self) -> tuple[Kind, bytes]:
-        """Raises IncompleteReadError at the end, Broken."""
-        size, kind = frames.head(await self._reader.readexactly(frames.HEAD.size))
-        return kind, await self._reader.readexactly(size)
-
-    async def aclose(self) -> None:
-        self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()

@@ -18,7 +18,8 @@ from services.blob_connector.sql import guard
 from services.blob_connector.sql.frames import Broken
 from services.blob_connector.sql.guard import Statement
 from services.blob_connector.sql.pool import Processes
-from services.blob_connector.sql.processes import Failed, Files, Process, ProcessLost
+from services.blob_connector.sql.processes import Failed, Process, ProcessLost
+from services.blob_connector.sql.serving import Files
 
 _log = logs.get(__name__)
 # under the grant: the blobs that a path stands for

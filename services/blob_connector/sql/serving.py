@@ -1,0 +1,102 @@
+"""Ranges of a query's blobs, for the process that runs it: of these blobs and of no others."""
+
+import asyncio
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+from servicekit import logs
+from services.blob_connector.azure import Blob, Container
+from services.blob_connector.errors import BlobFault
+from services.blob_connector.sql import frames
+from services.blob_connector.sql.frames import Kind
+
+_log = logs.get(__name__)
+# that are fetched at once for one query: x 4 MiB are held
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a query reads: blobs, and the names that each of its paths stands for."""
+
+    container: Container
+    blobs: Sequence[Blob]
+    families: Mapping[str, Sequence[str]]
+
+
+class Link:
+    """One of the two sockets to a process."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def of(cls, ours: socket.socket) -> Self:
+        return cls(*await asyncio.open_connection(sock=ours, limit=1 << 20))
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        """Raises ConnectionError."""
+        await self._writer.drain()
+
+    async def read(self) -> tuple[Kind, bytes]:
+        """Raises IncompleteReadError at the end, ConnectionError, Broken."""
+        size, kind = frames.head(await self._reader.readexactly(frames.HEAD.size))
+        return kind, await self._reader.readexactly(size)
+
+    async def aclose(self) -> None:
+        self._writer.close()
+        with suppress(OSError):
+            await self._writer.wait_closed()
+
+
+class Ranges:
+    """Serves until the process ends, or is cancelled."""
+
+    def __init__(self, link: Link, files: Files) -> None:
+        self._link, self._files = link, files
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        # what went wrong: the process is only told that something did
+        self.fault: BlobFault | None = None
+        self.bytes_read = 0
+
+    async def serve(self) -> None:
+        """Raises Broken for what is no question."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    kind, body = await self._link.read()
+                except (asyncio.IncompleteReadError, ConnectionError):
+                    return
+                if kind is not Kind.RANGE or len(body) != frames.RANGE.size:
+                    raise frames.Broken(f"{kind!r} instead of a range")
+                await self._slots.acquire()
+                group.create_task(self._range(*frames.RANGE.unpack(body)))
+
+    async def _range(self, file: int, offset: int, length: int, number: int) -> None:
+        head = frames.ANSWER.pack(number)
+        try:
+            if not self._is_within(file, offset, length):
+                _log.warning("range_refused", file=file, offset=offset, length=length)
+                self._link.write(frames.packed(Kind.LOST, head))
+                return
+            data = await self._files.container.range(self._files.blobs[file], offset, length)
+            self.bytes_read += len(data)
+            self._link.write(frames.packed(Kind.BYTES, head + data))
+            with suppress(ConnectionError):
+                await self._link.drain()
+        except BlobFault as fault:
+            self.fault = self.fault or fault
+            self._link.write(frames.packed(Kind.LOST, head))
+        finally:
+            self._slots.release()
+
+    def _is_within(self, file: int, offset: int, length: int) -> bool:
+        if file >= len(self._files.blobs) or not 0 < length <= frames.MOST_RANGE_BYTES:
+            return False
+        return bool(offset + length <= self._files.blobs[file].size_bytes)
