@@ -37,9 +37,10 @@ class Settings:
     statement_timeout_s: float = 300.0
     # a statement waits no longer for another session's lock
     lock_timeout_s: float = 10.0
-    # what one sort or hash may take of the server's memory, and one session of its disk; the
-    # server's own bounds hold where they are lower, and that of disk needs a role that may set it
+    # what one sort or hash may take of the server's memory, where the server allows as much
     work_mem_kb: int = 64 * 1024
+    # what one session may take of the server's disk, where the role may set it; the server's own
+    # bound holds where it is lower
     temp_files_kb: int = 10 * 1024 * 1024
     # how long a listing or a description is kept
     metadata_ttl_s: float = 60.0
