@@ -262,6 +262,8 @@ async def test_bad_query_body_is_refused(platform: Platform, change: dict[str, A
         ("bytes=2-4", 206, b"234", "bytes 2-4/10"),
         ("bytes=7-", 206, b"789", "bytes 7-9/10"),
         ("bytes=0-99", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+        ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"),
     ],
 )
 async def test_blob_is_given_as_it_is_with_ranges(

@@ -23,6 +23,7 @@ FORMATS = {
 # what a JSON answer may hold; larger results are streamed by Accept
 JSON_BYTES = 64 * 1024 * 1024
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_SUFFIX = re.compile(r"bytes=-([1-9]\d*)")
 
 Events = AsyncIterator[connector.FetchResponse]
 
@@ -65,6 +66,10 @@ async def _rows(
 
 async def blob(gateway: Gateway, caller: Caller, source: str, path: str, wanted: str) -> Response:
     """One blob, or the range of it that `Range` names."""
+    if suffix := _SUFFIX.fullmatch(wanted):
+        # the last bytes: how many there are is asked first; of none, the whole is given
+        size = await _size(gateway, caller, source, path)
+        wanted = f"bytes={max(size - int(suffix[1]), 0)}-" if size else ""
     offset, length = _range(wanted)
     request = connector.FetchRequest(
         selection=connector.Selection(path=path),
@@ -84,13 +89,22 @@ async def blob(gateway: Gateway, caller: Caller, source: str, path: str, wanted:
     return StreamingResponse(_pieces(stack, events), status, headers, media_type)
 
 
+async def _size(gateway: Gateway, caller: Caller, source: str, path: str) -> int:
+    request = connector.FetchRequest(
+        selection=connector.Selection(path=path), format=connector.FORMAT_RAW, length_bytes=1
+    )
+    stack, _, header = await _opened(gateway, caller, source, request)
+    async with stack:
+        return header.size_bytes
+
+
 def _range(wanted: str) -> tuple[int, int]:
     """Offset and length of a single range; a length of 0 goes to the end."""
     if not wanted:
         return 0, 0
     found = _RANGE.fullmatch(wanted)
     if not found or (found[2] and int(found[2]) < int(found[1])):
-        raise InvalidField("range", "range must be one of the form bytes=first-last")
+        raise InvalidField("range", "range must be bytes=first-last or bytes=-count")
     first = int(found[1])
     return first, int(found[2]) - first + 1 if found[2] else 0
 
