@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -37,6 +37,9 @@ class Blob:
     content_type: str = ""
     md5: bytes = b""
     tier: str = ""
+    # such as rehydrate-pending-to-hot
+    archive_status: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ class Listed:
 
     entries: Sequence[Blob | Folder]
     marker: str
+
+
+def _is_folder(found: BlobProperties | BlobPrefix) -> bool:
+    """A directory of a hierarchical namespace is listed as an empty blob too."""
+    metadata: Mapping[str, str] = getattr(found, "metadata", None) or {}
+    return metadata.get("hdi_isfolder") == "true"
 
 
 class Container:
@@ -81,13 +90,18 @@ class Container:
         with self.spoken(prefix):
             if folders:
                 found: Any = self._client.walk_blobs(
-                    name_starts_with=full, delimiter="/", results_per_page=size
+                    name_starts_with=full,
+                    delimiter="/",
+                    results_per_page=size,
+                    include=["metadata"],
                 )
             else:
-                found = self._client.list_blobs(name_starts_with=full, results_per_page=size)
+                found = self._client.list_blobs(
+                    name_starts_with=full, results_per_page=size, include=["metadata"]
+                )
             pages = found.by_page(marker or None)
             async for page in pages:
-                entries = [self._entry(each) async for each in page]
+                entries = [self._entry(each) async for each in page if not _is_folder(each)]
                 # the SDK gives a page's folders first; the service keeps all in name order
                 entries.sort(key=lambda entry: entry.name)
                 return Listed(entries, pages.continuation_token or "")
@@ -120,6 +134,8 @@ class Container:
             content_type=settings.content_type or "",
             md5=bytes(settings.content_md5 or b""),
             tier=found.blob_tier or "",
+            archive_status=found.archive_status or "",
+            metadata=found.metadata or {},
         )
 
     def _relative(self, name: str) -> str:

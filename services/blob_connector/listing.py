@@ -97,11 +97,25 @@ def entry_of(found: Blob | Folder) -> pb.Entry:
         content_type=found.content_type,
         etag=found.etag,
         readable=found.tier != "Archive" and not is_deceitful(found.name),
-        properties={"tier": found.tier} if found.tier else {},
+        comment=_comment(found),
+        properties=_properties(found),
     )
     if found.modified_at is not None:
         entry.modified_at.CopyFrom(_time(found))
     return entry
+
+
+def _comment(found: Blob) -> str:
+    if found.tier != "Archive":
+        return ""
+    if found.archive_status:
+        return f"is being rehydrated ({found.archive_status})"
+    return "in the archive tier: rehydrate it to Hot or Cool before it can be read"
+
+
+def _properties(found: Blob) -> dict[str, str]:
+    tier = {"tier": found.tier} if found.tier else {}
+    return tier | {f"metadata.{name}": value for name, value in found.metadata.items()}
 
 
 def _time(found: Blob) -> Timestamp:

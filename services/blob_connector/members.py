@@ -42,6 +42,13 @@ async def _matching(container: Container, wanted: Pattern) -> list[Blob]:
     return found
 
 
+def require_online(container: Container, found: Sequence[Blob]) -> None:
+    """Told before the bytes of others move. Raises `Archived`."""
+    for blob in found:
+        if blob.tier == "Archive":
+            raise container.words.archived(blob.name, blob.archive_status)
+
+
 def check_sizes(
     found: Sequence[Blob], max_blob: int, max_request: int, *, length: int | None = None
 ) -> None:

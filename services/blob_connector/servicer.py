@@ -30,7 +30,7 @@ from services.blob_connector.describing import described
 from services.blob_connector.downloads import Window
 from services.blob_connector.fetching import Events, Work
 from services.blob_connector.listing import browse, entry_of
-from services.blob_connector.members import check_sizes, members
+from services.blob_connector.members import check_sizes, members, require_online
 from services.blob_connector.readers import kind_of
 from services.blob_connector.settings import Settings
 from services.blob_connector.sql.querying import Queries, Rows
@@ -174,6 +174,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
 
     def _events(self, work: Work, grant: Grant) -> Events:
         """Sizes are held against the limits before bytes move."""
+        require_online(work.container, work.found)
         most, blob = self._settings.max_request_bytes, self._settings.max_blob_bytes
         if work.request.format in (pb.FORMAT_UNSPECIFIED, pb.FORMAT_RAW):
             length = fetching.part_of(work.request, work.found)
@@ -207,16 +208,21 @@ class BlobServicer(rpc.ConnectorServiceServicer):
             )
         grant = self._gate.admit(request.grant, "read")
         limits, query = self._query_limits(request.limits, grant), request.selection.query
-        async with self._answer(grant, query, limits, limits.max_rows) as answer:
-            schema = answer.schema
-            header = table_header("query", schema, request.format)
+        async with (
+            self._gate.share(grant, limits) as mine,
+            self._answer(grant, query, limits, mine.bounds.max_rows) as answer,
+        ):
             events = framed(
-                answer.batches(), header=header, schema=schema, limits=limits, threads=self._threads
+                answer.batches(),
+                header=table_header("query", answer.schema, request.format),
+                schema=answer.schema,
+                limits=mine.bounds,
+                threads=self._threads,
             )
             async with aclosing(events) as opened:
                 async for event in opened:
                     self._stand(grant)
-                    yield event
+                    yield mine.counted(event)
 
     @asynccontextmanager
     async def _answer(
