@@ -1,6 +1,7 @@
 """A blob written in blocks, which nobody sees before the last one has arrived."""
 
 import asyncio
+import hashlib
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -41,14 +42,16 @@ async def write(
     client = container.client_of(name)
     guard: dict[str, Any] = {} if overwrite else {"match_condition": MatchConditions.IfMissing}
     with container.spoken(name, writing=True):
-        blocks, size = await _staged(client, pieces)
+        blocks, size, md5 = await _staged(client, pieces)
         # the end of a torn stream may be seen before its tearing
         await asyncio.sleep(0)
         if is_gone():
             raise asyncio.CancelledError
         told: dict[str, Any] = await client.commit_block_list(
             blocks,
-            content_settings=ContentSettings(content_type=content_type or None),
+            content_settings=ContentSettings(
+                content_type=content_type or None, content_md5=bytearray(md5)
+            ),
             **guard,
         )
     return Stored(size, str(told.get("etag", "")).strip('"'))
@@ -63,8 +66,12 @@ async def _require_free(container: Container, name: str) -> None:
     raise container.words.exists(name)
 
 
-async def _staged(client: BlobClient, pieces: AsyncIterator[bytes]) -> tuple[list[BlobBlock], int]:
-    """The blocks' list, and their size together."""
+async def _staged(
+    client: BlobClient, pieces: AsyncIterator[bytes]
+) -> tuple[list[BlobBlock], int, bytes]:
+    """The blocks' list, their size together, and the MD5 that whoever reads the blob can hold it
+    against."""
+    digest = hashlib.md5(usedforsecurity=False)
     # names of its own: another upload to the same blob at the same time must not mix with this one
     upload = secrets.token_hex(8)
     blocks: list[BlobBlock] = []
@@ -75,6 +82,7 @@ async def _staged(client: BlobClient, pieces: AsyncIterator[bytes]) -> tuple[lis
             block = BlobBlock(f"{upload}-{len(blocks):06d}")
             blocks.append(block)
             size += len(data)
+            await asyncio.to_thread(digest.update, data)
             coming.append(asyncio.ensure_future(client.stage_block(block.id, data)))
             if len(coming) >= BLOCKS_AHEAD:
                 await coming[0]
@@ -86,7 +94,7 @@ async def _staged(client: BlobClient, pieces: AsyncIterator[bytes]) -> tuple[lis
         for task in coming:
             task.cancel()
         await asyncio.gather(*coming, return_exceptions=True)
-    return blocks, size
+    return blocks, size, digest.digest()
 
 
 async def blocked(pieces: AsyncIterator[bytes], size: int = BLOCK_BYTES) -> AsyncIterator[bytes]:

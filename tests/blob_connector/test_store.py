@@ -1,6 +1,7 @@
 """What Store writes, and what it leaves where it fails."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import grpc
@@ -10,6 +11,7 @@ from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.status import decode
 from tests.blob_connector.conftest import Lake, fault_of, joined
+from tests.blob_connector.proxy import Proxy, answer
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body")
@@ -184,3 +186,19 @@ async def test_read_only_sas_may_not_write(lake: Lake) -> None:
     grant = await lake.grant(version=3)
     assert (await lake.store("a.csv", b"x", grant=grant)).size_bytes == 1
     assert (await fault_of(lake.store("a.csv", b"y", grant=grant))).reason == "ALREADY_EXISTS"
+
+
+@pytest.mark.req("B4", "S5")
+async def test_upload_goes_on_where_it_was_torn_and_keeps_its_md5(lake: Lake, proxy: Proxy) -> None:
+    data = bytes(range(256)) * 40_000
+    grant = await lake.grant(config=lake.through(proxy))
+    busy = answer("503 Busy", "ServerBusy", "Ingress is over the account limit.")
+    proxy.answers = [busy]
+    # each answer of the account is some hundred bytes: some blocks are sent again
+    proxy.cuts = [700, 1500]
+    pieces = [data[at : at + 512 * 1024] for at in range(0, len(data), 512 * 1024)]
+    told = await lake.store("out/big.bin", *pieces, grant=grant)
+    assert told.size_bytes == len(data) and not proxy.answers
+    kept = await lake.container.get_blob_client("out/big.bin").get_blob_properties()
+    assert kept.content_settings.content_md5 == hashlib.md5(data).digest()
+    assert joined(await lake.fetch("out/big.bin")) == data
