@@ -5,16 +5,19 @@ import io
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from dev.azurite import Azurite
 from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.testing import Leaks
 from services.blob_connector.identity import Place
 from services.blob_connector.refusals import Refusal, refused
 from services.blob_connector.retrying import told_wait_s
-from tests.blob_connector.conftest import Lake, fault_of, joined
+from tests.blob_connector.conftest import Lake, fault_of, joined, open_lake
 from tests.blob_connector.proxy import Proxy, answer
 
 pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body")
@@ -144,3 +147,22 @@ async def test_burst_of_503_in_the_middle_loses_nothing(lake: Lake, proxy: Proxy
     events = await lake.fetch("a.bin", grant=grant)
     faults.cancel()
     assert joined(events) == data and proxy.answered_busy
+
+
+@pytest.mark.req("B6")
+async def test_server_that_stalls_is_asked_again(
+    azurite: Azurite, tmp_path: Path, proxy: Proxy, no_leaks: Leaks
+) -> None:
+    data = bytes(range(256)) * 8192
+    async with open_lake(azurite, tmp_path, read_timeout_s=0.5, retries=4) as lake:
+        await lake.container.upload_blob("a.bin", io.BytesIO(data))
+        grant = await lake.grant(config=lake.through(proxy))
+        await lake.browse(grant=grant)
+        proxy.gate.clear()
+        asyncio.get_running_loop().call_later(0.8, proxy.gate.set)
+        assert joined(await lake.fetch("a.bin", grant=grant)) == data
+        # one that never goes on is told
+        proxy.gate.clear()
+        fault = await fault_of(lake.fetch("a.bin", grant=grant))
+        assert fault.reason in ("CHECKSUM_MISMATCH", "SOURCE_UNREACHABLE") and fault.remedy
+        proxy.gate.set()
