@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any
@@ -15,13 +17,14 @@ from servicekit.status import InvalidField
 from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
     ConnectionLost,
+    PgFault,
     SourceUnreachable,
     TlsFailed,
 )
 from services.pg_connector.faults import Doing, translating
+from services.pg_connector.securing import MODES, Client, told, ways
 from services.pg_connector.settings import Settings
 
-_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 # ANYARRAYOID in catalog/pg_type.h
 _ANY_ARRAY = 2277
 _DAY_0 = date(2000, 1, 1)
@@ -40,6 +43,7 @@ class Place:
     schemas: tuple[str, ...] = ()
     connect_timeout_s: float = 0.0
     statement_timeout_s: float = 0.0
+    ca_certificate: str = ""
 
     @property
     def source(self) -> str:
@@ -54,8 +58,8 @@ def place_of(config: Mapping[str, Json]) -> Place:
     """Raises InvalidField."""
     schemas = config.get("schemas") or []
     sslmode = str(config.get("sslmode") or "prefer")
-    if sslmode not in _SSLMODES:
-        raise InvalidField("config.sslmode", f"sslmode is one of {', '.join(_SSLMODES)}")
+    if sslmode not in MODES:
+        raise InvalidField("config.sslmode", f"sslmode is one of {', '.join(MODES)}")
     return Place(
         host=_text(config, "host"),
         port=int(_number(config, "port", 5432)),
@@ -65,6 +69,7 @@ def place_of(config: Mapping[str, Json]) -> Place:
         schemas=tuple(str(name) for name in schemas) if isinstance(schemas, list) else (),
         connect_timeout_s=_number(config, "connect_timeout_s", 0),
         statement_timeout_s=_number(config, "statement_timeout_s", 0),
+        ca_certificate=str(config.get("ca_certificate") or ""),
     )
 
 
@@ -83,18 +88,54 @@ def _number(config: Mapping[str, Json], name: str, unset: float) -> float:
 
 
 async def connect(
-    place: Place, password: Secret | None, settings: Settings, **pool: Any
+    place: Place,
+    password: Secret | None,
+    settings: Settings,
+    *,
+    client: Client | None = None,
+    **pool: Any,
 ) -> "asyncpg.Connection[Any]":
-    """Retries what may pass by itself. Raises PgFault."""
+    """Retries what may pass by itself. Raises PgFault, and InvalidField for certificates that
+    cannot be read."""
     await _require_allowed(place, settings.allowed_hosts)
+    contexts = await _contexts(place, client)
     for attempt in range(settings.connect_attempts - 1):
         try:
-            return await _connect_once(place, password, settings, pool)
+            return await _connect_either(place, password, settings, contexts, pool)
         except SourceUnreachable as exc:
             if type(exc) not in (SourceUnreachable, ConnectionLost):
                 raise
         await asyncio.sleep(0.1 * 2**attempt)
-    return await _connect_once(place, password, settings, pool)
+    return await _connect_either(place, password, settings, contexts, pool)
+
+
+async def _contexts(place: Place, client: Client | None) -> tuple[ssl.SSLContext | None, ...]:
+    if place.host.startswith("/"):
+        return (None,)
+    return await asyncio.to_thread(ways, place.sslmode, place.ca_certificate, client)
+
+
+async def _connect_either(
+    place: Place,
+    password: Secret | None,
+    settings: Settings,
+    contexts: Sequence[ssl.SSLContext | None],
+    pool: Mapping[str, Any],
+) -> "asyncpg.Connection[Any]":
+    *others, last = contexts
+    for context in others:
+        try:
+            return await _connect_once(place, password, settings, context, pool)
+        except PgFault as exc:
+            if not _may_differ(exc):
+                raise
+    return await _connect_once(place, password, settings, last, pool)
+
+
+def _may_differ(fault: PgFault) -> bool:
+    """Whether the server may take the same with, or without, TLS: pg_hba.conf tells them apart."""
+    refused = type(fault.__cause__) is asyncpg.InvalidAuthorizationSpecificationError
+    return isinstance(fault, TlsFailed) or refused
 
 
 async def _require_allowed(place: Place, allowed: tuple[str, ...]) -> None:
@@ -115,20 +156,24 @@ async def _addresses(place: Place) -> list[str]:
 
 
 async def _connect_once(
-    place: Place, password: Secret | None, settings: Settings, pool: Mapping[str, Any]
+    place: Place,
+    password: Secret | None,
+    settings: Settings,
+    context: ssl.SSLContext | None,
+    pool: Mapping[str, Any],
 ) -> "asyncpg.Connection[Any]":
     wanted = place.connect_timeout_s or settings.connect_timeout_s
     # a callable, so that neither PGPASSWORD nor a password file of this machine is used instead
     secret = password.reveal() if password else ""
     try:
-        with translating(place.doing()):
+        with translating(place.doing()), _tls_told(place):
             connection: asyncpg.Connection[Any] = await asyncpg.connect(
                 host=place.host,
                 port=place.port,
                 database=place.database,
                 user=place.user,
                 password=lambda: secret,
-                ssl=_tls(place),
+                ssl=context or False,
                 timeout=min(wanted, settings.connect_timeout_s),
                 statement_cache_size=0,
                 server_settings={"application_name": "isobath"},
@@ -145,8 +190,17 @@ async def _connect_once(
     return connection
 
 
-def _tls(place: Place) -> Any:
-    return False if place.host.startswith("/") else place.sslmode
+@contextmanager
+def _tls_told(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as exc:
+        what, remedy = told(exc)
+        if not what:
+            raise
+        fault = TlsFailed(f"no secure connection to {place.source}: {what}", source=place.source)
+        fault.remedy = remedy or fault.remedy
+        raise fault from exc
 
 
 async def teach(connection: "asyncpg.Connection[Any]") -> None:

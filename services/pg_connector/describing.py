@@ -46,6 +46,14 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "TLS",
             "x-order": 5,
         },
+        "ca_certificate": {
+            "type": "string",
+            "minLength": 1,
+            "title": "CA certificate",
+            "description": "PEM; several may follow each other. None = the public CAs. For"
+            " verify-ca and verify-full; require, too, checks against it where it is given.",
+            "x-order": 9,
+        },
         "schemas": {
             "type": "array",
             "items": {"type": "string", "minLength": 1},
