@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -14,7 +14,7 @@ import asyncpg
 from grants.claims import Json
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
-from services.pg_connector.addresses import require_allowed
+from services.pg_connector.addresses import hosts_of, require_allowed
 from services.pg_connector.errors import (
     ConnectionLost,
     PgFault,
@@ -25,6 +25,8 @@ from services.pg_connector.faults import Doing, translating
 from services.pg_connector.securing import MODES, Client, told, ways
 from services.pg_connector.settings import Settings
 
+# libpq's
+TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 # ANYARRAYOID in catalog/pg_type.h
 _ANY_ARRAY = 2277
 _DAY_0 = date(2000, 1, 1)
@@ -44,11 +46,20 @@ class Place:
     connect_timeout_s: float = 0.0
     statement_timeout_s: float = 0.0
     ca_certificate: str = ""
+    # tried in this order after the first
+    others: tuple[tuple[str, int], ...] = ()
+    target_session_attrs: str = "any"
 
     @property
     def source(self) -> str:
-        """host:port/database, for people."""
-        return f"{self.host}:{self.port}/{self.database}"
+        """host:port,…/database, for people."""
+        hosts = ((self.host, self.port), *self.others)
+        return f"{','.join(f'{host}:{port}' for host, port in hosts)}/{self.database}"
+
+    def each(self) -> tuple["Place", ...]:
+        """The same at each of its hosts alone."""
+        hosts = ((self.host, self.port), *self.others)
+        return tuple(replace(self, host=host, port=port, others=()) for host, port in hosts)
 
     def doing(self, **more: Any) -> Doing:
         return Doing(source=self.source, identity=self.user, **more)
@@ -60,9 +71,17 @@ def place_of(config: Mapping[str, Json]) -> Place:
     sslmode = str(config.get("sslmode") or "prefer")
     if sslmode not in MODES:
         raise InvalidField("config.sslmode", f"sslmode is one of {', '.join(MODES)}")
+    target = str(config.get("target_session_attrs") or "any")
+    if target not in TARGETS:
+        raise InvalidField(
+            "config.target_session_attrs", f"target_session_attrs is one of {', '.join(TARGETS)}"
+        )
+    (host, port), *others = _hosts(config)
     return Place(
-        host=_text(config, "host"),
-        port=int(_number(config, "port", 5432)),
+        host=host,
+        port=port,
+        others=tuple(others),
+        target_session_attrs=target,
         database=_text(config, "database"),
         user=_text(config, "user"),
         sslmode=sslmode,
@@ -71,6 +90,17 @@ def place_of(config: Mapping[str, Json]) -> Place:
         statement_timeout_s=_number(config, "statement_timeout_s", 0),
         ca_certificate=str(config.get("ca_certificate") or ""),
     )
+
+
+def _hosts(config: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:
+    given = config.get("host")
+    hosts = [str(each) for each in given] if isinstance(given, list) else _text(config, "host")
+    try:
+        if not hosts:
+            raise ValueError("the data source has no host")
+        return hosts_of(hosts, int(_number(config, "port", 5432)))
+    except ValueError as exc:
+        raise InvalidField("config.host", str(exc)) from exc
 
 
 def _text(config: Mapping[str, Json], name: str) -> str:
@@ -95,23 +125,62 @@ async def connect(
     client: Client | None = None,
     **pool: Any,
 ) -> "asyncpg.Connection[Any]":
-    """Retries what may pass by itself. Raises PgFault, and InvalidField for certificates that
-    cannot be read."""
-    await _require_allowed(place, settings.allowed_hosts)
-    contexts = await _contexts(place, client)
+    """Tries the hosts in turn, and again what may pass by itself. Raises PgFault, and InvalidField
+    for certificates that cannot be read."""
+    for each in place.each():
+        await _require_allowed(each, settings.allowed_hosts)
     for attempt in range(settings.connect_attempts - 1):
         try:
-            return await _connect_either(place, password, settings, contexts, pool)
+            return await _connect_any(place, password, settings, client, pool)
         except SourceUnreachable as exc:
-            if type(exc) not in (SourceUnreachable, ConnectionLost):
+            if not _may_pass(exc):
                 raise
         await asyncio.sleep(0.1 * 2**attempt)
-    return await _connect_either(place, password, settings, contexts, pool)
+    return await _connect_any(place, password, settings, client, pool)
+
+
+def _may_pass(fault: SourceUnreachable) -> bool:
+    return type(fault) in (SourceUnreachable, ConnectionLost)
+
+
+async def _connect_any(
+    place: Place,
+    password: Secret | None,
+    settings: Settings,
+    client: Client | None,
+    pool: Mapping[str, Any],
+) -> "asyncpg.Connection[Any]":
+    """A host that is away, or not of the wanted kind, makes way for the next; one that says no, or
+    whose certificate is wrong, does not: that would hide it."""
+    faults: list[SourceUnreachable] = []
+    for each in _in_turn(place):
+        contexts = await _contexts(each, client)
+        try:
+            return await _connect_either(each, password, settings, contexts, pool)
+        except SourceUnreachable as exc:
+            if not _may_pass(exc):
+                raise
+            faults.append(exc)
+    if len(faults) == 1:
+        raise faults[0]
+    told = "; ".join(dict.fromkeys(fault.message for fault in faults))
+    raise SourceUnreachable(told, source=place.source) from faults[-1]
+
+
+def _in_turn(place: Place) -> tuple[Place, ...]:
+    each = place.each()
+    if place.target_session_attrs != "prefer-standby":
+        return each
+    return tuple(
+        replace(one, target_session_attrs=kind) for kind in ("standby", "any") for one in each
+    )
 
 
 async def _contexts(place: Place, client: Client | None) -> tuple[ssl.SSLContext | None, ...]:
     if place.host.startswith("/"):
         return (None,)
+    if not place.sslmode.startswith("verify-"):
+        return ways(place.sslmode, place.ca_certificate, client)
     return await asyncio.to_thread(ways, place.sslmode, place.ca_certificate, client)
 
 
@@ -166,7 +235,7 @@ async def _connect_once(
     # a callable, so that neither PGPASSWORD nor a password file of this machine is used instead
     secret = password.reveal() if password else ""
     try:
-        with translating(place.doing()), _tls_told(place):
+        with translating(place.doing()), _told(place):
             connection: asyncpg.Connection[Any] = await asyncpg.connect(
                 host=place.host,
                 port=place.port,
@@ -176,6 +245,9 @@ async def _connect_once(
                 ssl=context or False,
                 timeout=min(wanted, settings.connect_timeout_s),
                 statement_cache_size=0,
+                target_session_attrs=asyncpg.connect_utils.SessionAttribute(
+                    place.target_session_attrs
+                ),
                 server_settings={"application_name": "isobath"},
                 **pool,
             )
@@ -191,9 +263,13 @@ async def _connect_once(
 
 
 @contextmanager
-def _tls_told(place: Place) -> Iterator[None]:
+def _told(place: Place) -> Iterator[None]:
+    """What the client library tells of connecting only."""
     try:
         yield
+    except asyncpg.TargetServerAttributeNotMatched as exc:
+        wanted = place.target_session_attrs
+        raise SourceUnreachable(f"{place.source} is not {wanted}", source=place.source) from exc
     except (OSError, ValueError) as exc:
         what, remedy = told(exc)
         if not what:

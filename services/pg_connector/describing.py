@@ -18,10 +18,13 @@ CONFIG_SCHEMA: dict[str, Any] = {
     "required": ["host", "database", "user"],
     "properties": {
         "host": {
-            "type": "string",
+            "type": ["string", "array"],
             "minLength": 1,
+            "minItems": 1,
+            "items": {"type": "string", "minLength": 1},
             "title": "Host",
-            "description": "Name or address of the server, or the folder of its unix socket.",
+            "description": "Name or address of the server, or the folder of its unix socket."
+            " Several, as a list or with commas, are tried in turn; each may end in :port.",
             "x-order": 1,
         },
         "port": {
@@ -53,6 +56,12 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "PEM; several may follow each other. None = the public CAs. For"
             " verify-ca and verify-full; require, too, checks against it where it is given.",
             "x-order": 9,
+        },
+        "target_session_attrs": {
+            "enum": ["any", "read-write", "read-only", "primary", "standby", "prefer-standby"],
+            "default": "any",
+            "title": "Kind of server",
+            "x-order": 10,
         },
         "schemas": {
             "type": "array",
