@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow.csv
 from services.blob_connector.schemas import Written, distinct
 
 SNIFF_BYTES = 64 * 1024
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 # Arrow holds 32 blocks ahead, and no line may be longer than one: larger ones only where lines are
 BLOCKS = tuple(size * 1024 for size in (256, 4 * 1024, 32 * 1024))
 _DELIMITERS = ",;\t|"
@@ -58,13 +60,20 @@ class Enough:
         )
 
 
+def unpacked(name: str, file: io.RawIOBase) -> Any:
+    """What is within a compressed file, by its ending."""
+    packing = COMPRESSIONS.get(PurePosixPath(name.lower()).suffix)
+    return pa.CompressedInputStream(file, packing) if packing else file
+
+
 def batches(
     name: str, opened: Callable[[], io.RawIOBase], schema: pa.Schema, written: Written | None
 ) -> Iterator[pa.RecordBatch]:
     """All rows. `schema` gives the types, by name; `written` is what `schema_of` told. Raises
     ArrowException, ValueError."""
     types = {field.name: field.type for field in schema}
-    with _reader(name, opened(), types, written or FIRST) as reader:
+    reader, _ = _reader(name, opened(), types, written or FIRST)
+    with reader:
         for batch in reader:
             yield _with_nulls(batch)
 
@@ -79,9 +88,14 @@ def schema_of(
     while True:
         seen: list[pa.Schema] = []
         try:
-            with _reader(name, opened(), taken.types, taken.written) as reader:
+            reader, dialect = _reader(name, opened(), taken.types, taken.written)
+            with reader:
                 seen.append(reader.schema)
-                return _looked(reader, Enough(enough.rows, enough.bytes)), taken.written
+                schema = _looked(reader, Enough(enough.rows, enough.bytes))
+                told = replace(
+                    taken.written, encoding=dialect.encoding, delimiter=dialect.delimiter
+                )
+                return schema, told
         except pa.ArrowInvalid as exc:
             if not taken.corrected(str(exc), seen):
                 raise
@@ -139,13 +153,13 @@ def _wider(kind: pa.DataType) -> Iterator[pa.DataType]:
 
 def _reader(
     name: str, file: io.RawIOBase, types: dict[str, pa.DataType], written: Written
-) -> pa.csv.CSVStreamingReader:
-    source = pa.CompressedInputStream(file, "gzip") if name.lower().endswith(".gz") else file
+) -> tuple[pa.csv.CSVStreamingReader, Dialect]:
+    source = unpacked(name, file)
     head = _head(source.read)
     if not head.strip():
         raise ValueError("it is empty")
     dialect = sniffed(name, head, written.encoding)
-    return pa.csv.open_csv(
+    reader = pa.csv.open_csv(
         pa.PythonFile(_Rejoined(head, source.read), mode="r"),
         read_options=pa.csv.ReadOptions(
             block_size=written.block_bytes,
@@ -157,6 +171,7 @@ def _reader(
         # NA is missing in a column of numbers, and a word in one of texts
         convert_options=pa.csv.ConvertOptions(column_types=types, strings_can_be_null=False),
     )
+    return reader, dialect
 
 
 def _head(read: Callable[[int], bytes]) -> bytes:

@@ -1,20 +1,22 @@
-"""Blobs as tables: CSV, Parquet, JSON and Arrow, read in batches from a seekable file.
+"""Blobs as tables: CSV, Parquet, ORC, JSON, Arrow and Excel, read in batches from a seekable file.
 
 All functions here block: call them in a thread.
 """
 
 import io
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import orc
 
-from services.blob_connector import csvs, jsons
+from services.blob_connector import csvs, footers, jsons, sheets
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import Unreadable
+from services.blob_connector.footers import Extent
 from services.blob_connector.schemas import Found, Written, fitted, selected
 
 # a row group that is read whole is held as it lies in the file
@@ -33,6 +35,9 @@ KINDS = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".arrows": "arrow",
+    ".orc": "orc",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
 }
 _CONTENT_TYPES = {
     "text/csv": "csv",
@@ -42,6 +47,8 @@ _CONTENT_TYPES = {
     "application/vnd.apache.parquet": "parquet",
     "application/vnd.apache.arrow.stream": "arrow",
     "application/vnd.apache.arrow.file": "arrow",
+    "application/vnd.apache.orc": "orc",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "excel",
 }
 _ARROW_FILE = b"ARROW1"
 
@@ -59,10 +66,10 @@ class Source:
 
 
 def kind_of(name: str, content_type: str = "") -> str:
-    """The format by the name's ending, before a `.gz`, or else by the content type; "" = no
-    table."""
+    """The format by the name's ending, before one of a compression, or else by the content type;
+    "" = no table."""
     path = PurePosixPath(name.lower())
-    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    ending = path.with_suffix("").suffix if path.suffix in csvs.COMPRESSIONS else path.suffix
     return KINDS.get(ending) or _CONTENT_TYPES.get(content_type.partition(";")[0].strip(), "")
 
 
@@ -104,7 +111,19 @@ def schema_of(source: Source, enough: Enough) -> Found:
                 parquet = pq.ParquetFile(source.file)
                 schema = _distinct(parquet.schema_arrow)
                 return Found(source.name, schema, rows=parquet.metadata.num_rows)
+            case "orc":
+                stripes = orc.ORCFile(source.file)
+                return Found(source.name, _distinct(stripes.schema), rows=stripes.nrows)
+            case "excel":
+                schema, told = sheets.schema_of(source.file, enough)
+                return Found(source.name, schema, loose=True, told=told)
         return Found(source.name, _distinct(_arrow_schema(source.file)))
+
+
+def extents_of(source: Source) -> Mapping[str, Extent]:
+    """What the footer tells of the columns; for Parquet only. Raises `Unreadable`."""
+    with _readable(source):
+        return footers.extents_of(source.file)
 
 
 def _distinct(schema: pa.Schema) -> pa.Schema:
@@ -133,6 +152,10 @@ def _read(source: Source, schema: pa.Schema, wanted: pa.Schema) -> Iterator[pa.R
             return jsons.batches(_plain(source), wanted)
         case "parquet":
             return _parquet(source, wanted)
+        case "orc":
+            return _orc(source.file, wanted)
+        case "excel":
+            return sheets.batches(source.file, wanted)
     return _arrow(source.file)
 
 
@@ -151,9 +174,7 @@ def _plain(source: Source) -> Callable[[], io.RawIOBase]:
 
     def opened() -> io.RawIOBase:
         source.file.seek(0)
-        if source.name.lower().endswith(".gz"):
-            return pa.CompressedInputStream(source.file, "gzip")  # type: ignore[no-any-return]
-        return source.file
+        return csvs.unpacked(source.name, source.file)  # type: ignore[no-any-return]
 
     return opened
 
@@ -176,6 +197,17 @@ def _parquet(source: Source, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
             buffer_size=COLUMN_BYTES if little else 0,
         )
         yield from group.iter_batches(BATCH_ROWS, [number], there, use_threads=False)
+
+
+def _orc(file: io.RawIOBase, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Stripe by stripe."""
+    known = orc.ORCFile(file)
+    there = [name for name in wanted.names if name in known.schema.names]
+    if not there:
+        yield from _empty_rows(known.nrows, wanted)
+        return
+    for number in range(known.nstripes):
+        yield known.read_stripe(number, columns=there)
 
 
 def _group_bytes(group: pq.RowGroupMetaData, columns: Sequence[str]) -> int:

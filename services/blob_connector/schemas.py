@@ -1,7 +1,7 @@
 """Columns of several blobs as one table's. Pure."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -11,22 +11,25 @@ from services.blob_connector.errors import Unreadable
 
 @dataclass(frozen=True)
 class Written:
-    """How a CSV file is to be read: its encoding, and the size of blocks that holds each line."""
+    """How a CSV file is to be read: its encoding, and the size of blocks that holds each line. The
+    delimiter is told, and looked for again."""
 
     encoding: str
     block_bytes: int
+    delimiter: str = ""
 
 
 @dataclass(frozen=True)
 class Found:
     """What one blob's columns are. `loose`: they were read off text, which any column can be.
-    `written`: of CSV, how it is to be read."""
+    `written`: of CSV, how it is to be read. `told`: more of it, for people."""
 
     name: str
     schema: pa.Schema
     loose: bool = False
     rows: int | None = None
     written: Written | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def unified(found: Sequence[Found]) -> pa.Schema:

@@ -13,7 +13,6 @@ from connectorkit.access import Gate
 from connectorkit.bounds import Bounds, effective
 from connectorkit.fetching import framed, table_header
 from connectorkit.previews import preview, rows_wanted
-from connectorkit.profiles import profile
 from connectorkit.tables import columns
 from grants.claims import Grant
 from grants.scope import permits, reaches
@@ -21,7 +20,7 @@ from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Status, StatusTable, Unsupported, outcome
-from services.blob_connector import errors, fetching
+from services.blob_connector import errors, fetching, profiling
 from services.blob_connector.accounts import Accounts
 from services.blob_connector.azure import Blob, Container
 from services.blob_connector.checking import check
@@ -38,7 +37,6 @@ from services.blob_connector.storing import store
 from services.blob_connector.tables import SHOWN_MEMBERS, Sample, Table, Tables
 
 SERVICE = str(pb.DESCRIPTOR.services_by_name["ConnectorService"].full_name)
-PROFILE_ROWS = 20_000
 MAX_TOLD_MEMBERS = 1000
 Context = grpc.aio.ServicerContext[Any, Any]
 _Code = grpc.StatusCode
@@ -111,8 +109,10 @@ class BlobServicer(rpc.ConnectorServiceServicer):
                 # no table: there is nothing to tell of it but the blob itself
                 return pb.InspectResponse(entry=entry_of(found[0]))
             table = await self._tables.inspect(container, found, most=SHOWN_MEMBERS)
+        entry = entry_of(found[0]) if len(found) == 1 else _family(request.path, found)
+        entry.properties.update(table.told)
         return pb.InspectResponse(
-            entry=entry_of(found[0]) if len(found) == 1 else _family(request.path, found),
+            entry=entry,
             columns=columns(table.schema),
             members=[blob.name for blob in found[:MAX_TOLD_MEMBERS]] if len(found) > 1 else [],
             rows=table.rows,
@@ -134,16 +134,9 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         grant = self._admit(request.grant, "read", request.path)
         async with self._held(grant, "read") as container:
             found = await self._members(grant, "read", container, request.path)
-            table, sample = await self._sampled(container, found, PROFILE_ROWS)
-        seen = sample.rows.num_rows
-        response = pb.ProfileResponse(
-            rows=table.rows if sample.more else seen,
-            basis=f"sample of the first {seen:,} rows" if sample.more else "exact",
-            sampled_rows=seen if sample.more else None,
-            columns=await self._threads.run(profile, sample.rows),
-        )
-        response.taken_at.GetCurrentTime()
-        return response
+            table, sample = await self._sampled(container, found, profiling.ROWS)
+            extents = await self._tables.extents(container, table) if sample.more else {}
+        return await self._threads.run(profiling.profiled, table, sample, extents)
 
     async def Fetch(
         self, request: pb.FetchRequest, context: Context

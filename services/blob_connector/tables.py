@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -12,6 +12,8 @@ from services.blob_connector import readers
 from services.blob_connector.azure import Blob, Container
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import BlobFault, Unreadable
+from services.blob_connector.footers import Extent, whole
+from services.blob_connector.partitions import columns_of, with_columns
 from services.blob_connector.rangefile import RangeFile
 from services.blob_connector.schemas import Found, Written, unified
 
@@ -33,6 +35,10 @@ class Table:
     # of CSV, by name
     written: Mapping[str, Written]
     whole: bool = True
+    # columns that the folders bring
+    partitions: Mapping[str, pa.DataType] = field(default_factory=dict)
+    # of a single member, for people: sheets, encoding, delimiter
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,8 @@ class Tables:
         at as `enough` says. Raises `Unreadable`."""
         # not the empty files that some writers leave beside the others
         filled = [blob for blob in found if blob.size_bytes] or found
-        whole = not most or len(filled) <= most
-        filled = filled if whole else filled[:most]
+        complete = not most or len(filled) <= most
+        filled = filled if complete else filled[:most]
         slots = asyncio.Semaphore(_LOOKED_AT_ONCE)
 
         async def one(blob: Blob) -> Found:
@@ -75,10 +81,20 @@ class Tables:
             raise _first(faults) from None
         looked = [task.result() for task in tasks]
         counts = [each.rows for each in looked]
-        known = whole and None not in counts
+        known = complete and None not in counts
         rows = sum(count or 0 for count in counts) if known else None
         written = {each.name: each.written for each in looked if each.written}
-        return Table(filled, unified(looked), rows, written, whole)
+        schema = unified(looked)
+        folders = columns_of([blob.name for blob in filled], schema.names)
+        return Table(
+            filled,
+            pa.schema([*schema, *folders]),
+            rows,
+            written,
+            complete,
+            {each.name: each.type for each in folders},
+            _told(looked[0]) if len(looked) == 1 else {},
+        )
 
     async def _schema(self, container: Container, blob: Blob, enough: Enough) -> Found:
         async with _opened(container, blob) as file:
@@ -100,7 +116,19 @@ class Tables:
                 rows = readers.batches(source, table.schema, columns)
                 async with aclosing(self._pulled(file, rows)) as pulled:
                     async for batch in pulled:
-                        yield batch
+                        yield with_columns(batch, blob.name, table.partitions)
+
+    async def extents(self, container: Container, table: Table) -> Mapping[str, Extent]:
+        """What footers tell of the columns, over all rows; nothing where a member has none."""
+        kinds = {readers.kind_of(blob.name, blob.content_type) for blob in table.members}
+        if kinds != {"parquet"} or not table.whole:
+            return {}
+        found: list[Mapping[str, Extent]] = []
+        for blob in table.members:
+            async with _opened(container, blob) as file:
+                found.append(await self._threads.run(readers.extents_of, _source(blob, file)))
+        names = [name for name in table.schema.names if all(name in each for each in found)]
+        return {name: whole([each[name] for each in found]) for name in names}
 
     async def _pulled(
         self, file: RangeFile, rows: Generator[pa.RecordBatch, None, None]
@@ -131,10 +159,10 @@ class Tables:
                 kept.append(batch)
                 if stopped := enough.add(batch):
                     break
-        whole = pa.Table.from_batches(kept, table.schema).slice(0, rows)
+        taken = pa.Table.from_batches(kept, table.schema).slice(0, rows)
         if table.rows is not None:
-            return Sample(whole, more=whole.num_rows < table.rows)
-        return Sample(whole, more=stopped or not table.whole)
+            return Sample(taken, more=taken.num_rows < table.rows)
+        return Sample(taken, more=stopped or not table.whole)
 
 
 def _opened(container: Container, blob: Blob) -> RangeFile:
@@ -148,6 +176,12 @@ def _source(
 ) -> readers.Source:
     kind = readers.kind_of(blob.name, blob.content_type)
     return readers.Source(blob.name, kind, file, written, sample)
+
+
+def _told(found: Found) -> Mapping[str, str]:
+    if found.written is None:
+        return found.told
+    return {"encoding": found.written.encoding, "delimiter": found.written.delimiter}
 
 
 def _first(faults: BaseExceptionGroup[Exception]) -> Exception:
