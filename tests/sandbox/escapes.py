@@ -2,13 +2,17 @@
 
 `attempt` runs as the body of a function; what it returns is what it got at. An exception, or a
 result that is false, counts as refused. {service} is the service's pid, {secret} a file outside,
-{other} the workspace of another session, {socket} a unix socket that listens outside."""
+{other} the workspace of another session, {socket} a unix socket that listens outside, {home} the
+service's folder, {code} a file of its source."""
 
 from dataclasses import dataclass
+
+from tests.sandbox.escapes_more import MORE
 
 PRELUDE = """
 import ctypes, errno, glob, os, pathlib, signal, socket, stat, struct, subprocess, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
+HERE = os.getcwd()
 def call(number, *arguments):
     got = libc.syscall(number, *arguments)
     if got < 0:
@@ -149,5 +153,6 @@ ESCAPES = (
     ),
     _e("higher priority", "os.nice(-5)\nreturn 1"),
     _e("shared memory of others", "return [n for n in os.listdir('/dev/shm') if 'outside' in n]"),
+    *(Escape(name, attempt) for name, attempt in MORE.items()),
     _e("wider Landlock or seccomp", "return 'Seccomp:\\t0' in open('/proc/self/status').read()"),
 )

@@ -55,7 +55,7 @@ class Landlock:
             bounds,
             (control, broker),
             landlock=self._rules(slot),
-            filtered=seccomp.program(namespaces=False),
+            filtered=seccomp.program(namespaces=False, shared=not slot.account.switch),
         )
 
     def _rules(self, slot: Slot) -> dict[str, list[str]]:
@@ -130,10 +130,6 @@ def _plain_launch(
     landlock: Mapping[str, Any] | None,
     filtered: bytes | None,
 ) -> Launch:
-    if not slot.account.switch:
-        # Linux counts all of an account's threads: those that are there come on top
-        there = threads_of(slot.account.uid)
-        bounds = replace(bounds, processes=bounds.processes + there)
     if not slot.account.switch:
         # Linux counts all of an account's threads: those that are there come on top
         there = threads_of(slot.account.uid)
