@@ -273,3 +273,26 @@ async def test_little_is_read_of_a_large_set(lake: Lake) -> None:
     assert found.to_pydict() == {"a": [sum(i * 0.5 for i in range(150_000, 160_000))]}
     assert 0 < read["bytes_read"] < read["bytes_there"] / 10, read
     print({key: read[key] for key in ("bytes_read", "bytes_there")})
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT " + "(" * 40_000 + "1" + ")" * 40_000,
+        "SELECT 1" + " + 1" * 24_000,
+        "SELECT " + "[" * 30_000 + "]" * 30_000,
+        "SELECT 1" + " UNION SELECT 1" * 6_000,
+        "SELECT '" + "x" * 100_001 + "'",
+        "SELECT '\0'",
+    ],
+    ids=["parentheses", "sums", "lists", "unions", "long", "nul"],
+)
+async def test_statement_made_to_break_the_parser_breaks_nothing(lake: Lake, sql: str) -> None:
+    fault = await fault_of(events_of(lake, sql, limits=pb.Limits(timeout=Duration(seconds=5))))
+    assert fault.reason in {
+        "QUERY_NOT_READ_ONLY",
+        "QUERY_FAILED",
+        "INVALID_FIELD",
+        "QUERY_TIMEOUT",
+    }
+    assert (await table_of(lake, "SELECT 1 AS a")).num_rows == 1

@@ -229,8 +229,9 @@ async def test_landlock_is_in_force() -> None:
         assert process.landlock >= 1
 
 
-async def test_process_holds_no_environment_and_no_other_file() -> None:
+async def test_process_is_filtered_and_goes_first() -> None:
     async with await Process.start(share(locked=True, confined=True)) as process:
         own = Path(f"/proc/{process.pid}")
         status = (own / "status").read_text()
         assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+        assert (own / "oom_score_adj").read_text().strip() == "1000"

@@ -12,6 +12,8 @@ import platform
 import resource
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _EPERM, _ENOSYS = 1, 38
@@ -69,7 +71,10 @@ _MACHINES: dict[str, tuple[int, int, int, int, int, frozenset[int]]] = {
 
 
 def limit(memory_bytes: int, cpu_s: int) -> None:
-    """At most so much memory for data, no byte to any file, no core, so many seconds of CPU."""
+    """At most so much memory for data, no byte to any file, no core, so many seconds of CPU. Where
+    the machine runs out of memory, this process goes before the connector (proc(5))."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
     _LIBC.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     _LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     for what, most in (

@@ -1,0 +1,40 @@
+"""SQL over files from code in the sandbox: real sandbox, real connector, real Azurite."""
+
+import pytest
+
+from isobath.sandbox.v1 import sandbox_pb2 as pb
+from servicekit.channels import calling
+from tests.blob_connector.conftest import Lake
+from tests.blob_connector.test_sql import sales
+from tests.sandbox.boxes import TIERS, Box, place
+
+CODE = """
+frame = sources['lake'].query(
+    "SELECT region, sum(amount) AS amount FROM 'sales/2026-*/*.parquet' GROUP BY 1 ORDER BY 1"
+)
+print(type(frame).__name__, frame.region.tolist(), frame.amount.tolist())
+print(sources['lake'].query("SELECT count(*) AS n FROM 'sales/**/*.parquet' WHERE amount > $1", [2.5]).n[0])
+for sql in ("FROM 'other/x.csv'", "FROM read_text('/etc/hostname')"):
+    try:
+        sources['lake'].query(sql)
+    except PermissionError as error:
+        print('PermissionError')
+"""
+
+
+async def attach(box: Box, grant: str) -> None:
+    source = pb.Source(name="lake", source_id="ds-lake", type="azure_blob", grant=grant)
+    request = pb.AttachSourcesRequest(session_id=box.id, run_id="run", sources=[source])
+    await calling(box.stub.AttachSources(request))
+
+
+@pytest.mark.req("X1", "X4", "P10")
+@pytest.mark.skipif(not TIERS, reason="this machine holds no tier of the sandbox")
+async def test_code_in_the_sandbox_queries_files_under_its_grant(lake: Lake) -> None:
+    await sales(lake)
+    grant = await lake.grant("read", "list", scopes=["sales/"])
+    async with place(TIERS[0], connectors=(lake.address,)) as sandbox, sandbox.box() as box:
+        await attach(box, grant)
+        ran = await box.run(CODE)
+    assert ran.traceback == ""
+    assert ran.out == ("DataFrame ['n', 's'] [10.5, 4.0]\n3\nPermissionError\nPermissionError\n")
