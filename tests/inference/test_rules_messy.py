@@ -1,6 +1,5 @@
 """Questions as people type them, of data as people keep them; pandas says here what is right."""
 
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.inference.rules_data.judging import (
+    Expected,
+    best,
+    every,
+    hours,
+    misses,
+    month,
+    of,
+    one,
+    share,
+)
 from tests.inference.rules_data.loop import ask
 from tests.inference.rules_data.messy import DATASETS, Tables
 
@@ -19,46 +29,6 @@ Made = dict[str, tuple[Path, Tables]]
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     root = tmp_path_factory.mktemp("messy")
     return {name: (root / name, make(root / name)) for name, make in DATASETS.items()}
-
-
-class Expected:
-    """`first` stands in the first bold sentence, each of `rows` in a row of a table."""
-
-    def __init__(self, *first: str, rows: list[str] | None = None) -> None:
-        self.first, self.rows = first, rows or []
-
-
-def shown(value: float) -> str:
-    """A number as the answers write it."""
-    if float(value).is_integer():
-        return f"{int(value):,}"
-    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4g}"
-
-
-def share(value: float) -> str:
-    return f"{value * 100:.1f}%"
-
-
-def one(value: float, form: Callable[[float], str] = shown) -> Expected:
-    return Expected(form(value))
-
-
-def best(series: pd.Series, form: Callable[[float], str] = shown, *, low: bool = False) -> Expected:
-    """The group at the top of a ranking, with its value."""
-    ranked = series.sort_values(ascending=low)
-    return Expected(str(ranked.index[0]), form(ranked.iloc[0]))
-
-
-def every(series: pd.Series, form: Callable[[float], str] = shown) -> Expected:
-    return Expected(rows=[f"| {name!s} | {form(value)} |" for name, value in series.items()])
-
-
-def hours(value: float) -> str:
-    return f"{value:,.2f} hours"
-
-
-def days(value: float) -> str:
-    return f"{shown(value)} days"
 
 
 # -- the tables, joined and cleaned as a person would ---------------------------------------------
@@ -85,16 +55,6 @@ def loans(t: Tables) -> pd.DataFrame:
 def tickets(t: Tables) -> pd.DataFrame:
     found = t["tickets"]
     return found.assign(hours=(found["Closed"] - found["Opened"]).dt.total_seconds() / 3600)
-
-
-def of(frame: pd.DataFrame, **kept: object) -> pd.DataFrame:
-    for column, value in kept.items():
-        frame = frame[frame[column.replace("_", " ")] == value]
-    return frame
-
-
-def month(moments: pd.Series) -> pd.Series:
-    return moments.dt.strftime("%Y-%m")
 
 
 HOSPITAL: list[tuple[str, Callable[[Tables], Expected]]] = [
@@ -184,18 +144,6 @@ TICKETS: list[tuple[str, Callable[[Tables], Expected]]] = [
 DOUBTED = {"Which station is the most polluted with NO2?", "most popular genre"}
 EVERY = {"hospital": HOSPITAL, "air": AIR, "library": LIBRARY, "tickets": TICKETS}
 QUESTIONS = [(n, question, right) for n, asked in EVERY.items() for question, right in asked]
-
-
-def misses(answer: str, expected: Expected) -> list[str]:
-    """What the answer should say and does not; a number counts when it stands as a whole."""
-    text = answer.replace("\\", "")
-    bold = next(iter(re.findall(r"\*\*(.+?)\*\*", text)), "")
-    wrong = [
-        f
-        for f in expected.first
-        if not re.search(rf"(?<![\d.,]){re.escape(f)}(?![\d%]|[.,]\d)", bold)
-    ]
-    return wrong + [row for row in expected.rows if row not in text]
 
 
 @pytest.mark.req("C4")

@@ -1,7 +1,7 @@
 """What a question asks for, read from its words and from the columns that it names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,7 +26,8 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
     (
         "relation",
         r"correlat|relationship|relation between|\brelated\b|associat|\baffects?\b|\bimpacts?\b"
-        r"|influenc|\bdepends?\b|effect of|linked|\bgo(?:es)? with\b|connection between",
+        r"|\bhurts?\b|\bhelps?\b|\bimproves?\b|influenc"
+        r"|\bdepends?\b|effect of|linked|\bgo(?:es)? with\b|connection between",
     ),
     (
         "distribution",
@@ -231,11 +232,12 @@ def _named(
 ) -> tuple[tuple[tuple[Column, tuple[str, ...]], ...], frozenset[int]]:
     """Values of columns that the question spells out, and the words that spell them."""
     spans: dict[tuple[int, str], range] = {}
+    known = {m.start for m in mentions.find(words, schema) if m.score >= 1.2}
     for number, column in enumerate(schema.columns):
         if column.distinct >= column.rows >= 5000:
             continue
         for value in column.named:
-            span = spoken(words, value)
+            span = spoken(words, value) or _akin_value(words, value, known)
             if span and _is_value(words, span, value, column):
                 spans[number, value] = span
         for value, span in _sexes(words, column):
@@ -270,6 +272,16 @@ def spoken(words: Sequence[Token], value: str) -> range | None:
         said = words[start : start + len(wanted)]
         if wanted and all(map(_same, said, wanted)):
             return range(start, start + len(wanted))
+    return None
+
+
+def _akin_value(words: Sequence[Token], value: str, known: Set[int]) -> range | None:
+    """'Failed' for the value fail, unless the word names a column or a table."""
+    wanted = tokens(value)
+    for index, word in enumerate(words):
+        alike = len(wanted) == 1 and len(word.text) > 3 and word.stem == wanted[0].stem
+        if alike and index not in known and not mentions.steering(word):
+            return range(index, index + 1)
     return None
 
 

@@ -32,7 +32,8 @@ def _lacking(plan: Plan) -> Condition | None:
     for mention, column in _gappy(plan):
         before = _before(plan, mention)
         word = plan.asked.words[mention.start].lower
-        if before in _LACKING or (column.kind == "date" and (before in _NOT or _un(word))):
+        done = column.kind == "date" or word.endswith("ed")
+        if before in _LACKING or (done and (before in _NOT or _un(word))):
             return _condition(column, "empty")
     return None
 

@@ -10,6 +10,7 @@ from .words import Token, stem
 _WHEN_WORDS = "date time day moment timestamp first last start end"
 _WHEN = frozenset(stem(word) for word in _WHEN_WORDS.split())
 _PASSIVE_WORDS = "were was been be being are is got get gets"
+_DENIED = frozenset(("not", "never", "didn't", "haven't", "hasn't", "weren't", "wasn't", "aren't"))
 _PASSIVE = frozenset(_PASSIVE_WORDS.split())
 
 
@@ -18,11 +19,13 @@ class Doing:
     """A word of the question that names a date of a table, and so speaks of its rows.
 
     `passive` in 'books were borrowed', which counts loans; 'members borrowed' counts members.
+    `denied` in 'students not enrolled'.
     """
 
     index: int
     table: Table
     passive: bool
+    denied: bool
 
 
 def find(words: Sequence[Token], schema: Schema) -> tuple[Doing, ...]:
@@ -32,6 +35,7 @@ def find(words: Sequence[Token], schema: Schema) -> tuple[Doing, ...]:
         leads = {one for column in table.dates for one in column.stems[:1] if one not in _WHEN}
         for index, word in enumerate(words):
             if word.stem in leads and word.stem not in _WHEN:
-                passive = any(w.lower in _PASSIVE for w in words[max(index - 2, 0) : index])
-                found.append(Doing(index, table, passive))
+                passive = any(w.lower in _PASSIVE for w in words[max(index - 3, 0) : index])
+                denied = any(w.lower in _DENIED for w in words[max(index - 2, 0) : index])
+                found.append(Doing(index, table, passive, denied))
     return tuple(sorted(found, key=lambda doing: doing.index))

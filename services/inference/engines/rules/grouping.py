@@ -80,7 +80,11 @@ def read(
 
 
 _UNLIKE = re.compile(r"\b(?:higher|lower|more|less|better|worse|differ\w*)\b", re.IGNORECASE)
-_PEOPLE = ("customer", "employee", "driver", "user", "agent", "seller", "manager", "rep", "author")
+_PEOPLE_WORDS = (
+    "customer employee driver user agent seller manager rep author waiter teacher doctor nurse "
+    "student patient member player runner technician operator buyer clerk analyst owner coach"
+)
+_PEOPLE = tuple(_PEOPLE_WORDS.split())
 
 
 def _people(found: Sequence[Mention]) -> list[GroupAsk]:
@@ -118,7 +122,8 @@ def _measured(before: Token, mention: Mention) -> bool:
     column = mention.column
     if column is not None and (column.binary or column.measure):
         return True
-    return before.lower in ("most", "fewest", "least") and (column is None or column.key)
+    each = column is None or column.key or (column.kind == "text" and not column.dimension)
+    return before.lower in ("most", "fewest", "least") and each
 
 
 def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:

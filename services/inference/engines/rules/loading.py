@@ -52,7 +52,9 @@ def _read(table: Table, path: str, columns: Sequence[str], careful: bool) -> str
         wanted = "" if careful else f", columns={list(columns)!r}"
         return f"pd.read_parquet({path}{wanted})"
     if table.kind == "excel":
-        return f"pd.read_excel({path}, sheet_name={options.get('sheet_name')!r})"
+        top = f", header={options['header']!r}" if options.get("header") else ""
+        sheet = f"sheet_name={options.get('sheet_name')!r}"
+        return f"pd.read_excel({path}, {sheet}{top}).dropna(how='all')"
     if table.kind == "json":
         return _read_json(path, options)
     return f"pd.read_csv({path}{_csv_options(table, options, columns, careful)})"

@@ -59,7 +59,10 @@ def _columns(asked: Asked) -> Iterator[Candidate]:
             continue
         if column.measure or column.binary:
             score = (
-                mention.score - strange(asked, column) - 0.4 * (asked.count and not asked.aggregate)
+                mention.score
+                - strange(asked, column)
+                - 0.4 * (asked.count and not asked.aggregate)
+                - 0.6 * (column.binary and asked.aggregate is not None and not asked.rate)
             )
             yield Candidate(
                 score + 0.6 * (asked.rate and column.binary), column_measure(column), mention.start
@@ -212,7 +215,9 @@ def _done(asked: Asked, schema: Schema) -> Iterator[Candidate]:
         if doing.index in asked.used:
             continue
         row = row_count(doing.table)
-        yield Candidate(1.3 if asked.superlative else 0.9, row, doing.index)
+        # 'were most patients admitted' counts admissions, not patients
+        score = 1.3 + 0.7 * doing.passive if asked.superlative else 0.9
+        yield Candidate(score, row, doing.index)
         done_to = _done_to(asked, schema, doing) if asked.count else None
         if done_to is not None:
             # 'how many members borrowed' asks for members, 'how many books were borrowed' for loans
@@ -249,8 +254,14 @@ def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:
                 "more",
             )
             yield mention, (1.6 if most else 0.7) + 0.1 * mention.score
-        elif mention.column is not None and mention.column.key and asked.superlative:
-            yield mention, 0.5 + 0.1 * mention.score
+        elif mention.column is not None and _tells_apart(mention.column) and asked.superlative:
+            most = asked.words[mention.start - 1].lower in ("most", "fewest", "least")
+            yield mention, (1.6 if most and mention.start else 0.5) + 0.1 * mention.score
+
+
+def _tells_apart(column: Column) -> bool:
+    """Whether its values are counted rather than compared: keys, and names of many."""
+    return column.key or (column.kind == "text" and not column.dimension)
 
 
 def _after_count(asked: Asked) -> int | None:
@@ -278,7 +289,7 @@ def _count_of(asked: Asked, schema: Schema, mention: Mention, score: float) -> I
 
 
 def _plural(column: Column) -> str:
-    bare = column.label
+    bare = column.label.replace(".", " ")
     for ending in (" id", " key", " code", " name", "_id"):
         bare = bare.removesuffix(ending) or bare
     return plural(bare.lower())
@@ -313,6 +324,8 @@ def _usual_score(column: Column) -> float:
     )
     if money and not out:
         return 0.4
+    if column.money and not out:
+        return 0.35
     if any_akin(column.stems, ("quantity", "sessions", "count", "salary")):
         return 0.3
     return 0.2 if column.additive and not out else 0.1

@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 from .schema import Column, Schema, Table
-from .words import Token, akin, kindred, stem
+from .words import Token, akin, kindred, name_stems, stem
 
 # Words that steer a question; they name a column only when the column is called exactly that.
 _WORDS = (
@@ -67,19 +67,47 @@ def _columns(words: Sequence[Token], table: Table, column: Column, bonus: float)
     stems = column.stems
     found: list[Mention] = []
     for start in range(len(words)):
-        end = _whole(words, start, stems)
+        joined = _joined(words, start, column)
+        end = joined or _timed(words, start, column) or _whole(words, start, stems)
         if end:
-            steering = all(word.stem in _STEERING for word in words[start:end])
+            steering = not joined and all(word.stem in _STEERING for word in words[start:end])
             score = 1.0 if steering else 2.0 + 0.5 * len(stems)
             # "order total": the word before names the table
             before = start > 0 and words[start - 1].stem in table.stems
             found.append(Mention(start, end, score + bonus + 0.5 * before, table, column))
             continue
-        score = _partly(words[start].stem, stems)
+        score = max(_partly(words[start].stem, stems), _earned(words[start].stem, column))
+        score = _owned(words[start].stem, column, score)
         if score:
             before = start > 0 and words[start - 1].stem in table.stems
             found.append(Mention(start, start + 1, score + bonus + 0.5 * before, table, column))
     return found
+
+
+_TIMES = frozenset(stem(word) for word in ("time", "duration", "long"))
+_TIME_UNIT_WORDS = "minutes min mins hours hrs seconds sec days"
+_TIME_UNITS = frozenset(stem(word) for word in _TIME_UNIT_WORDS.split())
+
+
+def _timed(words: Sequence[Token], start: int, column: Column) -> int:
+    """The end of 'finish time' for finish_minutes; 0 where a column is no such time."""
+    pair = words[start : start + 2]
+    if column.kind != "number" or len(pair) < 2:
+        return 0
+    stems = name_stems(column.name, unit=True)
+    said = [word.stem for word in pair]
+    named = said[0] in stems if said[1] in _TIMES else said[0] in _TIMES and said[1] in stems
+    return start + 2 if named and _TIME_UNITS & set(stems) else 0
+
+
+def _joined(words: Sequence[Token], start: int, column: Column) -> int:
+    """The end of words that make up a name when written together: 'no show', 'web site'."""
+    name = "".join(char for char in column.name.lower() if char.isalnum())
+    for size in (2, 3):
+        said = "".join(word.lower for word in words[start : start + size])
+        if start + size <= len(words) and said in (name, f"{name}s"):
+            return start + size
+    return 0
 
 
 def _whole(words: Sequence[Token], start: int, stems: Sequence[str]) -> int:
@@ -92,6 +120,19 @@ def _whole(words: Sequence[Token], start: int, stems: Sequence[str]) -> int:
         if len(window) == len(stems) + extra and sorted(inside) == sorted(stems):
             return start + len(window)
     return 0
+
+
+def _owned(word: str, column: Column, score: float) -> float:
+    """In 'runner.born' the first part is whose it is; in 'runner.name' it is what is named."""
+    owner, _, own = column.name.rpartition(".")
+    if not owner or word not in name_stems(owner) or word in name_stems(own):
+        return score
+    return 1.6 if own.lower() in ("name", "id", "title") else min(score, 0.3)
+
+
+def _earned(word: str, column: Column) -> float:
+    """'Revenue' may be any amount whose heading gives a currency: 'Bill (£)'."""
+    return 0.7 if column.money and akin(word, stem("revenue")) else 0.0
 
 
 def _partly(word: str, stems: Sequence[str]) -> float:

@@ -22,7 +22,7 @@ def with_conditions(plan: Plan) -> Plan:
     compared = comparison(asked, usual.measure.columns[0] if usual else "", plan.base)
     if compared and distance(plan.schema, plan.base, compared.field.table) is not None:
         plan = replace(plan, conditions=(*plan.conditions, compared))
-    return _with_flags(_only_counted(plan))
+    return _with_flags(_unflagged(_only_counted(plan)))
 
 
 def _only_counted(plan: Plan) -> Plan:
@@ -92,8 +92,28 @@ def _with_value(plan: Plan, column: Column, values: tuple[str, ...]) -> Plan:
     return replace(plan, conditions=(*plan.conditions, kept))
 
 
+def _unflagged(plan: Plan) -> Plan:
+    """'How many did not finish' counts the rows where the measured flag does not hold."""
+    measure, asked = plan.measure, plan.asked
+    if not (measure.kind == "column" and measure.binary and asked.count):
+        return plan
+    for mention in asked.mentions:
+        column = mention.column
+        own = column and (column.table, column.name) == (measure.table, measure.columns[0])
+        before = {word.lower for word in asked.words[max(mention.start - 2, 0) : mention.start]}
+        if column and own and before & {"not", "never", "didn't", "weren't", "wasn't", "haven't"}:
+            field = Field(column.table, column.name)
+            kept = Condition("flag", field, ("0",), f"not {column.label}")
+            counted = measures.row_count(plan.schema.table(column.table))
+            conditions = (*plan.conditions, kept)
+            return replace(plan, measure=counted, aggregate="count", conditions=conditions)
+    return plan
+
+
 def _with_flags(plan: Plan) -> Plan:
     """'How many active employees': a yes/no column that is neither measured nor a group."""
+    if any(condition.kind == "flag" for condition in plan.conditions):
+        return plan
     if not (plan.asked.count or plan.aggregate != "count") or plan.measure.share:
         return plan
     for mention in plan.asked.mentions:

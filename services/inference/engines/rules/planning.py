@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from . import blanks, measures
+from . import blanks, measures, vocabulary
 from .asking import Asked, speaks_of
 from .grouping import GroupAsk
 from .mentions import Mention
@@ -12,7 +12,7 @@ from .narrowing import with_conditions, with_dates
 from .plan import Plan, distance
 from .schema import Column, Schema, Table, label_column
 from .terms import Aggregate, Candidate, Field, Group, Measure
-from .words import any_akin
+from .words import any_akin, stem
 
 _JOIN_COST = 0.35
 _FAR = 4.0
@@ -29,10 +29,18 @@ def make(asked: Asked, schema: Schema) -> Plan | None:
     )
     plan = with_dates(with_conditions(plan))
     plan = replace(plan, conditions=(*plan.conditions, *blanks.conditions(plan)))
-    ascending = asked.low and not asked.high
+    ascending = (asked.low and not asked.high) or _reversed(asked, measure)
     if re.search(r"\bfastest\b", asked.text, re.I):
         ascending = measure.kind == "days" or any_akin(measure.label.split(), ("duration",))
     return replace(plan, top=asked.top, ascending=ascending)
+
+
+def _reversed(asked: Asked, measure: Measure) -> bool:
+    """'The worst rating' is the lowest, 'the best delay' as well."""
+    stems = [stem(word) for word in measure.label.split()]
+    worst = re.search(r"\bworst\b", asked.text, re.I) and any_akin(stems, vocabulary.GOOD)
+    best = re.search(r"\bbest\b", asked.text, re.I) and any_akin(stems, vocabulary.BAD)
+    return bool(worst or best)
 
 
 # -- the measure and its groups ------------------------------------------------------------------
@@ -171,7 +179,8 @@ def _aggregate(asked: Asked, measure: Measure, grouped: bool) -> Aggregate:
     if explicit and not (explicit == "sum" and not measure.additive and not _says_total(asked)):
         return explicit
     if asked.superlative and not grouped and not asked.groups:
-        return "max" if asked.high else "min"
+        high = asked.high and not _reversed(asked, measure)
+        return "max" if high else "min"
     if asked.count and not explicit and measure.kind == "column":
         return "sum" if measure.additive else "count"
     return "sum" if measure.additive else "mean"

@@ -118,7 +118,7 @@ TABLES = @TABLES@
 ROWS, COLUMNS, VALUES = @ROWS@, @COLUMNS@, @VALUES@  # how much of a table to look at
 FORMATS = ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%m-%Y", "%m-%d-%Y", "%d %b %Y",
            "%b %d, %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y", "%B %d, %Y", "%b %Y", "%B %Y"]
-FORMATS += [f + t for f in FORMATS[:6] for t in (" %H:%M", " %H:%M:%S", " %I:%M %p")]
+FORMATS += [f + t for f in FORMATS[:12] for t in (" %H:%M", " %H:%M:%S", " %I:%M %p")]
 FLAGS = [("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n")]
 KEY = re.compile(r"(^|[_\s]|(?-i:[a-z](?=[INC])))"  # memberNo, but not valid
                  r"(id|ids|key|code|no|nr|number|sku|uuid|ref|#)\W*$", re.I)
@@ -181,6 +181,21 @@ def read_json(path):
     return pd.json_normalize(value), {}
 
 
+def bare(frame):
+    """Whether a sheet's first row is a title rather than headings."""
+    return sum(str(c).startswith("Unnamed: ") for c in frame.columns) * 2 >= max(frame.shape[1], 1)
+
+
+def heading(frame):
+    """The row of the headings: the first that is nearly as full as the fullest, all of it text."""
+    full = frame.notna().sum(axis=1)
+    for row in frame.index[:20]:
+        cells = frame.loc[row].dropna()
+        if full[row] >= max(2, 0.8 * full.max()) and all(isinstance(c, str) for c in cells):
+            return int(row)
+    return 0
+
+
 def read(path):
     """Yield (sheet, table, kind, options) for one file."""
     ending = path.lower().removesuffix(".gz").rsplit(".", 1)[-1]
@@ -188,7 +203,13 @@ def read(path):
         yield "", pd.read_parquet(path), "parquet", {}
     elif ending in ("xlsx", "xls"):
         for sheet, frame in pd.read_excel(path, sheet_name=None).items():
-            yield sheet, frame, "excel", {"sheet_name": sheet}
+            top = heading(pd.read_excel(path, sheet_name=sheet, header=None)) if bare(frame) else 0
+            frame = pd.read_excel(path, sheet_name=sheet, header=top) if top else frame
+            named = [c for c in frame.columns if not str(c).startswith("Unnamed: ") or
+                     frame[c].notna().any()]
+            if named:
+                yield (sheet, frame[named].dropna(how="all").reset_index(drop=True), "excel",
+                       {"sheet_name": sheet} | ({"header": top} if top else {}))
     elif ending in ("json", "jsonl", "ndjson"):
         yield "", *(lambda found: (found[0], "json", found[1]))(read_json(path))
     else:
@@ -256,6 +277,11 @@ def words(value):
     return " " + " ".join(re.findall(r"[^\W_]+", str(value).lower())) + " "
 
 
+def root(word):
+    """'failed' and 'fails' name the value fail, 'cancel' the value cancelled."""
+    return re.sub(r"(.)\1$", r"\1", re.sub(r"(?<=..)(ing|ed|e?s|d|e)$", "", word))
+
+
 def describe(name, raw):
     column, kind, parse = understand(name, raw)
     facts = {"name": name, "kind": kind, "parse": parse, "nulls": int(raw.isna().sum()),
@@ -273,8 +299,10 @@ def describe(name, raw):
         if kind == "text" and len(counts) <= 200_000:  # which of its values does the question name?
             asked = words(QUESTION)
             single = re.sub(r"(?<=[^\W_]{3})s(?= )", "", asked)  # 'routers' names the value Router
+            roots = {root(word) for word in asked.split()} if len(counts) <= 50 else set()
             facts["named"] = [str(value)[:80] for value in counts.index if len(words(value)) > 3
-                              and (words(value) in asked or words(value) in single)][:8]
+                              and (words(value) in asked or words(value) in single
+                                   or root(words(value).strip()) in roots)][:8]
             facts["length"] = round(float(column.str.len().mean()), 1)
     return facts, column
 

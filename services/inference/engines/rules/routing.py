@@ -70,8 +70,8 @@ def _moments(asked: Asked, schema: Schema) -> Analysis | None:
 
 def _is(group: GroupAsk, table: Table) -> bool:
     """'The oldest book' is no split by book."""
-    options = group.options[:1]
-    return bool(options) and options[0].column is None and options[0].table.name == table.name
+    keyed = [m for m in group.options if m.column is None or m.column.key]
+    return any(m.table.name == table.name for m in keyed)
 
 
 def overview(asked: Asked, schema: Schema) -> Analysis:

@@ -12,8 +12,9 @@ Kind = Literal["number", "date", "flag", "text"]
 _KINDS: tuple[Kind, ...] = ("number", "date", "flag", "text")
 _KEYS_WORDS = "id ids key code no nr # number sku uuid guid ref zip postcode postal phone"
 _KEYS = frozenset(_KEYS_WORDS.split())
+_CURRENCY = re.compile(r"[€$£¥]|\b(?:EUR|USD|GBP|CHF|NOK|SEK|DKK|JPY)\b", re.IGNORECASE)
 _LEVELS = (
-    "price rate ratio percent percentage pct age temperature "
+    "price rate ratio percent percentage pct age temperature grade "
     "temp humidity score rating average avg "
     "mean median salary wage latitude longitude lat lon lng index level pressure speed voltage "
     "margin share probability density height weight bmi year month week hour duration days seconds "
@@ -21,7 +22,10 @@ _LEVELS = (
     "min mins sec secs hrs ms reply response latency balance close open high low value "
     "bounce discount tenure"
 )
-_SUMS = "amount total revenue sales quantity qty units count cost visits sessions clicks orders"
+_SUMS = (
+    "amount total revenue sales quantity qty units count cost visits sessions clicks orders "
+    "kwh energy consumption"
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,12 @@ class Column:
         )
 
     @property
+    def money(self) -> bool:
+        """Whether its heading gives a currency as its unit."""
+        price = any_akin(self.stems, ("price", "salary", "rate"))
+        return bool(_CURRENCY.search(self.name)) and not price
+
+    @property
     def calendar(self) -> bool:
         """A number that says when, not how much: a year, a month, a weekday, an hour."""
         when = any_akin(self.stems[-1:], ("year", "month", "week", "weekday", "hour", "quarter"))
@@ -108,8 +118,10 @@ class Column:
     @property
     def additive(self) -> bool:
         """Whether its sum means something."""
-        if self.stems[-1] in {stem(word) for word in _SUMS.split()}:
+        if self.stems[-1] in {stem(word) for word in _SUMS.split()} or self.money:
             return True
+        if self.year:
+            return False
         if any(stem in name_stems(self.name, unit=True) for stem in _level_stems()):
             return False
         gauged = any(mark in self.name for mark in "°%") or re.search(r"[(\[].*/.*[)\]]", self.name)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from . import vocabulary
-from .asking import Asked, negated
+from .asking import Asked, negated, spoken
 from .mentions import steering
 from .schema import Column, Link, Schema
 from .terms import Candidate, Field, Measure
@@ -15,14 +15,30 @@ from .words import akin, any_akin, stem
 def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     yield from _events(asked, schema)
     yield from _values(asked, schema)
-    if asked.rate and not asked.groups and not _amounts(asked):
+    if asked.rate and not _amounts(asked):
         for column, values in asked.named:
-            if len(values) == 1:
+            if len(values) == 1 and (not asked.groups or _shared(asked, values[0])):
                 other = "other than " if negated(asked, values[0]) else ""
                 many = schema.table(column.table).many
                 label = f"share of {many} with {column.label} {other}{values[0]}"
                 measure = _equals(column, values[0], label)
                 yield Candidate(1.7, replace(measure, kind="differs") if other else measure)
+
+
+def _shared(asked: Asked, value: str) -> bool:
+    """'The percentage of women per club': the value follows the share, and is no filter."""
+    text = asked.text[: asked.words[start].start] if (start := _start(asked, value)) >= 0 else ""
+    return bool(
+        re.search(r"(?:percent\w*|shares?|proportion|fraction) of (?:the |all )?$", text, re.I)
+    )
+
+
+def _start(asked: Asked, value: str) -> int:
+    span = spoken(asked.words, value)
+    if span is None:
+        sexes = [i for i, word in enumerate(asked.words) if word.lower in ("male", "female")]
+        return sexes[0] if sexes else -1
+    return span.start
 
 
 def _amounts(asked: Asked) -> bool:
@@ -44,9 +60,15 @@ def _equals(column: Column, value: str, label: str) -> Measure:
 def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     """Rows of a parent that a child table has rows for: orders with refunds."""
     after = _after_without(asked)
-    spoken = {m.table.name for m in asked.mentions if m.column is None and m.score >= 1.0}
+    unmade = {doing.table.name for doing in asked.doings if doing.denied}
+    verbs = {doing.index for doing in asked.doings}
+    nouns = [m for m in asked.mentions if m.column is None and m.start not in verbs]
+    nouns = sorted((m for m in nouns if m.score >= 1.0), key=lambda mention: mention.start)
+    named = [mention.table.name for mention in nouns]
     for child in schema.tables:
-        done = [asked.words[d.index] for d in asked.doings if asked.without and d.table == child]
+        own = child.name in named or not named  # 'loans not returned' are loans nonetheless
+        without = asked.without or (child.name in unmade and not own)
+        done = [asked.words[d.index] for d in asked.doings if without and d.table == child]
         word = next(
             (
                 w
@@ -60,16 +82,18 @@ def _events(asked: Asked, schema: Schema) -> Iterator[Candidate]:
         event = any_akin(child.stems, vocabulary.EVENTS)
         active = asked.rate or asked.why or asked.intent == "relation" or asked.compared
         verb = event and (active or (asked.superlative and not asked.count))
-        for link in parents(schema, child.name, whole=asked.without):
-            if verb or asked.rate or asked.without:
-                bonus = 5.0 if asked.without else 0.8 if verb else 0.0
-                own = (
+        for link in parents(schema, child.name, whole=without):
+            if verb or asked.rate or without:
+                bonus = 5.0 if without else 0.8 if verb else 0.0
+                near = (
                     0.3
                     if set(schema.table(link.right[0]).stems) & set(schema.column(*link.left).stems)
                     else 0.0
                 )
-                told = 1.0 if link.right[0] in spoken else 0.0
-                yield Candidate(1.2 + bonus + own + told, exists(schema, link, asked))
+                told = 1.0 * (link.right[0] in named) + 0.2 * (link.right[0] in named[:1])
+                yield Candidate(
+                    1.2 + bonus + near + told, exists(schema, link, asked, absent=without)
+                )
 
 
 def _after_without(asked: Asked) -> int:
@@ -89,11 +113,11 @@ def parents(schema: Schema, child: str, *, whole: bool = False) -> tuple[Link, .
     )
 
 
-def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
-    """Whether a row of the parent has a row in the child."""
+def exists(schema: Schema, link: Link, asked: Asked, *, absent: bool) -> Measure:
+    """Whether a row of the parent has a row in the child, or has none."""
     parent, child = schema.table(link.right[0]), schema.table(link.left[0])
     kind, word = "exists", "with"
-    if asked and asked.without:
+    if absent:
         kind, word = "absent", "without"
     if any_akin(child.stems, ("refund", "return")) and kind == "exists":
         label = (
@@ -113,8 +137,8 @@ def exists(schema: Schema, link: Link, asked: Asked | None = None) -> Measure:
     )
 
 
-def _says_return(asked: Asked | None) -> bool:
-    return bool(asked and any(word.stem == "return" for word in asked.words))
+def _says_return(asked: Asked) -> bool:
+    return any(word.stem == "return" for word in asked.words)
 
 
 def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:

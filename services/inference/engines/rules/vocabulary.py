@@ -17,6 +17,13 @@ ENDED = _words(
     "left terminated returned discharge checkout"
 )
 LATE = _words("late delayed overdue punctual punctuality lateness")
+# What is better when there is more of it, and when there is less.
+GOOD = _words(
+    "rating score satisfaction grade mark profit margin revenue sales conversion pass yield"
+)
+BAD = _words(
+    "late return refund churn complaint defect error cost expense absence wait delay attrition"
+)
 # Things that happen to a few rows of a parent, and that one asks the rate of.
 EVENTS = _words(
     "refund return complaint cancel claim defect fault incident chargeback dispute churn "
@@ -51,7 +58,8 @@ SMALL = frozenset(
         provide question quickly quite rather re really record recorded records
         regarding respectively result results row rows s said same say see seem seen set
         several shall she should show shown shows simply since so some somebody someone
-        something still such sum t table take taken takes tell than thank thanks that
+        something still such sum t table take taken takes tell than
+        thank part participate participated thanks took that
         the their them then there there's these they thing things think this those
         through till time times to together too toward tried try two under until up upon
         us use used using value values ve very via vs want was way we went were what

@@ -20,6 +20,7 @@ _KEPT = {
     "children": "child",
     "days": "day",
     "lately": "late",
+    "rated": "rating",
     "paid": "pay",
     "sold": "sell",
     "sales": "sale",
@@ -43,11 +44,13 @@ late delay overdue punctual
 customer client buyer shopper account member consumer
 employee staff worker headcount person personnel colleague
 salary pay wage earn compensation remuneration
+kwh energy electricity consumption usage
 product item sku article good merchandise
 region area territory zone market
 country nation
 city town
 department dept division team unit
+party guest person pax
 quantity qty unit volume piece sell
 cost expense spend spending expenditure
 profit margin earning
