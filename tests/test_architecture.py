@@ -25,6 +25,7 @@ PURE = (
     "services/gateway/tags.py",
     "services/gateway/conversation.py",
     "services/gateway/prompt.py",
+    "services/pg_connector/binary",
     "services/pg_connector/guard.py",
     "services/blob_connector/paths.py",
     "services/inference/engines/rules",

@@ -1,11 +1,13 @@
-"""A query's rows as the server's own CSV (COPY … TO STDOUT), the fastest way out of PostgreSQL."""
+"""A query's rows as COPY … TO STDOUT gives them, the fastest way out of PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
+from services.pg_connector.binary.decoding import way_of
 from services.pg_connector.faults import Doing
 from services.pg_connector.reading import Reading
 from services.pg_connector.values import Column
@@ -21,33 +23,36 @@ _GATHER_S = 0.002
 _GATHERED_BYTES = 64 * 1024
 
 
+Form = Literal["csv", "binary"]
+
+
 @dataclass(frozen=True)
 class Copy:
     """What is sent to the server, and how many characters stand before the caller's text."""
 
     sql: str
     shift: int
+    form: Form
 
 
-def copy_of(sql: str, columns: Sequence[Column], *, typed: bool, max_rows: int = 0) -> Copy:
+def copy_of(sql: str, columns: Sequence[Column], *, form: Form, max_rows: int = 0) -> Copy:
     """The query as a table whose columns are numbered, since names may repeat. A line break ends a
     comment at the query's end. One row more than the bound shows whether there are more.
 
-    `typed` = for `parsing`; else for people: booleans as true and false instead of t and f.
+    CSV is for people, with booleans as true and false instead of t and f; binary is for `binary`.
     """
     names = [f"c{number}" for number in range(len(columns))]
     wanted = ", ".join(
-        _written(f"q.{name}", column, typed) for name, column in zip(names, columns, strict=True)
+        _written(f"q.{name}", column, form) for name, column in zip(names, columns, strict=True)
     )
     head = f"SELECT {wanted} FROM (\n"  # noqa: S608
     limit = f" LIMIT {max_rows + 1}" if max_rows else ""
-    return Copy(f"{head}{sql}\n) AS q({', '.join(names)}){limit}", len(head))
+    return Copy(f"{head}{sql}\n) AS q({', '.join(names)}){limit}", len(head), form)
 
 
-def _written(name: str, column: Column, typed: bool) -> str:
-    if typed:
-        is_list = pa.types.is_list(column.arrow)
-        return f"pg_catalog.array_to_json({name}::pg_catalog.text[])" if is_list else name
+def _written(name: str, column: Column, form: Form) -> str:
+    if form == "binary":
+        return way_of(column).written(name)
     return f"{name}::pg_catalog.text" if pa.types.is_boolean(column.arrow) else name
 
 
@@ -58,8 +63,8 @@ def _unheard(_: int) -> None:
 async def copied(
     reading: Reading, copy: Copy, doing: Doing, *, done: Callable[[int], None] = _unheard
 ) -> AsyncGenerator[bytes, None]:
-    """The CSV, without a header line. `done` hears how many rows the server counted, before the
-    end is told; not where it is left earlier.
+    """Its bytes; CSV without a header line. `done` hears how many rows the server counted, before
+    the end is told; not where it is left earlier.
 
     The transaction is to have standard_conforming_strings on, for COPY goes through the simple
     protocol, which takes any number of statements.
@@ -102,7 +107,7 @@ async def _fill(
             await asyncio.sleep(_GATHER_S)
 
     try:
-        work = reading.connection.copy_from_query(copy.sql, output=put, format="csv")
+        work = reading.connection.copy_from_query(copy.sql, output=put, format=copy.form)
         tag = await reading.run(work, doing)
     except Exception as exc:
         await coming.put(exc)

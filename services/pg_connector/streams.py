@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
+from services.pg_connector.binary.decoding import Decoder
 from services.pg_connector.copying import copied, copy_of
-from services.pg_connector.cutting import RowCut
 from services.pg_connector.declared import declared
 from services.pg_connector.errors import QueryFailed
 from services.pg_connector.faults import Doing
 from services.pg_connector.parameters import bound
-from services.pg_connector.parsing import Parser
 from services.pg_connector.reading import Reading
 from services.pg_connector.values import Column, batch_of, column_of, schema_of
 
@@ -65,7 +64,7 @@ class Rows:
         """Its rows as the server itself writes CSV, without a header line, and one more row than
         the bound where there are more (0 = none). `done` hears at the end how many. For
         `may_copy`."""
-        copy = copy_of(self._work.sql, self._columns, typed=False, max_rows=max_rows)
+        copy = copy_of(self._work.sql, self._columns, form="csv", max_rows=max_rows)
         doing = self._doing(copy.shift)
         async with aclosing(copied(self._reading, copy, doing, done=done)) as pieces:
             async for piece in pieces:
@@ -83,12 +82,13 @@ class Rows:
     async def _copied(
         self, threads: Limiter, max_rows: int
     ) -> AsyncGenerator[pa.RecordBatch, None]:
-        copy = copy_of(self._work.sql, self._columns, typed=True, max_rows=max_rows)
-        whole, parser = RowCut(), Parser(self._columns, self.schema)
+        copy = copy_of(self._work.sql, self._columns, form="binary", max_rows=max_rows)
+        decoder = Decoder(self._columns, self.schema)
         async with aclosing(copied(self._reading, copy, self._doing(copy.shift))) as pieces:
             async for piece in pieces:
-                if rows := await threads.run(whole.take, piece):
-                    yield await threads.run(parser.batch, rows)
+                batch = await threads.run(decoder.take, piece)
+                if batch is not None:
+                    yield batch
 
     async def _records(self, threads: Limiter) -> AsyncGenerator[pa.RecordBatch, None]:
         run = self._reading.run
