@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from dataclasses import dataclass, replace
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import select, update
@@ -268,7 +269,7 @@ class Runs:
         except BaseException as failed:
             self._failed(analysis, failed)
         finally:
-            await asyncio.shield(self._end(analysis, keeping))
+            await to_its_end(self._end(analysis, keeping))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
         if _is_plain(analysis.plan):
@@ -369,6 +370,14 @@ class Runs:
     async def _mark(self, run_id: str, **values: object) -> None:
         async with self._database.begin() as session:
             await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what must not be cut, however often the caller is cancelled meanwhile."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
 
 
 def _is_plain(plan: Plan) -> bool:

@@ -37,6 +37,10 @@ def run_killing(platform: Platform, service: str, at: str) -> tuple[list[dict[st
     return came, time.monotonic() - killed
 
 
+def text_of(chunk: dict[str, Any]) -> str:
+    return "".join(each["delta"].get("content") or "" for each in chunk.get("choices", ()))
+
+
 def works_again(platform: Platform) -> bool:
     deadline = time.monotonic() + BACK_S
     while time.monotonic() < deadline:
@@ -57,14 +61,18 @@ def works_again(platform: Platform) -> bool:
     ("service", "at"),
     [("sandbox", "program_started"), ("inference", "block_opened"), ("gateway", "block_opened")],
 )
-def test_run_ends_with_a_clear_error_and_the_next_works(
+def test_run_ends_with_a_clear_error_or_goes_on_and_the_next_works(
     platform: Platform, service: str, at: str
 ) -> None:
     before = platform.pid(service)
     came, seconds = run_killing(platform, service, at)
     failed = [each["error"] for each in came if "error" in each]
     print(f"{service}: the run ended {seconds:.2f} s after the kill: {failed}")
-    assert len(failed) == 1 and failed[0]["reason"]
+    if service == "inference" and not failed:
+        # the kill fell between two turns: the next one waited for the restart
+        assert "<Answer>" in "".join(text_of(each) for each in came)
+    else:
+        assert len(failed) == 1 and failed[0]["reason"]
     assert works_again(platform)
     assert platform.pid(service) != before
     assert platform.process.poll() is None
