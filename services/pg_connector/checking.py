@@ -7,8 +7,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from isobath.connector.v1 import connector_pb2 as pb
-from servicekit.secrets import Secret
-from services.pg_connector.connecting import Place, connect
+from services.pg_connector.connecting import connect
 from services.pg_connector.errors import (
     AuthenticationFailed,
     DatabaseUnknown,
@@ -16,18 +15,21 @@ from services.pg_connector.errors import (
     SourceForbidden,
 )
 from services.pg_connector.faults import translating
+from services.pg_connector.places import Place
 from services.pg_connector.rights import RIGHTS, Rights, grants, new_reader, warnings
+from services.pg_connector.securing import Login
 from services.pg_connector.settings import Settings
 
 ReasonOf = Callable[[PgFault], str]
 
 
 async def check(
-    place: Place, password: Secret | None, settings: Settings, reason_of: ReasonOf
+    place: Place, login: Login, settings: Settings, reason_of: ReasonOf
 ) -> pb.CheckResponse:
     """On a connection of its own, so that nothing that was kept answers instead of the source."""
+    place = place.entered_by(login.user)
     try:
-        connection = await connect(place, password, settings)
+        connection = await connect(place, login, settings)
     except PgFault as fault:
         return pb.CheckResponse(steps=_not_entered(fault, reason_of))
     try:

@@ -5,159 +5,66 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 import asyncpg
 
-from grants.claims import Json
-from servicekit.secrets import Secret
-from servicekit.status import InvalidField
-from services.pg_connector.addresses import hosts_of, require_allowed
+from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
     ConnectionLost,
     PgFault,
+    SourceFault,
     SourceUnreachable,
     TlsFailed,
+    TooManyConnections,
 )
-from services.pg_connector.faults import Doing, translating
-from services.pg_connector.securing import MODES, Client, told, ways
+from services.pg_connector.faults import translating
+from services.pg_connector.places import Place
+from services.pg_connector.securing import Client, Login, told, ways
 from services.pg_connector.settings import Settings
 
-# libpq's
-TARGETS = ("any", "read-write", "read-only", "primary", "standby", "prefer-standby")
 # ANYARRAYOID in catalog/pg_type.h
 _ANY_ARRAY = 2277
 _DAY_0 = date(2000, 1, 1)
 _MICROSECOND_0 = datetime(2000, 1, 1)
 
 
-@dataclass(frozen=True)
-class Place:
-    """A database and who asks it. Grants write whole numbers as floats."""
-
-    host: str
-    port: int
-    database: str
-    user: str
-    sslmode: str = "prefer"
-    schemas: tuple[str, ...] = ()
-    connect_timeout_s: float = 0.0
-    statement_timeout_s: float = 0.0
-    ca_certificate: str = ""
-    # tried in this order after the first
-    others: tuple[tuple[str, int], ...] = ()
-    target_session_attrs: str = "any"
-
-    @property
-    def source(self) -> str:
-        """host:port,…/database, for people."""
-        hosts = ((self.host, self.port), *self.others)
-        return f"{','.join(f'{host}:{port}' for host, port in hosts)}/{self.database}"
-
-    def each(self) -> tuple["Place", ...]:
-        """The same at each of its hosts alone."""
-        hosts = ((self.host, self.port), *self.others)
-        return tuple(replace(self, host=host, port=port, others=()) for host, port in hosts)
-
-    def doing(self, **more: Any) -> Doing:
-        return Doing(source=self.source, identity=self.user, **more)
-
-
-def place_of(config: Mapping[str, Json]) -> Place:
-    """Raises InvalidField."""
-    schemas = config.get("schemas") or []
-    sslmode = str(config.get("sslmode") or "prefer")
-    if sslmode not in MODES:
-        raise InvalidField("config.sslmode", f"sslmode is one of {', '.join(MODES)}")
-    target = str(config.get("target_session_attrs") or "any")
-    if target not in TARGETS:
-        raise InvalidField(
-            "config.target_session_attrs", f"target_session_attrs is one of {', '.join(TARGETS)}"
-        )
-    (host, port), *others = _hosts(config)
-    return Place(
-        host=host,
-        port=port,
-        others=tuple(others),
-        target_session_attrs=target,
-        database=_text(config, "database"),
-        user=_text(config, "user"),
-        sslmode=sslmode,
-        schemas=tuple(str(name) for name in schemas) if isinstance(schemas, list) else (),
-        connect_timeout_s=_number(config, "connect_timeout_s", 0),
-        statement_timeout_s=_number(config, "statement_timeout_s", 0),
-        ca_certificate=str(config.get("ca_certificate") or ""),
-    )
-
-
-def _hosts(config: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:
-    given = config.get("host")
-    hosts = [str(each) for each in given] if isinstance(given, list) else _text(config, "host")
-    try:
-        if not hosts:
-            raise ValueError("the data source has no host")
-        return hosts_of(hosts, int(_number(config, "port", 5432)))
-    except ValueError as exc:
-        raise InvalidField("config.host", str(exc)) from exc
-
-
-def _text(config: Mapping[str, Json], name: str) -> str:
-    value = config.get(name)
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise InvalidField(f"config.{name}", f"the data source has no {name}")
-    return value
-
-
-def _number(config: Mapping[str, Json], name: str, unset: float) -> float:
-    value = config.get(name, unset)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise InvalidField(f"config.{name}", f"{name} is a number, not below 0")
-    return float(value)
-
-
 async def connect(
-    place: Place,
-    password: Secret | None,
-    settings: Settings,
-    *,
-    client: Client | None = None,
-    **pool: Any,
+    place: Place, login: Login, settings: Settings, **pool: Any
 ) -> "asyncpg.Connection[Any]":
     """Tries the hosts in turn, and again what may pass by itself. Raises PgFault, and InvalidField
     for certificates that cannot be read."""
+    place = place.entered_by(login.user)
     for each in place.each():
         await _require_allowed(each, settings.allowed_hosts)
     for attempt in range(settings.connect_attempts - 1):
         try:
-            return await _connect_any(place, password, settings, client, pool)
-        except SourceUnreachable as exc:
+            return await _connect_any(place, login, settings, pool)
+        except SourceFault as exc:
             if not _may_pass(exc):
                 raise
         await asyncio.sleep(0.1 * 2**attempt)
-    return await _connect_any(place, password, settings, client, pool)
+    return await _connect_any(place, login, settings, pool)
 
 
-def _may_pass(fault: SourceUnreachable) -> bool:
-    return type(fault) in (SourceUnreachable, ConnectionLost)
+def _may_pass(fault: SourceFault) -> bool:
+    """By itself: a server that is away, starting, taking over or full."""
+    return type(fault) in (SourceUnreachable, ConnectionLost, TooManyConnections)
 
 
 async def _connect_any(
-    place: Place,
-    password: Secret | None,
-    settings: Settings,
-    client: Client | None,
-    pool: Mapping[str, Any],
+    place: Place, login: Login, settings: Settings, pool: Mapping[str, Any]
 ) -> "asyncpg.Connection[Any]":
     """A host that is away, or not of the wanted kind, makes way for the next; one that says no, or
     whose certificate is wrong, does not: that would hide it."""
-    faults: list[SourceUnreachable] = []
+    faults: list[SourceFault] = []
     for each in _in_turn(place):
-        contexts = await _contexts(each, client)
+        contexts = await _contexts(each, login.client)
         try:
-            return await _connect_either(each, password, settings, contexts, pool)
-        except SourceUnreachable as exc:
+            return await _connect_either(each, login, settings, contexts, pool)
+        except SourceFault as exc:
             if not _may_pass(exc):
                 raise
             faults.append(exc)
@@ -186,7 +93,7 @@ async def _contexts(place: Place, client: Client | None) -> tuple[ssl.SSLContext
 
 async def _connect_either(
     place: Place,
-    password: Secret | None,
+    login: Login,
     settings: Settings,
     contexts: Sequence[ssl.SSLContext | None],
     pool: Mapping[str, Any],
@@ -194,11 +101,11 @@ async def _connect_either(
     *others, last = contexts
     for context in others:
         try:
-            return await _connect_once(place, password, settings, context, pool)
+            return await _connect_once(place, login, settings, context, pool)
         except PgFault as exc:
             if not _may_differ(exc):
                 raise
-    return await _connect_once(place, password, settings, last, pool)
+    return await _connect_once(place, login, settings, last, pool)
 
 
 def _may_differ(fault: PgFault) -> bool:
@@ -226,14 +133,14 @@ async def _addresses(place: Place) -> list[str]:
 
 async def _connect_once(
     place: Place,
-    password: Secret | None,
+    login: Login,
     settings: Settings,
     context: ssl.SSLContext | None,
     pool: Mapping[str, Any],
 ) -> "asyncpg.Connection[Any]":
     wanted = place.connect_timeout_s or settings.connect_timeout_s
     # a callable, so that neither PGPASSWORD nor a password file of this machine is used instead
-    secret = password.reveal() if password else ""
+    secret = login.password.reveal() if login.password else ""
     try:
         with translating(place.doing()), _told(place):
             connection: asyncpg.Connection[Any] = await asyncpg.connect(
@@ -270,8 +177,10 @@ def _told(place: Place) -> Iterator[None]:
     except asyncpg.TargetServerAttributeNotMatched as exc:
         wanted = place.target_session_attrs
         raise SourceUnreachable(f"{place.source} is not {wanted}", source=place.source) from exc
-    except (OSError, ValueError) as exc:
-        what, remedy = told(exc)
+    except (OSError, ValueError, asyncpg.ConnectionDoesNotExistError) as exc:
+        # in TLS 1.3 a server refuses our certificate only after it was connected to
+        refused = isinstance(exc.__cause__, ssl.SSLError)
+        what, remedy = told(exc.__cause__ if refused and exc.__cause__ else exc)
         if not what:
             raise
         fault = TlsFailed(f"no secure connection to {place.source}: {what}", source=place.source)

@@ -89,7 +89,27 @@ SECRETS_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "password": {"type": "string", "title": "Password", "writeOnly": True, "x-order": 1}
+        "password": {"type": "string", "title": "Password", "writeOnly": True, "x-order": 1},
+        "client_certificate": {
+            "type": "string",
+            "minLength": 1,
+            "title": "Client certificate",
+            "description": "PEM, for servers that ask for one; those of CAs in between may follow.",
+            "writeOnly": True,
+            "x-order": 2,
+        },
+        "client_key": {
+            "type": "string",
+            "minLength": 1,
+            "title": "Key of the client certificate",
+            "description": "PEM, not encrypted.",
+            "writeOnly": True,
+            "x-order": 3,
+        },
+    },
+    "dependentRequired": {
+        "client_certificate": ["client_key"],
+        "client_key": ["client_certificate"],
     },
 }
 _QUERIES = [

@@ -13,16 +13,18 @@ from connectorkit.access import Gate
 from connectorkit.refusals import RevokedGrant
 from grants.claims import Grant
 from servicekit import logs
-from servicekit.secrets import Secret
-from services.pg_connector.connecting import Place, connect, place_of
+from services.pg_connector.connecting import connect
 from services.pg_connector.errors import PoolBusy, QueryTimeout
 from services.pg_connector.faults import Doing, translating
+from services.pg_connector.places import Place, place_of
+from services.pg_connector.securing import Login, login_of
 from services.pg_connector.settings import Settings
 
 T = TypeVar("T")
 _log = logs.get(__name__)
 # A reset or a close of a healthy connection takes far less.
 _RELEASE_S = 5.0
+_NOBODY = Login()
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class _Key:
 @dataclass(eq=False)
 class _Pool:
     place: Place
-    password: Secret | None = None
+    login: Login = _NOBODY
     connections: "asyncpg.Pool[Any] | None" = None
     users: int = 0
     last_used: float = 0.0
@@ -136,9 +138,9 @@ class Pools:
         Raises PoolBusy, SourceFault, and what gate.secrets raises.
         """
         place = place_of(grant.config)
-        password = (await self._gate.secrets(grant)).get("password")
+        login = login_of(await self._gate.secrets(grant))
         pool = await self._pool(_Key(grant.owner, grant.source_id, grant.source_version, place))
-        pool.password = password
+        pool.login = login
         pool.users += 1
         try:
             connection = await self._acquire(pool)
@@ -180,7 +182,7 @@ class Pools:
 
     def _new(self, pool: _Pool) -> "asyncpg.Pool[Any]":
         async def connected(*_: Any, **given: Any) -> Any:
-            return await connect(pool.place, pool.password, self._settings, **given)
+            return await connect(pool.place, pool.login, self._settings, **given)
 
         return asyncpg.create_pool(
             min_size=0,

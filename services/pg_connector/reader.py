@@ -16,11 +16,12 @@ from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Unsupported
 from services.pg_connector import browsing, checking, guard, profiling
 from services.pg_connector.checking import ReasonOf
-from services.pg_connector.connecting import place_of
 from services.pg_connector.kept import Kept
+from services.pg_connector.places import place_of
 from services.pg_connector.pools import Pools
 from services.pg_connector.reading import Reading, Share, reading
 from services.pg_connector.resolving import Resolver
+from services.pg_connector.securing import login_of
 from services.pg_connector.selecting import selected, statement_of
 from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
@@ -43,8 +44,8 @@ class Reader:
 
     async def check(self, request: pb.CheckRequest, reason_of: ReasonOf) -> pb.CheckResponse:
         grant = self._gate.admit(request.grant, "list")
-        password = (await self._gate.secrets(grant)).get("password")
-        return await checking.check(place_of(grant.config), password, self._settings, reason_of)
+        login = login_of(await self._gate.secrets(grant))
+        return await checking.check(place_of(grant.config), login, self._settings, reason_of)
 
     async def browse(self, request: pb.BrowseRequest) -> pb.BrowseResponse:
         grant = self._gate.admit(request.grant, "list")

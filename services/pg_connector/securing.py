@@ -1,4 +1,4 @@
-"""TLS to a server: what is asked of its certificate, and what was wrong with it.
+"""How both sides show who they are: the login, TLS, and what was wrong with a certificate.
 
 Only what the source itself says counts: no certificates of this machine's account and no PGSSL…
 variables, which the client library would take if it were left to make the context.
@@ -21,6 +21,21 @@ _TOLD = {
     62: ("is for another host name", "Use the name in the certificate as host, or verify-ca."),
     64: ("is for another address", "Use the name in the certificate as host, or verify-ca."),
 }
+# SSL_R_…_ALERT_… in OpenSSL's sslerr.h: what the server said of our own certificate, or of none
+_ASKED = frozenset({"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_HANDSHAKE_FAILURE"})
+_GIVE = "Give client_certificate and client_key among the secrets of the data source."
+_NOT_TAKEN = frozenset(
+    {
+        "TLSV1_ALERT_UNKNOWN_CA",
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+    }
+)
+_RENEW = "Give one that is in force, signed by a CA that the server trusts."
 _UNKNOWN = (
     "is not signed by a CA that is trusted",
     "Give the CA that signed the server's certificate as ca_certificate.",
@@ -44,6 +59,22 @@ def client_of(secrets: Mapping[str, Secret]) -> Client | None:
         lacking = "client_key" if certificate else "client_certificate"
         raise InvalidField(f"secrets.{lacking}", "client_certificate and client_key go together")
     return None
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a source's secrets say of who asks. `user` stands where the credential service has the
+    roles made: it replaces that of the settings."""
+
+    password: Secret | None = None
+    client: Client | None = None
+    user: str = ""
+
+
+def login_of(secrets: Mapping[str, Secret]) -> Login:
+    """Raises InvalidField."""
+    user = secrets.get("username")
+    return Login(secrets.get("password"), client_of(secrets), user.reveal() if user else "")
 
 
 def ways(sslmode: str, ca: str, client: Client | None) -> tuple[ssl.SSLContext | None, ...]:
@@ -104,6 +135,10 @@ def told(error: BaseException) -> tuple[str, str]:
         what, remedy = _TOLD.get(error.verify_code, _UNKNOWN)
         return f"the server's certificate {what}", remedy
     if isinstance(error, ssl.SSLError):
+        if error.reason in _ASKED:
+            return "the server asks for a client certificate", _GIVE
+        if error.reason in _NOT_TAKEN:
+            return "the server does not take the client certificate", _RENEW
         why = (error.reason or "the handshake failed").replace("_", " ").lower()
         return f"TLS failed: {why}", ""
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):

@@ -6,7 +6,8 @@ from typing import Any
 
 import asyncpg
 
-from services.pg_connector.connecting import Place, teach
+from services.pg_connector.connecting import teach
+from services.pg_connector.places import Place
 from services.pg_connector.pools import Held, _Pool
 from services.pg_connector.reading import Reading, Share, reading
 

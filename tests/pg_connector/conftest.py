@@ -63,23 +63,30 @@ class Platform:
         password: str = PASSWORD,
         source_id: str = "ds-1",
         config: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
     ) -> None:
         self.passwords[source_id] = password
         request = credentials_pb.PutSecretRequest(
             source_id=source_id,
             owner="owner-1",
-            fields={"password": password},
+            fields={"password": password, **(secrets or {})},
             source_type="postgresql",
         )
         request.config.update({**self.config, **(config or {})})
         await self.credentials.PutSecret(request)
 
-    async def grant(self, *, config: Mapping[str, Any] | None = None, **changes: Any) -> str:
+    async def grant(
+        self,
+        *,
+        config: Mapping[str, Any] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> str:
         """Other settings make another source, for a secret is bound to its settings."""
         if config:
             source_id = changes.get("source_id", "ds-1")
             changes["source_id"] = f"{source_id}-{uuid.uuid4().hex[:8]}"
-            await self.put(self.passwords[source_id], changes["source_id"], config)
+            await self.put(self.passwords[source_id], changes["source_id"], config, secrets)
         request = credentials_pb.MintGrantRequest(
             **{
                 "owner": "owner-1",

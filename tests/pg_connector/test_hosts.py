@@ -13,8 +13,10 @@ from dev.postgres import Postgres
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
 from services.pg_connector import errors
-from services.pg_connector.connecting import Place, connect, place_of
+from services.pg_connector.connecting import connect
 from services.pg_connector.describing import CONFIG_SCHEMA
+from services.pg_connector.places import Place, place_of
+from services.pg_connector.securing import Login
 from services.pg_connector.settings import Settings
 
 _SETTINGS = Settings(connect_attempts=1)
@@ -26,7 +28,7 @@ def placed(**config: Any) -> Place:
 
 async def port_of(place: Place, postgres: Postgres, settings: Settings = _SETTINGS) -> int:
     """Where it connected to."""
-    connection = await connect(place, Secret(postgres.password), settings)
+    connection = await connect(place, Login(Secret(postgres.password)), settings)
     try:
         return int(await connection.fetchval("SELECT inet_server_port()"))
     finally:
@@ -89,7 +91,7 @@ async def test_wrong_password_is_not_hidden_by_another_host(postgres: Postgres) 
     (dead,) = free_ports(1)
     place = placed(host=[f"127.0.0.1:{postgres.port}", f"127.0.0.1:{dead}"])
     with pytest.raises(errors.AuthenticationFailed):
-        await connect(place, Secret("not the password"), _SETTINGS)
+        await connect(place, Login(Secret("not the password")), _SETTINGS)
 
 
 @pytest.mark.req("P1")
@@ -131,7 +133,7 @@ def test_documented_fields_and_examples_are_those_of_the_schema() -> None:
     for example in examples:
         jsonschema.Draft202012Validator(CONFIG_SCHEMA).validate(example)
         place_of(example)
-    fields = part.partition("The password")[0]
+    fields = part.partition("Into `secrets`")[0]
     named = {name for row in re.findall(r"^\| (`.*?) \|", fields, re.M)
              for name in re.findall(r"`(\w+)`", row)}  # fmt: skip
     assert named == set(CONFIG_SCHEMA["properties"])

@@ -16,8 +16,10 @@ from servicekit.testing import no_leaks, open_channel, running
 from services.credentials.app import mount as mount_credentials
 from services.credentials.settings import Settings as CredentialSettings
 from services.pg_connector import errors
-from services.pg_connector.connecting import Place, connect, place_of
+from services.pg_connector.connecting import connect
+from services.pg_connector.places import Place, place_of
 from services.pg_connector.pools import Pools
+from services.pg_connector.securing import Login
 from services.pg_connector.servicer import STATUSES, reason_of
 from services.pg_connector.settings import Settings
 
@@ -42,7 +44,7 @@ def test_place_takes_numbers_as_grants_write_them() -> None:
 async def test_host_beyond_the_allowed_is_refused_before_a_packet_leaves() -> None:
     settings = replace(Settings(), allowed_hosts=("*.db.example.com",))
     with pytest.raises(errors.AddressNotAllowed, match=r"169\.254"):
-        await connect(Place("169.254.169.254", 80, "d", "u"), Secret("x"), settings)
+        await connect(Place("169.254.169.254", 80, "d", "u"), Login(Secret("x")), settings)
 
 
 @asynccontextmanager

@@ -7,10 +7,12 @@ pg_hba.conf (hostssl, cert) nor the errors that PostgreSQL itself sends about cl
 
 import asyncio
 import ipaddress
+import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,12 +24,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from dev.postgres import Postgres
+from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
 from services.pg_connector import errors
-from services.pg_connector.connecting import Place, connect
-from services.pg_connector.securing import Client, client_of
+from services.pg_connector.connecting import connect
+from services.pg_connector.places import Place
+from services.pg_connector.securing import Client, Login, client_of
 from services.pg_connector.settings import Settings
+from tests.pg_connector.conftest import Platform, body
 
 _SETTINGS = Settings(connect_attempts=1)
 # SSLRequest in the manual, "Message Formats"
@@ -82,22 +87,23 @@ class Front:
     # who came with TLS: the name in the certificate that was shown, or ""
     came: list[str] = field(default_factory=list)
 
-    def show(self, signed: Signed) -> None:
-        """Makes new connections see this certificate."""
+    def show(self, signed: Signed, *, demand: bool = False) -> None:
+        """Makes new connections see this certificate, and show one of their own on demand."""
         whole = self.folder / "server.pem"
         whole.write_text(signed.pem + signed.key_pem)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(whole)
         self.context.load_verify_locations(cadata=self.ca.pem)
-        self.context.verify_mode = ssl.CERT_OPTIONAL
+        self.context.verify_mode = ssl.CERT_REQUIRED if demand else ssl.CERT_OPTIONAL
 
     def place(self, **changes: Any) -> Place:
         return replace(Place("127.0.0.1", self.port, "postgres", self.server.user), **changes)
 
-    async def secured(self, place: Place, **more: Any) -> bool:
+    async def secured(self, place: Place, client: Client | None = None) -> bool:
         """Connects, asks something, and tells whether it was with TLS."""
         self.came.clear()
-        connection = await connect(place, Secret(self.server.password), _SETTINGS, **more)
+        login = Login(Secret(self.server.password), client)
+        connection = await connect(place, login, _SETTINGS)
         try:
             assert await connection.fetchval("SELECT 1") == 1
         finally:
@@ -207,10 +213,10 @@ async def test_server_without_tls(postgres: Postgres) -> None:
     place = Place(postgres.host, postgres.port, "postgres", postgres.user)
     for mode in ("require", "verify-ca", "verify-full"):
         with pytest.raises(errors.TlsFailed, match="the server does not speak TLS"):
-            await connect(replace(place, sslmode=mode), Secret(postgres.password), _SETTINGS)
+            await connect(replace(place, sslmode=mode), Login(Secret(postgres.password)), _SETTINGS)
     for mode in ("disable", "allow", "prefer"):
         place = replace(place, sslmode=mode)
-        connection = await connect(place, Secret(postgres.password), _SETTINGS)
+        connection = await connect(place, Login(Secret(postgres.password)), _SETTINGS)
         await connection.close()
 
 
@@ -219,10 +225,69 @@ async def test_client_certificate_is_shown(secured: Front) -> None:
     place = secured.place(sslmode="verify-full", ca_certificate=secured.ca.pem)
     assert await secured.secured(place)
     assert secured.came == [""]
-    assert await secured.secured(place, client=_client(made("holder", secured.ca)))
+    assert await secured.secured(place, _client(made("holder", secured.ca)))
     assert secured.came == ["holder"]
     with pytest.raises(errors.PgFault):
-        await secured.secured(place, client=_client(made("holder", made("another CA"))))
+        await secured.secured(place, _client(made("holder", made("another CA"))))
+
+
+@contextmanager
+def shaking_hands(ca: Signed, folder: Path, version: ssl.TLSVersion) -> Iterator[int]:
+    """A port where a client certificate is demanded, once, and nothing follows. In a thread:
+    asyncio's own server closes before the alert is sent that says why."""
+    whole = folder / "demanding.pem"
+    signed = made("server", ca, at=(address(),))
+    whole.write_text(signed.pem + signed.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = version
+    context.load_cert_chain(whole)
+    context.load_verify_locations(cadata=ca.pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+
+    def shake(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(len(_SSL_REQUEST))
+            client.sendall(b"S")
+            with suppress(ssl.SSLError), context.wrap_socket(client, server_side=True) as inner:
+                inner.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+        shaken = threads.submit(shake, listening)
+        yield listening.getsockname()[1]
+        shaken.result()
+
+
+@pytest.mark.req("P1")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_refused_client_certificate_is_told(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    ca = made("our CA")
+    stranger, old = made("x", made("another CA")), made("x", ca, days=-1)
+    for client, what, remedy in (
+        (None, "asks for a client certificate", "client_certificate and client_key"),
+        (_client(stranger), "does not take the client certificate", "a CA that the server trusts"),
+        (_client(old), "does not take the client certificate", "in force"),
+    ):
+        with shaking_hands(ca, tmp_path, version) as port:
+            place = Place("127.0.0.1", port, "d", "u", "verify-full", ca_certificate=ca.pem)
+            with pytest.raises(errors.TlsFailed, match=what) as caught:
+                await connect(place, Login(client=client), _SETTINGS)
+            assert remedy in caught.value.remedy
+
+
+@pytest.mark.req("P1")
+async def test_client_certificate_is_kept_with_the_secrets_of_a_source(
+    secured: Front, platform: Platform
+) -> None:
+    secured.show(made("server", secured.ca, at=(address(),)), demand=True)
+    holder = made("holder", secured.ca)
+    secrets = {"client_certificate": holder.pem, "client_key": holder.key_pem}
+    config = {"port": secured.port, "sslmode": "verify-full", "ca_certificate": secured.ca.pem}
+    grant = await platform.grant(config=config, secrets=secrets)
+    told = await platform.call("Check", pb.CheckRequest(grant=grant))
+    assert all(step.passed for step in told.steps) and len(told.steps) == 3
+    assert body(await platform.fetch("SELECT count(*) FROM orders", grant=grant))
+    assert set(secured.came) == {"holder"}
 
 
 def _client(signed: Signed) -> Client:
@@ -232,10 +297,10 @@ def _client(signed: Signed) -> Client:
 async def test_certificates_that_cannot_be_read_are_told_by_field() -> None:
     place = Place("127.0.0.1", 1, "d", "u", sslmode="verify-ca", ca_certificate="no PEM")
     with pytest.raises(InvalidField, match="ca_certificate"):
-        await connect(place, None, _SETTINGS)
+        await connect(place, Login(), _SETTINGS)
     broken = Client(Secret("no PEM at all"), Secret("nor this one"))
     with pytest.raises(InvalidField, match="client_key"):
-        await connect(replace(place, sslmode="require", ca_certificate=""), None, _SETTINGS,
-                      client=broken)  # fmt: skip
+        await connect(replace(place, sslmode="require", ca_certificate=""),
+                      Login(client=broken), _SETTINGS)  # fmt: skip
     with pytest.raises(InvalidField, match="go together"):
         client_of({"client_key": Secret("a key alone")})
