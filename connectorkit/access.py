@@ -156,10 +156,15 @@ class Gate:
         Kept until their lease ends, so ask again for each use instead of keeping them. Raises
         RevokedGrant, GateClosed, and as RemoteFault what the credential service answered.
         """
-        fields = await self._leases.fields(grant)
+        return (await self.lease(grant)).fields
+
+    async def lease(self, grant: Grant) -> Lease:
+        """The same, with when the source stops taking them: the connections of a pool are to be
+        replaced by such as were made with the fields of a later lease before that."""
+        lease = await self._leases.lease(grant)
         with refusing():
             self._feed.revocations.check(grant)
-        return fields
+        return lease
 
     def share(self, grant: Grant, bounds: Bounds) -> AbstractAsyncContextManager[Share]:
         """`async with gate.share(grant, bounds) as mine`: what the grant has left for this call,
@@ -252,7 +257,12 @@ class Gate:
         except RemoteFault as fault:
             return _lease_without_secret(grant, fault)
         fields = {name: Secret(value) for name, value in answer.fields.items()}
-        return Lease(fields, answer.lease_expires_at.ToDatetime(tzinfo=UTC))
+        return Lease(
+            fields,
+            answer.lease_expires_at.ToDatetime(tzinfo=UTC),
+            renew_at=_time(answer, "renew_after"),
+            expires_at=_time(answer, "credentials_expire_at"),
+        )
 
     def _withdraw(self, news: Iterable[Revocation]) -> None:
         """Lets go of what was revoked: tokens, secrets, and by `on_close` the connections."""
@@ -305,6 +315,14 @@ async def _closed(closer: Closer, source_id: str) -> None:
     except Exception:
         # One pool that does not close must not end the gate of all the others.
         _log.exception("close_failed", source_id=source_id)
+
+
+def _time(answer: pb.RedeemGrantResponse, name: str) -> datetime | None:
+    """None where it is not set."""
+    if not answer.HasField(name):
+        return None
+    told: datetime = getattr(answer, name).ToDatetime(tzinfo=UTC)
+    return told
 
 
 def _lease_without_secret(grant: Grant, fault: RemoteFault) -> Lease:

@@ -7,16 +7,24 @@ from datetime import datetime
 
 from grants.binding import binding_of
 from grants.claims import Grant
-from servicekit import context
+from servicekit import context, logs
 from servicekit.secrets import Secret
+
+_log = logs.get(__name__)
 
 Fields = Mapping[str, Secret]
 
 
 @dataclass(frozen=True)
 class Lease:
+    """`renew_at`: from then on others are asked for while these go on; None = not before the end.
+    `expires_at`: the source takes them until then, so that connections made with them are to be
+    given up before; None = they do not expire by themselves."""
+
     fields: Fields
     ends_at: datetime
+    renew_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -46,13 +54,16 @@ class Leases:
         # also those that were dropped on their way
         self._flights: set[asyncio.Task[Lease]] = set()
 
-    async def fields(self, grant: Grant) -> Fields:
-        """Cancelling one who waits leaves the redemption to the others."""
-        key = _key(grant)
+    async def lease(self, grant: Grant) -> Lease:
+        """Cancelling one who waits leaves the redemption to the others. Nobody waits for a renewal;
+        while it fails, what is held goes on until it ends."""
+        key, now = _key(grant), self._clock()
         held = self._held.get(key)
-        if held is not None and held.ends_at > self._clock():
-            return held.fields
-        return (await asyncio.shield(self._flight(key, grant))).fields
+        if held is None or held.ends_at <= now:
+            return await asyncio.shield(self._flight(key, grant))
+        if held.renew_at is not None and held.renew_at <= now:
+            self._flight(key, grant)
+        return held
 
     def drop(self, gone: Callable[[str, str], bool]) -> None:
         """Forgets those whose (owner, source_id) is gone, also those on their way here."""
@@ -83,7 +94,12 @@ class Leases:
         wanted = self._coming.get(key) is done
         if wanted:
             del self._coming[key]
-        if not done.cancelled() and done.exception() is None and wanted:
+        if done.cancelled():
+            return
+        if (failed := done.exception()) is not None:
+            if key in self._held:
+                _log.warning("lease_not_renewed", source_id=key.source_id, why=str(failed))
+        elif wanted:
             self._prune()
             self._held[key] = done.result()
 

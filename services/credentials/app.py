@@ -7,7 +7,7 @@ from datetime import timedelta
 from isobath.credentials.v1.credentials_pb2_grpc import add_CredentialServiceServicer_to_server
 from servicekit.secrets import Secret
 from servicekit.server import Server
-from services.credentials import audit, revoking, signing, store
+from services.credentials import audit, revoking, roles, signing, store
 from services.credentials.clock import Clock
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
@@ -15,8 +15,10 @@ from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys
 from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
 from services.credentials.settings import Settings
 from services.credentials.store import Store
-from services.credentials.vaults import hashicorp
+from services.credentials.vaults import database, hashicorp
+from services.credentials.vaults.database import NoRoles, Roles
 from services.credentials.vaults.embedded import EmbeddedVault
+from services.credentials.vaults.hashicorp import HashiCorpVault
 from services.credentials.vaults.login import AppRole, GivenToken, Login, SignedIn
 from services.credentials.vaults.port import Vault
 from services.credentials.vaults.transit import TransitKeys
@@ -41,8 +43,9 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
 
 
 async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock: Clock) -> Issuer:
+    vault, leases = await _vault(stack, settings, kept)
     return Issuer(
-        vault=await _vault(stack, settings, kept),
+        vault=vault,
         store=kept,
         keyring=await signing.load(kept, clock.now()),
         ledger=await revoking.load(kept, clock.now()),
@@ -50,7 +53,9 @@ async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock:
         terms=Terms(
             lease=timedelta(seconds=settings.lease_s),
             key_lead=timedelta(seconds=settings.key_lead_s),
+            roles=tuple(roles.allowed(text) for text in settings.vault_roles),
         ),
+        roles=leases,
     )
 
 
@@ -89,7 +94,10 @@ def login_of(settings: Settings) -> Login:
     return SignedIn(method, settings.vault_role, settings.vault_jwt_file, mount)
 
 
-async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> Vault:
-    if settings.vault == "embedded":
-        return EmbeddedVault(kept)
-    return await stack.enter_async_context(hashicorp.opened(place_of(settings)))
+async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> tuple[Vault, Roles]:
+    embedded, place = settings.vault == "embedded", place_of(settings)
+    if embedded and not settings.vault_roles:
+        return EmbeddedVault(kept), NoRoles()
+    connection = await stack.enter_async_context(hashicorp.connected(place))
+    leases = await stack.enter_async_context(database.roles(connection))
+    return EmbeddedVault(kept) if embedded else HashiCorpVault(connection, place), leases

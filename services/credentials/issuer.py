@@ -1,22 +1,27 @@
 """The service itself: keeps secrets, signs grants, takes both back."""
 
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from grants import tokens
 from grants.binding import binding_of
-from grants.claims import Grant
+from grants.claims import Grant, Json
 from grants.errors import GrantUnbound
 from grants.revocations import Kind, Revocation
 from grants.spending import Amount
+from servicekit.secrets import Secret
 from servicekit.status import InvalidField
 from services.credentials import signing, spending
 from services.credentials.clock import Clock
 from services.credentials.errors import SecretNotFound
 from services.credentials.revoking import Ledger
+from services.credentials.roles import Allowed, require_allowed
 from services.credentials.signing import Keyring, PublicKey
 from services.credentials.store import Store
+from services.credentials.vaults.database import Holder, Leased, NoRoles, Roles
 from services.credentials.vaults.port import Change, Description, Record, Vault
 from services.credentials.wishes import Wish
 
@@ -29,14 +34,21 @@ class Minted:
 
 @dataclass(frozen=True)
 class Redeemed:
+    """`lease`: what Vault's database engine gave, as an id for the audit; "" where it gave none."""
+
     record: Record
+    fields: Mapping[str, Secret]
     lease_ends_at: datetime
+    renew_at: datetime | None = None
+    expire_at: datetime | None = None
+    lease: str = ""
 
 
 @dataclass(frozen=True)
 class Terms:
     lease: timedelta
     key_lead: timedelta
+    roles: tuple[Allowed, ...] = ()
 
 
 class Issuer:
@@ -48,13 +60,19 @@ class Issuer:
         ledger: Ledger,
         clock: Clock,
         terms: Terms,
+        roles: Roles | None = None,
     ) -> None:
         self._vault = vault
         self._store = store
         self._keyring = keyring
         self._clock = clock
         self._terms = terms
+        self._roles = roles or NoRoles()
         self.ledger = ledger
+
+    def require_role(self, owner: str, config: Mapping[str, Json]) -> str | None:
+        """The role of Vault's database engine that the source names. Raises InvalidField."""
+        return require_allowed(self._terms.roles, owner, config)
 
     async def put(self, change: Change) -> Description:
         """A secret that took another one's place voids the grants that were given for the old."""
@@ -95,10 +113,31 @@ class Issuer:
             raise SecretNotFound(grant.source_id)
         if record.binding != binding_of(grant):
             raise GrantUnbound(grant.source_id)
+        leased = await self._leased(grant, record)
         # It may have been revoked while the vault was asked.
         self.ledger.revocations.check(grant)
-        lease_ends_at = min(self._clock.now() + self._terms.lease, grant.expires_at)
-        return Redeemed(record, lease_ends_at)
+        ends_at = min(self._clock.now() + self._terms.lease, grant.expires_at)
+        if leased is None:
+            return Redeemed(record, record.fields, ends_at)
+        renew_at, expire_at = self._at(leased.renew_at), self._at(leased.ends_at)
+        return Redeemed(
+            record,
+            {**record.fields, **leased.fields},
+            min(ends_at, expire_at),
+            renew_at,
+            expire_at,
+            leased.lease_id,
+        )
+
+    async def _leased(self, grant: Grant, record: Record) -> Leased | None:
+        role = self.require_role(grant.owner, grant.config)
+        if role is None:
+            return None
+        holder = Holder(grant.source_id, grant.owner, record.version, role)
+        return await self._roles.credentials(holder)
+
+    def _at(self, monotonic: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=monotonic - time.monotonic())
 
     async def spend(self, grant: Grant, wanted: Amount) -> Amount:
         """Raises GrantRevoked, BeyondGrant."""
@@ -110,6 +149,11 @@ class Issuer:
 
     async def revoke(self, kind: Kind, subject: str) -> None:
         await self.ledger.add(Revocation(kind, subject, self._clock.now()))
+        # The lease of a source serves its other grants and runs too.
+        if kind == "source":
+            self._roles.forget(lambda holder: holder.source_id == subject)
+        elif kind == "owner":
+            self._roles.forget(lambda holder: holder.owner == subject)
 
     def public_keys(self) -> list[PublicKey]:
         return self._keyring.published(self._clock.now())

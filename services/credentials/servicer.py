@@ -23,7 +23,7 @@ from servicekit.secrets import Secret
 from servicekit.status import InvalidField, Status, StatusTable
 from services.credentials import errors
 from services.credentials.audit import Trail, facts_of
-from services.credentials.issuer import Issuer
+from services.credentials.issuer import Issuer, Redeemed
 from services.credentials.revoking import News
 from services.credentials.vaults.port import Change
 from services.credentials.wishes import Wish, require_source_id
@@ -77,7 +77,9 @@ class CredentialServicer(rpc.CredentialServiceServicer):
         names = sorted(request.fields)
         facts = {"source_id": request.source_id, "owner": request.owner, "names": names}
         async with self._trail.audited("put_secret", **facts) as told:
-            stored = await self._issuer.put(_change(request))
+            change = _change(request)
+            self._issuer.require_role(request.owner, _config(request.config))
+            stored = await self._issuer.put(change)
             told["version"] = stored.version
         return pb.PutSecretResponse(version=stored.version, fields_set=stored.fields_set)
 
@@ -121,10 +123,9 @@ class CredentialServicer(rpc.CredentialServiceServicer):
                 told.update(facts_of(grant))
                 redeemed = await self._issuer.redeem(grant)
             told["version"] = redeemed.record.version
-        return pb.RedeemGrantResponse(
-            fields={name: value.reveal() for name, value in redeemed.record.fields.items()},
-            lease_expires_at=_timestamp(redeemed.lease_ends_at),
-        )
+            if redeemed.lease:
+                told["lease"] = redeemed.lease
+        return _redeemed(redeemed)
 
     async def SpendGrant(
         self, request: pb.SpendGrantRequest, context: Any
@@ -185,6 +186,15 @@ class CredentialServicer(rpc.CredentialServiceServicer):
             key_id, resealed = await self._issuer.rotate()
             told.update(key_id=key_id, secrets_reencrypted=resealed)
         return pb.RotateKeysResponse(key_id=key_id, secrets_reencrypted=resealed)
+
+
+def _redeemed(redeemed: Redeemed) -> pb.RedeemGrantResponse:
+    return pb.RedeemGrantResponse(
+        fields={name: value.reveal() for name, value in redeemed.fields.items()},
+        lease_expires_at=_timestamp(redeemed.lease_ends_at),
+        renew_after=_timestamp(redeemed.renew_at) if redeemed.renew_at else None,
+        credentials_expire_at=_timestamp(redeemed.expire_at) if redeemed.expire_at else None,
+    )
 
 
 def _change(request: pb.PutSecretRequest) -> Change:

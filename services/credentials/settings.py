@@ -6,6 +6,7 @@ from typing import Literal
 
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
+from services.credentials import roles
 from services.credentials.vaults.login import Method
 
 MIN_PASSPHRASE_CHARS = 12
@@ -57,6 +58,9 @@ class Settings:
     vault_mount: str = "secret"
     # the folder in it
     vault_folder: str = "isobath/sources"
+    # which sources may name a role of Vault's database engine in vault_role instead of keeping a
+    # password: OWNER:MOUNT/ROLE@HOST, with * for every owner; empty = none
+    vault_roles: tuple[str, ...] = ()
     # for one call to Vault, in seconds
     vault_timeout_s: float = 10.0
     # who may store secrets, and mint and revoke grants
@@ -77,7 +81,9 @@ class Settings:
             raise ValueError("KEY, PASSPHRASE, VAULT_TRANSIT_KEY: only one of them may be set")
         if self.passphrase and len(self.passphrase.reveal()) < MIN_PASSPHRASE_CHARS:
             raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
-        if self.vault == "hashicorp" or self.vault_transit_key:
+        for text in self.vault_roles:
+            roles.allowed(text)
+        if self.vault == "hashicorp" or self.vault_transit_key or self.vault_roles:
             self._check_vault()
 
     def _check_vault(self) -> None:

@@ -3,7 +3,8 @@
 It keeps versions, checks check-and-set, and answers with Vault's own status codes and texts. Tokens
 live for a while, are renewed up to a longest life, and are revoked; AppRole (secret ids, also
 wrapped ones, which open once), Kubernetes and JWT give them; namespaces keep tokens and secrets
-apart; it can be sealed, throttled, cut off, and served over TLS.
+apart; it can be sealed, throttled, cut off, and served over TLS. With an engine of
+tests.credentials.database_double it has the database engine too, whose leases it ends by itself.
 It does not imitate: policies (every token may do everything), signatures of JWTs (they are compared
 as text), soft deletion, max_versions, replication, audit. Set VAULT_ADDR and VAULT_TOKEN to run the
 same tests against a real server, with a KV engine, version 2, mounted at "secret".
@@ -23,7 +24,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
+from tests.credentials.database_double import Engine
+
 TOKEN = "double-root-token"
+_CREDS, _LEASES = "/v1/database/creds/", "/v1/sys/leases/"
 _DATA, _METADATA = "/v1/secret/data/", "/v1/secret/metadata/"
 
 
@@ -35,6 +39,9 @@ class Kept:
     failures: list[int] = field(default_factory=list)
     requests: int = 0
     sealed: bool = False
+    throttled: bool = False
+    # answers with nothing and hangs up
+    cut: bool = False
     namespace: str = ""
     # token -> when it ends, by the clock, and how often it may be renewed still
     tokens: dict[str, "Living"] = field(default_factory=dict)
@@ -48,6 +55,23 @@ class Kept:
     logins: list[str] = field(default_factory=list)
     renewed: int = 0
     clock: Callable[[], float] = time.monotonic
+    database: Engine | None = None
+
+    def revoke_tokens(self) -> None:
+        """All but the root's."""
+        with self.lock:
+            self.tokens = {TOKEN: self.tokens[TOKEN]}
+        self.expire()
+
+    def lives(self, token: str) -> bool:
+        living = self.tokens.get(token)
+        return living is not None and living.ends_at > self.clock()
+
+    def expire(self) -> None:
+        with self.lock:
+            # a sealed server ends nothing either
+            if self.database is not None and not self.sealed:
+                self.database.expire(self.lives)
 
     def issue(self, ttl_s: float | None = None) -> str:
         token = f"hvs.{uuid.uuid4().hex}"
@@ -62,12 +86,18 @@ class Living:
 
 
 @contextmanager
-def running(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Kept]]:
-    kept = Kept()
+def running(
+    tls: ssl.SSLContext | None = None,
+    *,
+    database: Engine | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[tuple[str, Kept]]:
+    kept = Kept(database=database, clock=clock)
     kept.tokens[TOKEN] = Living(float("inf"), 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(kept))
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
+    server.service_actions = kept.expire  # type: ignore[method-assign]
     thread = Thread(target=server.serve_forever, args=(0.01,), name="kv-double")
     thread.start()
     try:
@@ -76,6 +106,8 @@ def running(tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Kept]]:
         server.shutdown()
         server.server_close()
         thread.join()
+        if kept.database is not None:
+            kept.database.drop_all()
 
 
 def _auth(token: str, ttl_s: float) -> dict[str, Any]:
@@ -105,6 +137,8 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
                     return kept.failures.pop(0), {"errors": ["as the test wants it"]}
                 if kept.sealed:
                     return 503, {"errors": ["Vault is sealed"]}
+                if kept.throttled:
+                    return 429, {"errors": ["request path: rate limit quota exceeded"]}
                 if (self.headers.get("X-Vault-Namespace") or "") != kept.namespace:
                     return 403, {"errors": ["permission denied"]}
                 given = json.loads(body or b"{}")
@@ -113,13 +147,16 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
                 token = self.headers.get("X-Vault-Token") or ""
                 if self.path == "/v1/sys/wrapping/unwrap":
                     return self._unwrap(token)
-                living = kept.tokens.get(token)
-                if living is None or living.ends_at <= kept.clock():
+                if not kept.lives(token):
                     return 403, {"errors": ["permission denied"]}
                 if self.path.startswith("/v1/auth/token/"):
-                    return self._self(token, living)
+                    return self._self(token, kept.tokens[token])
                 if self.path.startswith("/v1/transit/"):
                     return self._transit(given)
+                if kept.database is not None and self.path.startswith(_LEASES):
+                    return self._leases(kept.database, given)
+                if kept.database is not None and self.path.startswith(_CREDS):
+                    return kept.database.credentials(self.path.removeprefix(_CREDS), token)
                 return act(given)  # type: ignore[no-any-return]
 
         def _log_in(self, given: Any) -> tuple[int, Any]:
@@ -145,6 +182,11 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             if plaintext is None:
                 return 400, {"errors": ["invalid ciphertext: no prefix"]}
             return 200, {"data": {"plaintext": plaintext}}
+
+        def _leases(self, engine: Engine, given: Any) -> tuple[int, Any]:
+            if self.path.endswith("/renew"):
+                return engine.renew(given["lease_id"], given.get("increment") or 0)
+            return engine.revoke(given["lease_id"])
 
         def _self(self, token: str, living: Living) -> tuple[int, Any]:
             left_s = living.ends_at - kept.clock()
@@ -178,6 +220,9 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             return 204, None
 
         def _answer(self, status: int, body: Any) -> None:
+            if kept.cut:
+                self.close_connection = True
+                return
             raw = b"" if body is None else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))

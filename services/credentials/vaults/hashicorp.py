@@ -6,6 +6,7 @@ KV keeps a version of its own for each path and writes only over the one that is
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -67,10 +68,19 @@ class Place:
     ca_file: Path | None = None
 
 
+@dataclass(frozen=True)
+class Connection:
+    threads: Limiter
+    session: Session
+
+    async def run(self, work: Callable[..., T], *args: Any) -> T:
+        """In a thread. Raises VaultFault."""
+        return await self.threads.run(_translated, work, *args)
+
+
 class HashiCorpVault:
-    def __init__(self, threads: Limiter, session: Session, place: Place) -> None:
-        self._threads = threads
-        self._session = session
+    def __init__(self, connection: Connection, place: Place) -> None:
+        self._run, self._session = connection.run, connection.session
         self._place = place
 
     async def put(self, change: Change, now: datetime) -> Description:
@@ -87,9 +97,6 @@ class HashiCorpVault:
 
     async def delete(self, source_id: str) -> bool:
         return await self._run(self._delete, source_id)
-
-    async def _run(self, work: Callable[..., T], *args: Any) -> T:
-        return await self._threads.run(_translated, work, *args)
 
     def _put(self, change: Change, now: datetime) -> Record:
         for _ in range(_TRIES):
@@ -143,7 +150,7 @@ class HashiCorpVault:
 
 
 @contextmanager
-def signed_in(place: Place) -> Iterator[Session]:
+def signed_in(place: Place, clock: Callable[[], float] = time.monotonic) -> Iterator[Session]:
     """Connects with the first call."""
     with requests.Session() as http:
         adapter = HTTPAdapter(max_retries=_RETRY, pool_maxsize=_THREADS)
@@ -153,17 +160,25 @@ def signed_in(place: Place) -> Iterator[Session]:
         http.trust_env = False
         # hvac leaves a session that it is given as it is
         http.verify = str(place.ca_file) if place.ca_file else True
-        yield Session(lambda: _client(place, http), place.login)
+        yield Session(lambda: _client(place, http), place.login, clock)
 
 
 @asynccontextmanager
 async def opened(place: Place) -> AsyncIterator[HashiCorpVault]:
+    async with connected(place) as connection:
+        yield HashiCorpVault(connection, place)
+
+
+@asynccontextmanager
+async def connected(
+    place: Place, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Connection]:
     """Connects at the first call, so that this service starts without Vault too."""
-    with signed_in(place) as session:
+    with signed_in(place, clock) as session:
         async with Limiter("credentials-vault", _THREADS) as threads:
             keeping = asyncio.create_task(_kept(session, threads), name="vault token")
             try:
-                yield HashiCorpVault(threads, session, place)
+                yield Connection(threads, session)
             finally:
                 keeping.cancel()
                 await asyncio.gather(keeping, return_exceptions=True)

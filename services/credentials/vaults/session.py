@@ -1,6 +1,7 @@
 """A token for Vault that is kept alive: renewed at two thirds of its time, and logged in for anew
 when it cannot be renewed or was taken away. Used in threads."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,20 @@ class Session:
             if now is None or now.renew_at is None:
                 return 60.0
             return max(0.0, now.renew_at - self._clock())
+
+    def is_now(self, client: hvac.Client) -> bool:
+        """Whether a client given to `call` is that of the token in use."""
+        with self._lock:
+            return self._now is not None and self._now.client is client
+
+    def ends_at(self, client: hvac.Client) -> float:
+        """When its token ends, and with it all leases that hang on it: at once, where it is not
+        known any more."""
+        with self._lock:
+            now = self._now
+            if now is None or now.client is not client:
+                return self._clock()
+            return now.ends_at if now.ends_at is not None else math.inf
 
     def _signed_in(self, but: _SignedIn | None = None) -> _SignedIn:
         with self._lock:

@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(isobath/credentials/v1/credentials.proto\x12\x16isobath.credentials.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\x10PutSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x44\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x34.isobath.credentials.v1.PutSecretRequest.FieldsEntry\x12\r\n\x05\x63lear\x18\x04 \x03(\t\x12\x1d\n\x10\x65xpected_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bsource_type\x18\x06 \x01(\t\x12\'\n\x06\x63onfig\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_expected_version\"8\n\x11PutSecretResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nfields_set\x18\x02 \x03(\t\"(\n\x13\x44\x65leteSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\"\'\n\x14\x44\x65leteSecretResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"*\n\x15\x44\x65scribeSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\"m\n\x16\x44\x65scribeSecretResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nfields_set\x18\x02 \x03(\t\x12.\n\nupdated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe0\x02\n\x10MintGrantRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x13\n\x0bsource_type\x18\x04 \x01(\t\x12\x16\n\x0esource_version\x18\x05 \x01(\x03\x12\'\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\noperations\x18\x07 \x03(\t\x12\x0e\n\x06scopes\x18\x08 \x03(\t\x12\x10\n\x08max_rows\x18\t \x01(\x03\x12\x11\n\tmax_bytes\x18\n \x01(\x03\x12+\n\x08max_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06run_id\x18\x0c \x01(\t\x12\x11\n\tthread_id\x18\r \x01(\t\x12+\n\x08lifetime\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x11MintGrantResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x10\n\x08grant_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x12RedeemGrantRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"\xc3\x01\n\x13RedeemGrantResponse\x12G\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x37.isobath.credentials.v1.RedeemGrantResponse.FieldsEntry\x12\x34\n\x10lease_expires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x11SpendGrantRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x13\n\x0bunused_rows\x18\x04 \x01(\x03\x12\x14\n\x0cunused_bytes\x18\x05 \x01(\x03\"1\n\x12SpendGrantResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"w\n\x12RevokeGrantRequest\x12\x12\n\x08grant_id\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_id\x18\x02 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05owner\x18\x04 \x01(\tH\x00\x12\r\n\x05\x63\x61use\x18\x05 \x01(\tB\x06\n\x04what\"\x15\n\x13RevokeGrantResponse\"\x19\n\x17WatchRevocationsRequest\"\xcc\x01\n\x18WatchRevocationsResponse\x12\x38\n\nrevocation\x18\x01 \x01(\x0b\x32\".isobath.credentials.v1.RevocationH\x00\x12\x35\n\tcaught_up\x18\x02 \x01(\x0b\x32 .isobath.credentials.v1.CaughtUpH\x00\x12\x36\n\theartbeat\x18\x03 \x01(\x0b\x32!.isobath.credentials.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x88\x01\n\nRevocation\x12\x12\n\x08grant_id\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_id\x18\x02 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05owner\x18\x04 \x01(\tH\x00\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04what\"\n\n\x08\x43\x61ughtUp\"\x0b\n\tHeartbeat\"\x12\n\x10GrantKeysRequest\"C\n\x11GrantKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .isobath.credentials.v1.GrantKey\"]\n\x08GrantKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11RotateKeysRequest\"A\n\x12RotateKeysResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1b\n\x13secrets_reencrypted\x18\x02 \x01(\x03\x32\xa8\x08\n\x11\x43redentialService\x12`\n\tPutSecret\x12(.isobath.credentials.v1.PutSecretRequest\x1a).isobath.credentials.v1.PutSecretResponse\x12i\n\x0c\x44\x65leteSecret\x12+.isobath.credentials.v1.DeleteSecretRequest\x1a,.isobath.credentials.v1.DeleteSecretResponse\x12o\n\x0e\x44\x65scribeSecret\x12-.isobath.credentials.v1.DescribeSecretRequest\x1a..isobath.credentials.v1.DescribeSecretResponse\x12`\n\tMintGrant\x12(.isobath.credentials.v1.MintGrantRequest\x1a).isobath.credentials.v1.MintGrantResponse\x12\x66\n\x0bRedeemGrant\x12*.isobath.credentials.v1.RedeemGrantRequest\x1a+.isobath.credentials.v1.RedeemGrantResponse\x12\x63\n\nSpendGrant\x12).isobath.credentials.v1.SpendGrantRequest\x1a*.isobath.credentials.v1.SpendGrantResponse\x12\x66\n\x0bRevokeGrant\x12*.isobath.credentials.v1.RevokeGrantRequest\x1a+.isobath.credentials.v1.RevokeGrantResponse\x12w\n\x10WatchRevocations\x12/.isobath.credentials.v1.WatchRevocationsRequest\x1a\x30.isobath.credentials.v1.WatchRevocationsResponse0\x01\x12`\n\tGrantKeys\x12(.isobath.credentials.v1.GrantKeysRequest\x1a).isobath.credentials.v1.GrantKeysResponse\x12\x63\n\nRotateKeys\x12).isobath.credentials.v1.RotateKeysRequest\x1a*.isobath.credentials.v1.RotateKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(isobath/credentials/v1/credentials.proto\x12\x16isobath.credentials.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n\x10PutSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12\x44\n\x06\x66ields\x18\x03 \x03(\x0b\x32\x34.isobath.credentials.v1.PutSecretRequest.FieldsEntry\x12\r\n\x05\x63lear\x18\x04 \x03(\t\x12\x1d\n\x10\x65xpected_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x0bsource_type\x18\x06 \x01(\t\x12\'\n\x06\x63onfig\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x13\n\x11_expected_version\"8\n\x11PutSecretResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nfields_set\x18\x02 \x03(\t\"(\n\x13\x44\x65leteSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\"\'\n\x14\x44\x65leteSecretResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"*\n\x15\x44\x65scribeSecretRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\"m\n\x16\x44\x65scribeSecretResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nfields_set\x18\x02 \x03(\t\x12.\n\nupdated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe0\x02\n\x10MintGrantRequest\x12\r\n\x05owner\x18\x01 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x13\n\x0bsource_type\x18\x04 \x01(\t\x12\x16\n\x0esource_version\x18\x05 \x01(\x03\x12\'\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\noperations\x18\x07 \x03(\t\x12\x0e\n\x06scopes\x18\x08 \x03(\t\x12\x10\n\x08max_rows\x18\t \x01(\x03\x12\x11\n\tmax_bytes\x18\n \x01(\x03\x12+\n\x08max_time\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06run_id\x18\x0c \x01(\t\x12\x11\n\tthread_id\x18\r \x01(\t\x12+\n\x08lifetime\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\"d\n\x11MintGrantResponse\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x10\n\x08grant_id\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x12RedeemGrantRequest\x12\r\n\x05grant\x18\x01 \x01(\t\"\xaf\x02\n\x13RedeemGrantResponse\x12G\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x37.isobath.credentials.v1.RedeemGrantResponse.FieldsEntry\x12\x34\n\x10lease_expires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brenew_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x15\x63redentials_expire_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x11SpendGrantRequest\x12\r\n\x05grant\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x13\n\x0bunused_rows\x18\x04 \x01(\x03\x12\x14\n\x0cunused_bytes\x18\x05 \x01(\x03\"1\n\x12SpendGrantResponse\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\"w\n\x12RevokeGrantRequest\x12\x12\n\x08grant_id\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_id\x18\x02 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05owner\x18\x04 \x01(\tH\x00\x12\r\n\x05\x63\x61use\x18\x05 \x01(\tB\x06\n\x04what\"\x15\n\x13RevokeGrantResponse\"\x19\n\x17WatchRevocationsRequest\"\xcc\x01\n\x18WatchRevocationsResponse\x12\x38\n\nrevocation\x18\x01 \x01(\x0b\x32\".isobath.credentials.v1.RevocationH\x00\x12\x35\n\tcaught_up\x18\x02 \x01(\x0b\x32 .isobath.credentials.v1.CaughtUpH\x00\x12\x36\n\theartbeat\x18\x03 \x01(\x0b\x32!.isobath.credentials.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x88\x01\n\nRevocation\x12\x12\n\x08grant_id\x18\x01 \x01(\tH\x00\x12\x13\n\tsource_id\x18\x02 \x01(\tH\x00\x12\x10\n\x06run_id\x18\x03 \x01(\tH\x00\x12\x0f\n\x05owner\x18\x04 \x01(\tH\x00\x12&\n\x02\x61t\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04what\"\n\n\x08\x43\x61ughtUp\"\x0b\n\tHeartbeat\"\x12\n\x10GrantKeysRequest\"C\n\x11GrantKeysResponse\x12.\n\x04keys\x18\x01 \x03(\x0b\x32 .isobath.credentials.v1.GrantKey\"]\n\x08GrantKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11RotateKeysRequest\"A\n\x12RotateKeysResponse\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x1b\n\x13secrets_reencrypted\x18\x02 \x01(\x03\x32\xa8\x08\n\x11\x43redentialService\x12`\n\tPutSecret\x12(.isobath.credentials.v1.PutSecretRequest\x1a).isobath.credentials.v1.PutSecretResponse\x12i\n\x0c\x44\x65leteSecret\x12+.isobath.credentials.v1.DeleteSecretRequest\x1a,.isobath.credentials.v1.DeleteSecretResponse\x12o\n\x0e\x44\x65scribeSecret\x12-.isobath.credentials.v1.DescribeSecretRequest\x1a..isobath.credentials.v1.DescribeSecretResponse\x12`\n\tMintGrant\x12(.isobath.credentials.v1.MintGrantRequest\x1a).isobath.credentials.v1.MintGrantResponse\x12\x66\n\x0bRedeemGrant\x12*.isobath.credentials.v1.RedeemGrantRequest\x1a+.isobath.credentials.v1.RedeemGrantResponse\x12\x63\n\nSpendGrant\x12).isobath.credentials.v1.SpendGrantRequest\x1a*.isobath.credentials.v1.SpendGrantResponse\x12\x66\n\x0bRevokeGrant\x12*.isobath.credentials.v1.RevokeGrantRequest\x1a+.isobath.credentials.v1.RevokeGrantResponse\x12w\n\x10WatchRevocations\x12/.isobath.credentials.v1.WatchRevocationsRequest\x1a\x30.isobath.credentials.v1.WatchRevocationsResponse0\x01\x12`\n\tGrantKeys\x12(.isobath.credentials.v1.GrantKeysRequest\x1a).isobath.credentials.v1.GrantKeysResponse\x12\x63\n\nRotateKeys\x12).isobath.credentials.v1.RotateKeysRequest\x1a*.isobath.credentials.v1.RotateKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,37 +59,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REDEEMGRANTREQUEST']._serialized_start=1217
   _globals['_REDEEMGRANTREQUEST']._serialized_end=1252
   _globals['_REDEEMGRANTRESPONSE']._serialized_start=1255
-  _globals['_REDEEMGRANTRESPONSE']._serialized_end=1450
+  _globals['_REDEEMGRANTRESPONSE']._serialized_end=1558
   _globals['_REDEEMGRANTRESPONSE_FIELDSENTRY']._serialized_start=396
   _globals['_REDEEMGRANTRESPONSE_FIELDSENTRY']._serialized_end=441
-  _globals['_SPENDGRANTREQUEST']._serialized_start=1452
-  _globals['_SPENDGRANTREQUEST']._serialized_end=1558
-  _globals['_SPENDGRANTRESPONSE']._serialized_start=1560
-  _globals['_SPENDGRANTRESPONSE']._serialized_end=1609
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=1611
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=1730
-  _globals['_REVOKEGRANTRESPONSE']._serialized_start=1732
-  _globals['_REVOKEGRANTRESPONSE']._serialized_end=1753
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1755
-  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1780
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1783
-  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=1987
-  _globals['_REVOCATION']._serialized_start=1990
-  _globals['_REVOCATION']._serialized_end=2126
-  _globals['_CAUGHTUP']._serialized_start=2128
-  _globals['_CAUGHTUP']._serialized_end=2138
-  _globals['_HEARTBEAT']._serialized_start=2140
-  _globals['_HEARTBEAT']._serialized_end=2151
-  _globals['_GRANTKEYSREQUEST']._serialized_start=2153
-  _globals['_GRANTKEYSREQUEST']._serialized_end=2171
-  _globals['_GRANTKEYSRESPONSE']._serialized_start=2173
-  _globals['_GRANTKEYSRESPONSE']._serialized_end=2240
-  _globals['_GRANTKEY']._serialized_start=2242
-  _globals['_GRANTKEY']._serialized_end=2335
-  _globals['_ROTATEKEYSREQUEST']._serialized_start=2337
-  _globals['_ROTATEKEYSREQUEST']._serialized_end=2356
-  _globals['_ROTATEKEYSRESPONSE']._serialized_start=2358
-  _globals['_ROTATEKEYSRESPONSE']._serialized_end=2423
-  _globals['_CREDENTIALSERVICE']._serialized_start=2426
-  _globals['_CREDENTIALSERVICE']._serialized_end=3490
+  _globals['_SPENDGRANTREQUEST']._serialized_start=1560
+  _globals['_SPENDGRANTREQUEST']._serialized_end=1666
+  _globals['_SPENDGRANTRESPONSE']._serialized_start=1668
+  _globals['_SPENDGRANTRESPONSE']._serialized_end=1717
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=1719
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=1838
+  _globals['_REVOKEGRANTRESPONSE']._serialized_start=1840
+  _globals['_REVOKEGRANTRESPONSE']._serialized_end=1861
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_start=1863
+  _globals['_WATCHREVOCATIONSREQUEST']._serialized_end=1888
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_start=1891
+  _globals['_WATCHREVOCATIONSRESPONSE']._serialized_end=2095
+  _globals['_REVOCATION']._serialized_start=2098
+  _globals['_REVOCATION']._serialized_end=2234
+  _globals['_CAUGHTUP']._serialized_start=2236
+  _globals['_CAUGHTUP']._serialized_end=2246
+  _globals['_HEARTBEAT']._serialized_start=2248
+  _globals['_HEARTBEAT']._serialized_end=2259
+  _globals['_GRANTKEYSREQUEST']._serialized_start=2261
+  _globals['_GRANTKEYSREQUEST']._serialized_end=2279
+  _globals['_GRANTKEYSRESPONSE']._serialized_start=2281
+  _globals['_GRANTKEYSRESPONSE']._serialized_end=2348
+  _globals['_GRANTKEY']._serialized_start=2350
+  _globals['_GRANTKEY']._serialized_end=2443
+  _globals['_ROTATEKEYSREQUEST']._serialized_start=2445
+  _globals['_ROTATEKEYSREQUEST']._serialized_end=2464
+  _globals['_ROTATEKEYSRESPONSE']._serialized_start=2466
+  _globals['_ROTATEKEYSRESPONSE']._serialized_end=2531
+  _globals['_CREDENTIALSERVICE']._serialized_start=2534
+  _globals['_CREDENTIALSERVICE']._serialized_end=3598
 # @@protoc_insertion_point(module_scope)

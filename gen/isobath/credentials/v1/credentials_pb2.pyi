@@ -121,7 +121,7 @@ class RedeemGrantRequest(_message.Message):
     def __init__(self, grant: _Optional[str] = ...) -> None: ...
 
 class RedeemGrantResponse(_message.Message):
-    __slots__ = ("fields", "lease_expires_at")
+    __slots__ = ("fields", "lease_expires_at", "renew_after", "credentials_expire_at")
     class FieldsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -131,9 +131,13 @@ class RedeemGrantResponse(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     FIELDS_FIELD_NUMBER: _ClassVar[int]
     LEASE_EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    RENEW_AFTER_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIALS_EXPIRE_AT_FIELD_NUMBER: _ClassVar[int]
     fields: _containers.ScalarMap[str, str]
     lease_expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, fields: _Optional[_Mapping[str, str]] = ..., lease_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    renew_after: _timestamp_pb2.Timestamp
+    credentials_expire_at: _timestamp_pb2.Timestamp
+    def __init__(self, fields: _Optional[_Mapping[str, str]] = ..., lease_expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., renew_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., credentials_expire_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class SpendGrantRequest(_message.Message):
     __slots__ = ("grant", "rows", "bytes", "unused_rows", "unused_bytes")

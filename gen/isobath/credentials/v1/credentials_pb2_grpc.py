@@ -97,7 +97,9 @@ class CredentialServiceServicer:
         """Stores the secret fields of a source under its next version. Fields that are left out keep their value;
         those in clear are removed. The secret is bound to source_type and config: only grants that name the same are
         redeemed, and a change of either needs every field that stays anew, so that whoever may change where a source
-        connects cannot have a stored secret sent there. Safe to retry with the same version. Errors: CONFLICT when
+        connects cannot have a stored secret sent there. A config with "vault_role" ("mount/role" of Vault's database
+        engine) needs no stored secret, and is only taken for the owners and hosts that the service's own settings name.
+        Safe to retry with the same version. Errors: CONFLICT when
         expected_version is not the one stored, INVALID_FIELD (field "fields.<name>" for one that is needed anew).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
