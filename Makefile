@@ -26,7 +26,7 @@ up: env ## start everything with sample data, and stay until Ctrl-C
 	@$(RUN)/python -m dev.up
 
 test: env ## the whole suite, on a real PostgreSQL and a real Azurite
-	$(RUN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(RUN)/python -m pytest --numprocesses 4 --dist loadfile
 
 test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	bash dev/vllm_env.sh .venv-vllm
