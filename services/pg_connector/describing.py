@@ -15,7 +15,9 @@ CONFIG_SCHEMA: dict[str, Any] = {
     "$schema": _DRAFT,
     "type": "object",
     "additionalProperties": False,
-    "required": ["host", "database", "user"],
+    "required": ["host", "database"],
+    "if": {"required": ["vault_role"]},
+    "else": {"required": ["user"]},
     "properties": {
         "host": {
             "type": ["string", "array"],
@@ -42,6 +44,14 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "User",
             "description": "Best a role that can only read.",
             "x-order": 4,
+        },
+        "vault_role": {
+            "type": "string",
+            "pattern": "^[^/].*/[^/]+$",
+            "title": "Vault role",
+            "description": "mount/role of Vault's database engine, which gives short-lived users"
+            " instead of a user and a password.",
+            "x-order": 12,
         },
         "sslmode": {
             "enum": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],

@@ -68,7 +68,8 @@ def place_of(config: Mapping[str, Json]) -> Place:
         others=tuple(others),
         target_session_attrs=target,
         database=_text(config, "database"),
-        user=_text(config, "user"),
+        # with a role of Vault the user comes with the secret
+        user="" if config.get("vault_role") else _text(config, "user"),
         sslmode=sslmode,
         schemas=tuple(str(name) for name in schemas) if isinstance(schemas, list) else (),
         connect_timeout_s=_number(config, "connect_timeout_s", 0),
