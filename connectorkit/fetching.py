@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
@@ -47,6 +47,13 @@ def fitting(file: Encoder, batch: pa.RecordBatch, bytes_left: int) -> pa.RecordB
         else:
             high = middle
     return batch.slice(0, low)
+
+
+def _emptied(values: list[T]) -> Iterator[T]:
+    """The values in their order, each let go of once the next is asked for."""
+    values.reverse()
+    while values:
+        yield values.pop()
 
 
 class Item:
@@ -119,10 +126,10 @@ class _Table:
         if not kept.num_rows:
             return []
         self._item.rows += kept.num_rows
-        return [self._item.piece(data) for data in self._file.write(kept)]
+        return [self._item.piece(data) for data in _emptied(self._file.write(kept))]
 
     def finish(self) -> list[pb.FetchResponse]:
-        return [self._item.piece(data) for data in self._file.finish()]
+        return [self._item.piece(data) for data in _emptied(self._file.finish())]
 
     def _within(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         kept = batch
@@ -194,9 +201,9 @@ async def worked(
                 continue
             if value is None:
                 break
-            for event in await threads.run(work.take, value):
+            for event in _emptied(await threads.run(work.take, value)):
                 yield event
-    for event in await threads.run(work.finish):
+    for event in _emptied(await threads.run(work.finish)):
         yield event
     yield item.summary(truncated_by=work.truncated_by)
 

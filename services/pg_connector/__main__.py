@@ -1,7 +1,9 @@
-from servicekit.server import main
-from services.pg_connector.app import mount
 from services.pg_connector.memory import keep_little
-from services.pg_connector.settings import Settings
 
 keep_little()
+
+from servicekit.server import main  # noqa: E402
+from services.pg_connector.app import mount  # noqa: E402
+from services.pg_connector.settings import Settings  # noqa: E402
+
 main("pg_connector", Settings, mount, prefix="ISOBATH_PG_CONNECTOR_")

@@ -2,22 +2,22 @@
 and short-lived."""
 
 import ctypes
+import os
 from contextlib import suppress
 
-import pyarrow as pa
-
-# mallopt(3). Each thread would else keep an arena of its own: one for the loop, one for those that
-# encode.
-_M_ARENA_MAX, _ARENAS = -8, 2
-# What a batch is decoded by is freed at once and asked for again. Were it taken from the kernel
-# each time, its pages would be cleared each time, which costs as much as the decoding.
-_M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 4 * 1024 * 1024
-_M_TRIM_THRESHOLD, _TRIM_BYTES = -1, 8 * 1024 * 1024
+# mallopt(3). Each thread would else keep an arena of its own.
+_M_ARENA_MAX, _ARENAS = -8, 1
+# What a batch of 512 KiB is decoded by is freed at once and asked for again. Were it taken from the
+# kernel each time, its pages would be cleared each time, which costs as much as the decoding. What
+# is larger is given back.
+_M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 600 * 1024
+_M_TRIM_THRESHOLD, _TRIM_BYTES = -1, 2 * 1024 * 1024
 
 
 def keep_little() -> None:
-    """For the whole process, before threads are started. Does nothing where there is no glibc."""
-    pa.set_memory_pool(pa.system_memory_pool())
+    """For the whole process, before threads are started and before Arrow is imported, whose own
+    allocator would keep what it once took. Does nothing where there is no glibc."""
+    os.putenv("ARROW_DEFAULT_MEMORY_POOL", "system")
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_ARENA_MAX, _ARENAS)

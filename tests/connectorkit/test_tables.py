@@ -130,3 +130,11 @@ def test_columns_tell_the_source_type() -> None:
 def test_pieces_are_bounded() -> None:
     sizes = [len(piece) for piece in tables.pieces(bytes(2_500_000))]
     assert sizes == [1_048_576, 1_048_576, 402_848]
+
+
+def test_pieces_of_large_and_small_writes_are_whole_and_bounded() -> None:
+    wide = pa.table({"a": ["x" * 3_000_000, "y", "z" * 1_048_576] * 3})
+    file = tables.encoder(pb.FORMAT_ARROW, wide.schema)
+    parts = [piece for batch in wide.to_batches(max_chunksize=1) for piece in file.write(batch)]
+    assert max(map(len, parts)) == tables.PIECE_BYTES
+    assert read(pb.FORMAT_ARROW, b"".join(parts + file.finish())).equals(wide)
