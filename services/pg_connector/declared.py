@@ -15,18 +15,28 @@ from services.pg_connector.errors import PgFault
 from services.pg_connector.reading import Reading
 
 _NAME = r'("(?:[^"]|"")+"|[^\W\d][\w$]*)'
-_COLUMN = re.compile(rf"{_NAME}\.{_NAME}")
+_COLUMN = re.compile(rf"(?:{_NAME}\.)?{_NAME}")
 # An operator's operands stand in parentheses with it, so what ends like this is the cast itself.
-_CAST = re.compile(r".*::(numeric\(\d+,-?\d+\))", re.DOTALL)
+_CAST = re.compile(r".*::(numeric\(\d+,-?\d+\)(?:\[\])?)", re.DOTALL)
 
+_GENERIC_SINCE = 16
 _PARENTHESIS = re.compile(r"""[()]|'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
+# domains by what they are made of, as the server tells them in results
 _DIGITS = """
-SELECT pg_catalog.format_type(a.atttypid, a.atttypmod) AS told
+SELECT based.told
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(schema, relation, name, place)
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = w.name
+LEFT JOIN LATERAL (
+    WITH RECURSIVE based(type, mod) AS (
+        SELECT a.atttypid, a.atttypmod
+        UNION ALL
+        SELECT t.typbasetype, t.typtypmod FROM based b
+        JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'd')
+    SELECT pg_catalog.format_type(b.type, b.mod) AS told FROM based b
+    JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd') based ON true
 ORDER BY w.place
 """
 
@@ -41,22 +51,25 @@ class Origin:
     told: str = ""
 
 
-async def declared(reading: Reading, sql: str) -> list[str]:
+async def declared(reading: Reading, sql: str, arguments: Sequence[Any] = ()) -> list[str]:
     """For each column of the result "numeric(12,2)", or "" where nothing is known. The query is
     planned, not run. Raises what ends the whole call: RevokedGrant, QueryTimeout, a lost server."""
     savepoint = reading.connection.transaction()
     await reading.run(savepoint.start())
     try:
-        plan = await _plan(reading, sql)
+        plan = await _plan(reading, sql, arguments)
     finally:
         await reading.run(savepoint.rollback())
     found = origins(plan) if plan else []
     return await _digits(reading, found) if found else []
 
 
-async def _plan(reading: Reading, sql: str) -> Mapping[str, Any]:
+async def _plan(reading: Reading, sql: str, arguments: Sequence[Any]) -> Mapping[str, Any]:
+    # planned for any arguments, so that the types do not depend on them
+    generic = bool(arguments) and reading.connection.get_server_version().major >= _GENERIC_SINCE
+    options = f"VERBOSE, FORMAT JSON{', GENERIC_PLAN' if generic else ''}"
     try:
-        rows = await reading.fetch(f"EXPLAIN (VERBOSE, FORMAT JSON) {sql}")
+        rows = await reading.fetch(f"EXPLAIN ({options}) {sql}", *arguments)
     except PgFault:
         # a query that cannot even be planned fails by itself, with its own position, soon
         return {}
@@ -104,9 +117,14 @@ def _origin(text: str, relations: Mapping[str, tuple[str, str]]) -> Origin:
     column = _COLUMN.fullmatch(text)
     if column is None:
         return Origin()
-    alias = _bare(column[1])
-    place = relations.get(alias)
+    place = relations.get(_bare(column[1])) if column[1] else _only(relations)
     return Origin(*place, _bare(column[2])) if place else Origin()
+
+
+def _only(relations: Mapping[str, tuple[str, str]]) -> tuple[str, str] | None:
+    """Of a query on a single relation the server names the columns alone."""
+    places = set(relations.values())
+    return places.pop() if len(places) == 1 else None
 
 
 def _unwrapped(text: str) -> str:

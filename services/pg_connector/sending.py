@@ -14,7 +14,8 @@ from services.pg_connector.streams import Rows
 def sent(
     rows: Rows, *, header: pb.Header, limits: Bounds, threads: Limiter
 ) -> AsyncGenerator[pb.FetchResponse, None]:
-    """The whole answer. CSV goes on as the server wrote it; all else is made of batches."""
+    """The whole answer. CSV goes on as the server wrote it; all else is made of batches, which
+    for CSV have the server's texts."""
     item = Item()
     if header.format == pb.FORMAT_CSV and rows.may_copy:
         head = header_line(rows.schema)
@@ -22,6 +23,8 @@ def sent(
         work = _Csv(item, head, limits) if bounded else _WholeCsv(item, head)
         source = rows.csv(limits.max_rows, done=work.counted)
         return completed(item, worked(item, source, work, header=header, threads=threads))
+    if header.format == pb.FORMAT_CSV:
+        rows = rows.shown()
     batches = rows.batches(threads, limits.max_rows)
     events = table(item, batches, header=header, schema=rows.schema, limits=limits, threads=threads)
     return completed(item, events)

@@ -17,12 +17,14 @@ from services.pg_connector.errors import QueryFailed
 from services.pg_connector.faults import Doing
 from services.pg_connector.parameters import bound
 from services.pg_connector.reading import Reading
-from services.pg_connector.values import Column, batch_of, column_of, schema_of
+from services.pg_connector.values import Column, Shown, batch_of, column_of, schema_of
 
 # The first batch is small, since nothing is known of the rows' width; then as many as make this.
 _FIRST_ROWS = 64
 _MOST_ROWS = 8192
 _BATCH_BYTES = 2 * 1024 * 1024
+# whose digits count
+_DECLARED = ("numeric", "numeric[]")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class Rows:
         async with aclosing(copied(self._reading, copy, doing, done=done)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def shown(self) -> "Rows":
+        """The same with each value as the server writes it, which is what CSV is made of."""
+        columns = [Shown(**vars(column)) for column in self._columns]
+        return Rows(self._reading, self._work, columns, self._prepared)
 
     async def batches(
         self, threads: Limiter, max_rows: int = 0
@@ -146,8 +153,8 @@ async def prepared(reading: Reading, work: Work) -> Rows:
     attributes = statement.get_attributes()
     if not attributes:
         raise QueryFailed("the query gives no columns", sqlstate="42601", sql=work.sql)
-    columns = await _columns(reading, work, attributes)
     arguments = bound(work.parameters, [kind.name for kind in statement.get_parameters()])
+    columns = await _columns(reading, work, attributes, arguments)
     return Rows(reading, work, columns, Prepared(statement, arguments))
 
 
@@ -163,11 +170,14 @@ def _projected(sql: str, columns: Sequence[Column]) -> tuple[str, int]:
 
 
 async def _columns(
-    reading: Reading, work: Work, attributes: Sequence["asyncpg.Attribute"]
+    reading: Reading,
+    work: Work,
+    attributes: Sequence["asyncpg.Attribute"],
+    arguments: Sequence[Any],
 ) -> list[Column]:
     told = [work.told.get(attribute.name, "") for attribute in attributes]
-    if work.is_query and not work.told and not work.parameters:
-        told = await _digits(reading, work.sql, attributes) or told
+    if work.is_query and not work.told:
+        told = await _digits(reading, work.sql, attributes, arguments) or told
     return [
         column_of(attribute, words, nullable=work.nullable.get(attribute.name, True))
         for attribute, words in zip(attributes, told, strict=True)
@@ -175,13 +185,16 @@ async def _columns(
 
 
 async def _digits(
-    reading: Reading, sql: str, attributes: Sequence["asyncpg.Attribute"]
+    reading: Reading,
+    sql: str,
+    attributes: Sequence["asyncpg.Attribute"],
+    arguments: Sequence[Any],
 ) -> list[str]:
     """The types of numerics in the source's words, where they are known; "" for other columns."""
-    if not any(attribute.type.name == "numeric" for attribute in attributes):
+    if not any(attribute.type.name in _DECLARED for attribute in attributes):
         return []
-    found = await declared(reading, sql)
+    found = await declared(reading, sql, arguments)
     # what a result is sorted by comes behind its columns
     pairs = zip(attributes, found, strict=False)
-    told = [words if attribute.type.name == "numeric" else "" for attribute, words in pairs]
+    told = [words if attribute.type.name in _DECLARED else "" for attribute, words in pairs]
     return told if len(told) == len(attributes) else []

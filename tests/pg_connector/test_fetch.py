@@ -87,7 +87,7 @@ async def test_types_are_exact(platform: Platform) -> None:
         "free": "string", "t": "string", "c": "string", "u": "string",
         "d": "date32[day]", "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]",
         "tm": "time64[us]", "iv": "string", "j": "string", "raw": "binary",
-        "arr": "list<item: int32>", "words": "list<item: string>", "days": "string",
+        "arr": "list<item: int32>", "words": "list<item: string>", "days": "list<item: date32[day]>",
         "ip": "string", "r": "string", "p": "string", "rec": "string", "old": "date32[day]",
         "nothing": "string",
     }  # fmt: skip
@@ -99,7 +99,7 @@ async def test_types_are_exact(platform: Platform) -> None:
     assert row["ts"] == datetime(2026, 1, 2, 3, 4, 5, 678901)
     assert row["tz"] == datetime(2026, 1, 2, 1, 4, 5, tzinfo=UTC)
     assert (row["iv"], row["j"], row["raw"]) == ("1 mon 2 days", '{"a": 1.0}', b"\xde\xad")
-    assert (row["arr"], row["words"], row["days"]) == ([1, 2, None], ["a", "b"], "{2026-01-01}")
+    assert (row["arr"], row["words"], row["days"]) == ([1, 2, None], ["a", "b"], [date(2026, 1, 1)])
     assert (row["ip"], row["r"], row["p"], row["rec"]) == ("10.0.0.1", "[1,5)", "(1,2)", "(1,x)")
     assert table.column("old").cast(pa.int32()).to_pylist() == [-735_160]
 

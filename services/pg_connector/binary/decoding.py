@@ -19,7 +19,7 @@ from services.pg_connector.binary.framing import Fields, Framing, Malformed
 from services.pg_connector.binary.lists import lists
 from services.pg_connector.binary.numerics import Unfit, decimals
 from services.pg_connector.errors import ValueUnfit
-from services.pg_connector.values import Column
+from services.pg_connector.values import INFINITE, Column, beyond, day_end
 
 Decode = Callable[[Cells], pa.Array]
 
@@ -45,13 +45,17 @@ class Way:
 def way_of(column: Column) -> Way:
     """What is not read from its binary form comes as the text that the server writes of it."""
     if column.as_text:
-        return Way(column.written, _texts)
-    decode = _decoder(column.kind, column.arrow)
+        return Way(column.written, _text_decoder(column))
+    decode = _decoder(column)
     if decode is not None:
         return Way(_as_is, decode, _WIDTHS.get(column.kind, 0))
-    if not pa.types.is_string(column.arrow):
-        raise NotImplementedError(f"{column.kind} as {column.arrow}")
-    return Way(_out if column.kind == "xml" else _cast, _texts)
+    if column.kind == "xml":
+        return Way(_out, _texts)
+    return Way(_cast_lists if column.element else _cast, _text_decoder(column))
+
+
+def _text_decoder(column: Column) -> Decode:
+    return partial(lists, kind=column.arrow, elements=_texts) if column.element else _texts
 
 
 def _as_is(expression: str) -> str:
@@ -60,6 +64,10 @@ def _as_is(expression: str) -> str:
 
 def _cast(expression: str) -> str:
     return f"{expression}::pg_catalog.text"
+
+
+def _cast_lists(expression: str) -> str:
+    return f"{expression}::pg_catalog.text[]"
 
 
 def _out(expression: str) -> str:
@@ -142,8 +150,7 @@ def _since_1970(cells: Cells, wire: str, shift: int, kind: pa.DataType) -> Numbe
         values[~cells.valid] = 0
     if len(values) and (values.max() > limits.max - shift or values.min() == limits.min):
         endless = ((values == limits.min) | (values == limits.max)).any()
-        why = "it is infinity, which Arrow's dates do not have" if endless else f"it is no {kind}"
-        raise Unfit(why)
+        raise Unfit(INFINITE if endless else beyond(kind))
     values += shift
     return values
 
@@ -151,8 +158,7 @@ def _since_1970(cells: Cells, wire: str, shift: int, kind: pa.DataType) -> Numbe
 def _times(cells: Cells, kind: pa.DataType) -> pa.Array:
     values = cells.numbers("i8")
     if (values[slice(None) if cells.valid is None else cells.valid] >= _DAY).any():
-        # PostgreSQL knows the end of the day as 24:00:00, Arrow does not
-        raise Unfit(f"it is no {kind}")
+        raise Unfit(day_end(kind))
     return numbers_array(cells, kind, values)
 
 
@@ -181,11 +187,12 @@ _READERS: dict[tuple[str, pa.DataType], Decode] = {
 }
 
 
-def _decoder(name: str, kind: pa.DataType) -> Decode | None:
+def _decoder(column: Column) -> Decode | None:
     """None where the binary form is not read as that type."""
-    if pa.types.is_list(kind):
-        element = _decoder(name.removesuffix("[]"), kind.value_type)
+    kind = column.arrow
+    if column.element is not None:
+        element = _decoder(column.element)
         return element and partial(lists, kind=kind, elements=element)
-    if pa.types.is_decimal(kind) and name == "numeric":
+    if pa.types.is_decimal(kind) and column.kind == "numeric":
         return partial(decimals, kind=kind)
-    return _READERS.get((name, kind))
+    return _READERS.get((column.kind, kind))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from services.pg_connector.binary.cells import Cells
 from services.pg_connector.binary.framing import Malformed, Places
 from services.pg_connector.binary.numerics import Unfit
+from services.pg_connector.values import many_dimensions
 
 _SIZE_AT, _HEAD_BYTES = 12, 20
 # Longer lists are walked one by one: most are short, and a step for all costs as much as one for a
@@ -26,7 +27,7 @@ def lists(cells: Cells, kind: pa.DataType, elements: Callable[[Cells], pa.Array]
     if cells.valid is not None:
         dimensions[~cells.valid] = 0
     if (dimensions > 1).any():
-        raise Unfit(f"it is no {kind}")
+        raise Unfit(many_dimensions(kind))
     filled = np.flatnonzero(dimensions == 1)
     some = cells.rows(filled)
     counts = some.numbers("i4", _SIZE_AT).astype(np.int64)

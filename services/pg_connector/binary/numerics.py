@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from services.pg_connector.binary.cells import Cells, Numbers, numbers_array
+from services.pg_connector.values import not_a_number
 
 _BASE_DIGITS = 4
 _BASE = 10**_BASE_DIGITS
@@ -31,7 +32,7 @@ def decimals(cells: Cells, kind: pa.DataType) -> pa.Array:
         sign[~cells.valid] = _POSITIVE
     if ((sign != _POSITIVE) & (sign != _NEGATIVE)).any():
         endless = (sign != _NEGATIVE) & (sign > _NAN)
-        raise Unfit("it is infinity" if endless.any() else f"it is no {kind}")
+        raise Unfit("it is infinity" if endless.any() else not_a_number(kind))
     steps = list(_steps(cells, kind))
     if kind.precision <= _INT64_DIGITS:
         values = _narrow(steps, sign == _NEGATIVE, kind.bit_width // 64)
