@@ -20,6 +20,8 @@ from services.pg_connector.rights import RIGHTS, Rights, grants, new_reader, war
 from services.pg_connector.securing import Login
 from services.pg_connector.settings import Settings
 
+_POOLED = "a pooler stands in between: set pgbouncer if it gives each transaction another session"
+
 ReasonOf = Callable[[PgFault], str]
 
 
@@ -64,7 +66,7 @@ async def _checked(
         with translating(place.doing(timeout_s=settings.connect_timeout_s)):
             async with asyncio.timeout(settings.connect_timeout_s):
                 began = loop.time()
-                await connection.fetchval("SELECT 1")
+                session = await connection.fetchval("SELECT pg_catalog.pg_backend_pid()")
                 took = loop.time() - began
                 rights = Rights.of(await connection.fetchrow(RIGHTS))
     except PgFault as fault:
@@ -73,6 +75,8 @@ async def _checked(
     answer.latency.CopyFrom(_duration(took))
     answer.server_version = f"PostgreSQL {rights.version.split()[0]}"
     answer.steps.append(_read_step(place, rights, reason_of))
+    if session != connection.get_server_pid() and not place.pgbouncer:
+        answer.warnings.append(_POOLED)
     _warn(answer, place, rights)
     return answer
 

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
@@ -22,6 +22,7 @@ from services.pg_connector.errors import (
 )
 from services.pg_connector.faults import translating
 from services.pg_connector.places import Place
+from services.pg_connector.pooled import PooledConnection
 from services.pg_connector.securing import Client, Login, told, ways
 from services.pg_connector.settings import Settings
 
@@ -55,7 +56,7 @@ def _may_pass(fault: SourceFault) -> bool:
 
 
 async def _connect_any(
-    place: Place, login: Login, settings: Settings, pool: Mapping[str, Any]
+    place: Place, login: Login, settings: Settings, pool: dict[str, Any]
 ) -> "asyncpg.Connection[Any]":
     """A host that is away, or not of the wanted kind, makes way for the next; one that says no, or
     whose certificate is wrong, does not: that would hide it."""
@@ -96,7 +97,7 @@ async def _connect_either(
     login: Login,
     settings: Settings,
     contexts: Sequence[ssl.SSLContext | None],
-    pool: Mapping[str, Any],
+    pool: dict[str, Any],
 ) -> "asyncpg.Connection[Any]":
     *others, last = contexts
     for context in others:
@@ -136,7 +137,7 @@ async def _connect_once(
     login: Login,
     settings: Settings,
     context: ssl.SSLContext | None,
-    pool: Mapping[str, Any],
+    pool: dict[str, Any],
 ) -> "asyncpg.Connection[Any]":
     wanted = place.connect_timeout_s or settings.connect_timeout_s
     # a callable, so that neither PGPASSWORD nor a password file of this machine is used instead
@@ -156,7 +157,7 @@ async def _connect_once(
                     place.target_session_attrs
                 ),
                 server_settings={"application_name": "isobath"},
-                **pool,
+                **pool | ({"connection_class": PooledConnection} if place.pgbouncer else {}),
             )
     except (ValueError, TypeError) as exc:
         raise TlsFailed(f"no secure connection to {place.source}", source=place.source) from exc

@@ -73,6 +73,13 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "Kind of server",
             "x-order": 10,
         },
+        "pgbouncer": {
+            "type": "boolean",
+            "default": False,
+            "title": "Behind PgBouncer",
+            "description": "Set it where PgBouncer stands in between with pool_mode transaction.",
+            "x-order": 11,
+        },
         "schemas": {
             "type": "array",
             "items": {"type": "string", "minLength": 1},

@@ -30,6 +30,8 @@ class Place:
     # tried in this order after the first
     others: tuple[tuple[str, int], ...] = ()
     target_session_attrs: str = "any"
+    # a pooler stands in between that gives each transaction another session
+    pgbouncer: bool = False
 
     @property
     def source(self) -> str:
@@ -75,6 +77,7 @@ def place_of(config: Mapping[str, Json]) -> Place:
         connect_timeout_s=_number(config, "connect_timeout_s", 0),
         statement_timeout_s=_number(config, "statement_timeout_s", 0),
         ca_certificate=str(config.get("ca_certificate") or ""),
+        pgbouncer=config.get("pgbouncer") is True,
     )
 
 

@@ -189,7 +189,7 @@ class Pools:
             max_size=self._settings.pool_size,
             max_inactive_connection_lifetime=self._settings.idle_s,
             connect=connected,
-            reset=_reset,
+            reset=_left if pool.place.pgbouncer else _reset,
         )
 
     async def _make_room(self) -> None:
@@ -248,6 +248,10 @@ class Pools:
 async def _reset(connection: Any) -> None:
     """Nothing that one call left is there for the next: settings, cursors, temporary tables."""
     await connection.execute("DISCARD ALL")
+
+
+async def _left(_: Any) -> None:
+    """Behind a pooler the transaction was all there was."""
 
 
 async def _stopped(task: "asyncio.Task[None]") -> None:

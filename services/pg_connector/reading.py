@@ -123,6 +123,9 @@ async def _rolled_back(held: Held, transaction: Any) -> None:
     """A connection that cannot be rolled back is closed: the server then does it by itself."""
     try:
         async with asyncio.timeout(_ROLLBACK_S):
+            if held.place.pgbouncer:
+                await held.connection.execute(held.connection.ending())
+            # behind a pooler it only tells the client library, and the server finds nothing to do
             await transaction.rollback()
     except (
         asyncpg.PostgresError,
