@@ -11,6 +11,7 @@ OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 MAX_LIFETIME = timedelta(hours=24)
+MAX_PARENTS = 8
 DEFAULT_LIFETIME = timedelta(minutes=10)
 
 
@@ -19,7 +20,8 @@ class Grant:
     """Who may do what with which source, how much of it, until when. Times are aware, in UTC.
 
     `scopes` are patterns (see grants.scope); none means the whole source. A bound of 0 means that
-    the grant does not bound it, and the connector's own default holds.
+    the grant does not bound it, and the connector's own default holds. `parents` are the ids of the
+    wider grants that it was made of, the widest first: it is void with any of them.
     """
 
     grant_id: str
@@ -38,3 +40,4 @@ class Grant:
     thread_id: str = ""
     issued_at: datetime
     expires_at: datetime
+    parents: tuple[str, ...] = ()

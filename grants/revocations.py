@@ -77,4 +77,5 @@ def _subjects(grant: Grant) -> tuple[tuple[Kind, str], ...]:
         ("source", grant.source_id),
         ("run", grant.run_id),
         ("owner", grant.owner),
+        *(("grant", parent) for parent in grant.parents),
     )

@@ -27,6 +27,8 @@ _CLAIMS = frozenset(
     | {"caller", "source_id", "source_type", "source_version", "config", "operations", "scopes"}
     | {"max_rows", "max_bytes", "max_seconds", "run_id", "thread_id"}
 )
+# left out where there is nothing to say
+_OPTIONAL = frozenset({"parents"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def verify(
 
 
 def _claims(grant: Grant) -> dict[str, Any]:
+    parents = {"parents": list(grant.parents)} if grant.parents else {}
     return {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -79,6 +82,7 @@ def _claims(grant: Grant) -> dict[str, Any]:
         "max_seconds": grant.max_seconds,
         "run_id": grant.run_id,
         "thread_id": grant.thread_id,
+        **parents,
     }
 
 
@@ -147,7 +151,7 @@ def _require_alive(grant: Grant, now: datetime, leeway: timedelta) -> None:
 
 def _grant(claims: Mapping[str, Any]) -> Grant:
     # A claim that is not known here may be a restriction, so it is not passed over.
-    if unknown := claims.keys() - _CLAIMS:
+    if unknown := claims.keys() - _CLAIMS - _OPTIONAL:
         raise GrantMalformed(
             f"it holds claims that are not known here: {', '.join(sorted(unknown))}"
         )
@@ -170,6 +174,7 @@ def _grant(claims: Mapping[str, Any]) -> Grant:
         thread_id=_text(claims, "thread_id"),
         issued_at=_time(claims, "iat"),
         expires_at=_time(claims, "exp"),
+        parents=tuple(_texts(claims, "parents")) if "parents" in claims else (),
     )
 
 

@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from functools import partial
 from os import environ
 
 from servicekit.chain import ChainBroken
@@ -38,7 +39,7 @@ def _audit(action: str) -> None:
 if __name__ == "__main__":
     given = _arguments()
     if given.command is None:
-        main("credentials", Settings, mount, prefix=PREFIX)
+        main("credentials", Settings, partial(mount, environ=environ), prefix=PREFIX)
     try:
         _audit(given.action)
     except ChainBroken as broken:

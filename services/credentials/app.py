@@ -1,37 +1,48 @@
 """Opens the store and the vault, and serves."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from isobath.credentials.v1.credentials_pb2_grpc import add_CredentialServiceServicer_to_server
+from servicekit.limits import Limiter
 from servicekit.secrets import Secret
 from servicekit.server import Server
 from services.credentials import audit, revoking, roles, signing, store
+from services.credentials.audit import Trail
 from services.credentials.clock import Clock
+from services.credentials.declarations import Declarations, DeclaredVault
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
 from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys
+from services.credentials.references import References
 from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
 from services.credentials.settings import Settings
 from services.credentials.store import Store
 from services.credentials.vaults import database, hashicorp
 from services.credentials.vaults.database import NoRoles, Roles
 from services.credentials.vaults.embedded import EmbeddedVault
-from services.credentials.vaults.hashicorp import HashiCorpVault
+from services.credentials.vaults.hashicorp import Connection, HashiCorpVault
 from services.credentials.vaults.login import AppRole, GivenToken, Login, SignedIn
 from services.credentials.vaults.port import Vault
 from services.credentials.vaults.transit import TransitKeys
 
 
 @asynccontextmanager
-async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
+async def mount(
+    server: Server, settings: Settings, *, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[None]:
+    """`environ`: where declared sources look for `env:NAME`."""
     async with AsyncExitStack() as stack:
         clock = Clock()
         kept = await stack.enter_async_context(store.opened(Home(settings.home), keys_of(settings)))
-        issuer = await _issuer(stack, settings, kept, clock)
+        connection = await _connection(stack, settings)
+        declarations = await _declarations(stack, settings, kept, connection, environ or {})
+        issuer = await _issuer(stack, settings, kept, clock, connection, declarations)
         trail = await audit.load(kept, clock)
-        servicer = CredentialServicer(issuer, trail, settings.heartbeat_s)
+        await _follow(stack, declarations, issuer, trail)
+        servicer = CredentialServicer(issuer, trail, settings.heartbeat_s, declarations)
         server.register(
             NAME,
             lambda to: add_CredentialServiceServicer_to_server(servicer, to),
@@ -42,10 +53,57 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock: Clock) -> Issuer:
-    vault, leases = await _vault(stack, settings, kept)
+async def _connection(stack: AsyncExitStack, settings: Settings) -> Connection | None:
+    if not settings.signs_in:
+        return None
+    return await stack.enter_async_context(hashicorp.connected(place_of(settings)))
+
+
+async def _declarations(
+    stack: AsyncExitStack,
+    settings: Settings,
+    kept: Store,
+    connection: Connection | None,
+    environ: Mapping[str, str],
+) -> Declarations:
+    threads = await stack.enter_async_context(Limiter("credentials-sources", 1))
+    references = References(environ, connection, threads)
+    return Declarations(settings.sources_file, kept, references, threads)
+
+
+async def _follow(
+    stack: AsyncExitStack, declarations: Declarations, issuer: Issuer, trail: Trail
+) -> None:
+    """Raises SettingsError for a file that is wrong at the start."""
+
+    async def revoke(source_id: str) -> None:
+        facts = {"what": "source_id", "subject": source_id, "cause": "changed in the sources file"}
+        async with trail.audited("revoke_grant", **facts):
+            await issuer.revoke("source", source_id)
+
+    await declarations.load(revoke)
+    watching = asyncio.create_task(declarations.watch(revoke), name="sources file")
+    stack.push_async_callback(_stopped, watching)
+
+
+async def _stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def _issuer(
+    stack: AsyncExitStack,
+    settings: Settings,
+    kept: Store,
+    clock: Clock,
+    connection: Connection | None,
+    declarations: Declarations,
+) -> Issuer:
+    leases: Roles = NoRoles()
+    if connection is not None:
+        leases = await stack.enter_async_context(database.roles(connection))
     return Issuer(
-        vault=vault,
+        vault=DeclaredVault(_vault(settings, kept, connection), declarations),
         store=kept,
         keyring=await signing.load(kept, clock.now()),
         ledger=await revoking.load(kept, clock.now()),
@@ -57,6 +115,12 @@ async def _issuer(stack: AsyncExitStack, settings: Settings, kept: Store, clock:
         ),
         roles=leases,
     )
+
+
+def _vault(settings: Settings, kept: Store, connection: Connection | None) -> Vault:
+    if settings.vault == "embedded" or connection is None:
+        return EmbeddedVault(kept)
+    return HashiCorpVault(connection, place_of(settings))
 
 
 def keys_of(settings: Settings) -> Keys:
@@ -92,12 +156,3 @@ def login_of(settings: Settings) -> Login:
         given = settings.vault_secret_id, settings.vault_wrapped_secret_id
         return AppRole(settings.vault_role, *given, mount)
     return SignedIn(method, settings.vault_role, settings.vault_jwt_file, mount)
-
-
-async def _vault(stack: AsyncExitStack, settings: Settings, kept: Store) -> tuple[Vault, Roles]:
-    embedded, place = settings.vault == "embedded", place_of(settings)
-    if embedded and not settings.vault_roles:
-        return EmbeddedVault(kept), NoRoles()
-    connection = await stack.enter_async_context(hashicorp.connected(place))
-    leases = await stack.enter_async_context(database.roles(connection))
-    return EmbeddedVault(kept) if embedded else HashiCorpVault(connection, place), leases

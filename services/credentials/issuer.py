@@ -3,15 +3,16 @@
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from grants import tokens
+from grants.attenuation import attenuate
 from grants.binding import binding_of
 from grants.claims import Grant, Json
 from grants.errors import GrantUnbound
 from grants.revocations import Kind, Revocation
-from grants.spending import Amount
+from grants.spending import Amount, is_bounded
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
 from services.credentials import signing, spending
@@ -23,7 +24,7 @@ from services.credentials.signing import Keyring, PublicKey
 from services.credentials.store import Store
 from services.credentials.vaults.database import Holder, Leased, NoRoles, Roles
 from services.credentials.vaults.port import Change, Description, Record, Vault
-from services.credentials.wishes import Wish
+from services.credentials.wishes import Narrower, Wish
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,26 @@ class Issuer:
         """Raises InvalidField."""
         wish.check()
         now = self._clock.now()
-        grant = wish.grant(f"grant-{secrets.token_hex(16)}", now)
+        return self._signed(wish.grant(_grant_id(), now), now)
+
+    async def narrow(self, wide: Grant, narrower: Narrower) -> Minted:
+        """Raises InvalidField, BeyondGrant, GrantRevoked. What it may read is taken of the wider
+        one, so that several narrower ones do not read more than that together."""
+        narrower.check(wide)
+        self.ledger.revocations.check(wide)
+        now = self._clock.now()
+        grant = attenuate(wide, narrower.bounds(now))
+        if is_bounded(wide):
+            took = await self.spend(wide, Amount(grant.max_rows, grant.max_bytes))
+            grant = replace(
+                grant,
+                max_rows=took.rows or grant.max_rows,
+                max_bytes=took.bytes or grant.max_bytes,
+            )
+        parents = (*wide.parents, wide.grant_id)
+        return self._signed(replace(grant, grant_id=_grant_id(), parents=parents), now)
+
+    def _signed(self, grant: Grant, now: datetime) -> Minted:
         token = tokens.mint(grant, self._keyring.signer(now))
         if len(token) > tokens.MAX_TOKEN_CHARS:
             raise InvalidField("config", "the grant would be too large: shorten config or scopes")
@@ -165,3 +185,7 @@ class Issuer:
         now = self._clock.now()
         self._keyring = await signing.rotate(self._store, before, now, self._terms.key_lead)
         return self._keyring.keys[-1].key.key_id, resealed
+
+
+def _grant_id() -> str:
+    return f"grant-{secrets.token_hex(16)}"

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,10 +23,11 @@ from servicekit.secrets import Secret
 from servicekit.status import InvalidField, Status, StatusTable
 from services.credentials import errors
 from services.credentials.audit import Trail, facts_of
+from services.credentials.declarations import Declaration, Declarations
 from services.credentials.issuer import Issuer, Redeemed
 from services.credentials.revoking import News
 from services.credentials.vaults.port import Change
-from services.credentials.wishes import Wish, require_source_id
+from services.credentials.wishes import Narrower, Wish, require_source_id
 
 NAME = "isobath.credentials.v1.CredentialService"
 
@@ -51,7 +52,8 @@ _FIELDS: Mapping[Kind, str] = {kind: field for field, kind in _KINDS.items()}
 
 
 def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, frozenset[str]]:
-    """Method -> identities. Keys and revocations are for everybody who verifies grants."""
+    """Method -> identities. Keys and revocations are for everybody who verifies grants, and whoever
+    holds a grant may hand on less of it."""
     anyone = frozenset({"*"})
     return {
         "PutSecret": gateways,
@@ -60,6 +62,8 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
         "MintGrant": gateways,
         "RevokeGrant": gateways,
         "RotateKeys": gateways,
+        "ListDeclaredSources": gateways,
+        "NarrowGrant": anyone,
         "RedeemGrant": connectors,
         "SpendGrant": connectors,
         "WatchRevocations": anyone,
@@ -68,10 +72,13 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
 
 
 class CredentialServicer(rpc.CredentialServiceServicer):
-    def __init__(self, issuer: Issuer, trail: Trail, heartbeat_s: float) -> None:
+    def __init__(
+        self, issuer: Issuer, trail: Trail, heartbeat_s: float, declarations: Declarations
+    ) -> None:
         self._issuer = issuer
         self._trail = trail
         self._heartbeat_s = heartbeat_s
+        self._declarations = declarations
 
     async def PutSecret(self, request: pb.PutSecretRequest, context: Any) -> pb.PutSecretResponse:
         names = sorted(request.fields)
@@ -113,6 +120,27 @@ class CredentialServicer(rpc.CredentialServiceServicer):
             grant_id=minted.grant.grant_id,
             expires_at=_timestamp(minted.grant.expires_at),
         )
+
+    async def NarrowGrant(
+        self, request: pb.NarrowGrantRequest, context: Any
+    ) -> pb.NarrowGrantResponse:
+        async with self._trail.audited("narrow_grant") as told:
+            with refusing():
+                wide = self._issuer.verify(request.grant)
+                told.update(facts_of(wide), of=wide.grant_id)
+                minted = await self._issuer.narrow(wide, _narrower(request))
+            told.update(facts_of(minted.grant))
+        return pb.NarrowGrantResponse(
+            grant=minted.token,
+            grant_id=minted.grant.grant_id,
+            expires_at=_timestamp(minted.grant.expires_at),
+        )
+
+    async def ListDeclaredSources(
+        self, request: pb.ListDeclaredSourcesRequest, context: Any
+    ) -> pb.ListDeclaredSourcesResponse:
+        sources = map(_declared, self._declarations.now.values())
+        return pb.ListDeclaredSourcesResponse(sources=sources)
 
     async def RedeemGrant(
         self, request: pb.RedeemGrantRequest, context: Any
@@ -232,6 +260,32 @@ def _wish(request: pb.MintGrantRequest) -> Wish:
         run_id=request.run_id,
         thread_id=request.thread_id,
         lifetime=_timedelta(request.lifetime) if request.HasField("lifetime") else None,
+    )
+
+
+def _narrower(request: pb.NarrowGrantRequest) -> Narrower:
+    return Narrower(
+        operations=frozenset(request.operations),
+        scopes=tuple(request.scopes),
+        max_rows=request.max_rows,
+        max_bytes=request.max_bytes,
+        max_seconds=_seconds(request.max_time),
+        lifetime=_timedelta(request.lifetime) if request.HasField("lifetime") else None,
+    )
+
+
+def _declared(one: Declaration) -> pb.DeclaredSource:
+    entry = one.entry
+    return pb.DeclaredSource(
+        source_id=entry.source_id,
+        owner=entry.owner,
+        name=entry.name,
+        type=entry.type,
+        description=entry.description,
+        config=ParseDict(dict(entry.config), Struct()),
+        secrets_set=sorted(entry.secrets),
+        version=one.version,
+        line=entry.line,
     )
 
 

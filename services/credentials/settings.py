@@ -61,6 +61,8 @@ class Settings:
     # which sources may name a role of Vault's database engine in vault_role instead of keeping a
     # password: OWNER:MOUNT/ROLE@HOST, with * for every owner; empty = none
     vault_roles: tuple[str, ...] = ()
+    # sources declared by the operator, as YAML (docs/vault.md); read again when it changes
+    sources_file: Path | None = None
     # for one call to Vault, in seconds
     vault_timeout_s: float = 10.0
     # who may store secrets, and mint and revoke grants
@@ -85,6 +87,11 @@ class Settings:
             roles.allowed(text)
         if self.vault == "hashicorp" or self.vault_transit_key or self.vault_roles:
             self._check_vault()
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether there is a Vault to ask, for more than the key of the store."""
+        return self.vault == "hashicorp" or bool(self.vault_token or self.vault_role)
 
     def _check_vault(self) -> None:
         if self.vault_auth == "token":

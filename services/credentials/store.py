@@ -40,6 +40,11 @@ CREATE TABLE IF NOT EXISTS spent (
     bytes INTEGER NOT NULL,
     expires_at TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS declared (
+    source_id TEXT PRIMARY KEY,
+    version INTEGER NOT NULL,
+    digest TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, line TEXT NOT NULL) STRICT;
 """
 # table and primary key of all that is sealed

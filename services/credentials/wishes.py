@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from grants.claims import DEFAULT_LIFETIME, MAX_LIFETIME, OPERATIONS, Grant, Json
+from grants.attenuation import Bounds
+from grants.claims import DEFAULT_LIFETIME, MAX_LIFETIME, MAX_PARENTS, OPERATIONS, Grant, Json
+from grants.errors import BeyondGrant
 from grants.scope import MAX_SCOPES, problem_of
 from servicekit.status import InvalidField
 
@@ -99,6 +101,44 @@ class Wish:
                 f"{field} looks like a secret, and a grant can be read by whoever holds it",
                 remedy="Store it with PutSecret and leave it out of config.",
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrower:
+    """What a narrower grant is asked to be. Empty, 0 and None = as the wider one."""
+
+    operations: frozenset[str]
+    scopes: tuple[str, ...]
+    max_rows: int
+    max_bytes: int
+    max_seconds: float
+    lifetime: timedelta | None
+
+    def check(self, wide: Grant) -> None:
+        """Raises InvalidField, BeyondGrant."""
+        for field in ("max_rows", "max_bytes", "max_seconds"):
+            _require(getattr(self, field) >= 0, field, f"{field} is not negative")
+        _require(len(self.scopes) <= MAX_SCOPES, "scopes", f"at most {MAX_SCOPES} scopes")
+        for scope in self.scopes:
+            problem = problem_of(scope)
+            _require(not problem, "scopes", problem)
+        lives = self.lifetime is None or self.lifetime > timedelta(0)
+        _require(lives, "lifetime", "a grant lives for more than nothing")
+        shallow = len(wide.parents) < MAX_PARENTS
+        _require(shallow, "grant", f"a grant is narrowed at most {MAX_PARENTS} times")
+        for operation in sorted(self.operations - wide.operations):
+            allowed = ", ".join(sorted(wide.operations)) or "nothing"
+            raise BeyondGrant(operation, None, allowed)
+
+    def bounds(self, now: datetime) -> Bounds:
+        return Bounds(
+            operations=self.operations or None,
+            scopes=self.scopes or None,
+            max_rows=self.max_rows,
+            max_bytes=self.max_bytes,
+            max_seconds=self.max_seconds,
+            expires_at=None if self.lifetime is None else now + self.lifetime,
+        )
 
 
 def secret_looking(value: Json, name: str = "config", *, named: bool = False) -> Iterator[str]:

@@ -79,3 +79,11 @@ def test_adding_leaves_the_first_value_alone() -> None:
     empty = Revocations()
     empty.adding([Revocation("run", "run-1", NOW)])
     assert not empty.is_revoked(GRANT)
+
+
+@pytest.mark.req("S1")
+def test_grant_is_void_with_each_of_those_it_was_made_of() -> None:
+    narrow = grant(grant_id="grant-c", parents=("grant-a", "grant-b"))
+    for subject in narrow.parents:
+        assert Revocations().adding([Revocation("grant", subject, NOW)]).is_revoked(narrow)
+    assert not Revocations().adding([Revocation("grant", "grant-d", NOW)]).is_revoked(narrow)

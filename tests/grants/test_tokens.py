@@ -207,3 +207,9 @@ def test_refusal_never_holds_the_token() -> None:
         with pytest.raises(GrantError) as refused:
             tokens.verify(torn, KEYS, NOW)
         assert TOKEN[:20] not in str(refused.value)
+
+
+@pytest.mark.req("S1")
+def test_grants_that_it_was_made_of_travel_with_it() -> None:
+    narrow = grant(parents=("grant-a", "grant-b"))
+    assert tokens.verify(tokens.mint(narrow, KEY), KEYS, NOW) == narrow

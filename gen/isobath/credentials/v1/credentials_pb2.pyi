@@ -114,6 +114,66 @@ class MintGrantResponse(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     def __init__(self, grant: _Optional[str] = ..., grant_id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class NarrowGrantRequest(_message.Message):
+    __slots__ = ("grant", "operations", "scopes", "max_rows", "max_bytes", "max_time", "lifetime")
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_TIME_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_FIELD_NUMBER: _ClassVar[int]
+    grant: str
+    operations: _containers.RepeatedScalarFieldContainer[str]
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    max_rows: int
+    max_bytes: int
+    max_time: _duration_pb2.Duration
+    lifetime: _duration_pb2.Duration
+    def __init__(self, grant: _Optional[str] = ..., operations: _Optional[_Iterable[str]] = ..., scopes: _Optional[_Iterable[str]] = ..., max_rows: _Optional[int] = ..., max_bytes: _Optional[int] = ..., max_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., lifetime: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class NarrowGrantResponse(_message.Message):
+    __slots__ = ("grant", "grant_id", "expires_at")
+    GRANT_FIELD_NUMBER: _ClassVar[int]
+    GRANT_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    grant: str
+    grant_id: str
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, grant: _Optional[str] = ..., grant_id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListDeclaredSourcesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListDeclaredSourcesResponse(_message.Message):
+    __slots__ = ("sources",)
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    sources: _containers.RepeatedCompositeFieldContainer[DeclaredSource]
+    def __init__(self, sources: _Optional[_Iterable[_Union[DeclaredSource, _Mapping]]] = ...) -> None: ...
+
+class DeclaredSource(_message.Message):
+    __slots__ = ("source_id", "owner", "name", "type", "description", "config", "secrets_set", "version", "line")
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_SET_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    source_id: str
+    owner: str
+    name: str
+    type: str
+    description: str
+    config: _struct_pb2.Struct
+    secrets_set: _containers.RepeatedScalarFieldContainer[str]
+    version: int
+    line: int
+    def __init__(self, source_id: _Optional[str] = ..., owner: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., line: _Optional[int] = ...) -> None: ...
+
 class RedeemGrantRequest(_message.Message):
     __slots__ = ("grant",)
     GRANT_FIELD_NUMBER: _ClassVar[int]

@@ -56,6 +56,16 @@ class CredentialServiceStub:
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantRequest.SerializeToString,
                 response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantResponse.FromString,
                 _registered_method=True)
+        self.NarrowGrant = channel.unary_unary(
+                '/isobath.credentials.v1.CredentialService/NarrowGrant',
+                request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantRequest.SerializeToString,
+                response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantResponse.FromString,
+                _registered_method=True)
+        self.ListDeclaredSources = channel.unary_unary(
+                '/isobath.credentials.v1.CredentialService/ListDeclaredSources',
+                request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesRequest.SerializeToString,
+                response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesResponse.FromString,
+                _registered_method=True)
         self.RedeemGrant = channel.unary_unary(
                 '/isobath.credentials.v1.CredentialService/RedeemGrant',
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RedeemGrantRequest.SerializeToString,
@@ -122,6 +132,24 @@ class CredentialServiceServicer:
 
     def MintGrant(self, request, context):
         """Signs a grant. Gateway only. Each call gives a grant of its own; a retry is harmless. Errors: INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NarrowGrant(self, request, context):
+        """Signs a narrower grant for whoever holds a wider one, to hand on. It never reaches further, ends with the wider
+        one at the latest, and is revoked with it. Rows and bytes that it may read are taken of the wider one at once and
+        are not given back, so a retry takes again. Errors: GRANT_INVALID, GRANT_EXPIRED, GRANT_REVOKED, BEYOND_GRANT
+        (something asked for is not inside the wider one, or is used up), INVALID_FIELD.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeclaredSources(self, request, context):
+        """The sources that the operator declared in a file, all of them, without their secrets: the file has at most 1 MiB.
+        Gateway only. No effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -197,6 +225,16 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     servicer.MintGrant,
                     request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantRequest.FromString,
                     response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantResponse.SerializeToString,
+            ),
+            'NarrowGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.NarrowGrant,
+                    request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantRequest.FromString,
+                    response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantResponse.SerializeToString,
+            ),
+            'ListDeclaredSources': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeclaredSources,
+                    request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesRequest.FromString,
+                    response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesResponse.SerializeToString,
             ),
             'RedeemGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeemGrant,
@@ -339,6 +377,60 @@ class CredentialService:
             '/isobath.credentials.v1.CredentialService/MintGrant',
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantRequest.SerializeToString,
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.MintGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NarrowGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.credentials.v1.CredentialService/NarrowGrant',
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantRequest.SerializeToString,
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.NarrowGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeclaredSources(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.credentials.v1.CredentialService/ListDeclaredSources',
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesRequest.SerializeToString,
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.ListDeclaredSourcesResponse.FromString,
             options,
             channel_credentials,
             insecure,
