@@ -102,14 +102,19 @@ class Ranges:
         self._words = words
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def aclose(self) -> None:
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def get(self, url: str, name: str, etag: str, span: tuple[int, int]) -> bytes:
         """`span` = offset and length. Raises `Again` where the fault may pass, else `BlobFault`."""
+        if self._closed:
+            # what closing cut is not to be asked for again
+            raise self._words.torn(name)
         offset, length = span
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "If-Match": f'"{etag}"'}
         url, headers = await self._signature.signed(url, headers)

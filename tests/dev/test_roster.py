@@ -12,12 +12,19 @@ from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
 
 
+@pytest.fixture
+def ports_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else runs on this machine."""
+    monkeypatch.setattr("dev.roster.taken", lambda ports: [])
+
+
 def roster(tmp_path: Path, settings: Settings, **given: str) -> dict[str, Service]:
     home = Home(tmp_path)
     listed = services(settings, home, ports(settings), issue(NAMES, home.run), given)
     return {each.name: each for each in listed}
 
 
+@pytest.mark.usefixtures("ports_are_free")
 def test_ports_by_default_are_the_well_known_ones() -> None:
     places = ports(Settings())
     assert places.url == "http://127.0.0.1:8200"
@@ -41,12 +48,14 @@ def test_port_that_is_taken_is_named_with_a_way_out() -> None:
             ports(Settings(http_port=port))
 
 
+@pytest.mark.usefixtures("ports_are_free")
 def test_roster_starts_gateway_last_and_credentials_first(tmp_path: Path) -> None:
     order = levels(list(roster(tmp_path, Settings()).values()))
     assert "credentials" in [each.name for each in order[0]]
     assert [each.name for each in order[-1]] == ["gateway"]
 
 
+@pytest.mark.usefixtures("ports_are_free")
 def test_roster_gives_each_service_its_own_variables_only(tmp_path: Path) -> None:
     for name, service in roster(tmp_path, Settings()).items():
         others = [each.upper() for each in NAMES if each != name]
@@ -58,6 +67,7 @@ def test_roster_gives_each_service_its_own_variables_only(tmp_path: Path) -> Non
         assert not foreign
 
 
+@pytest.mark.usefixtures("ports_are_free")
 def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
     settings = Settings(
         engine="openai", openai_base_url="http://127.0.0.1:1/v1", openai_api_key=Secret("sk-abc")
@@ -71,6 +81,7 @@ def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
     assert written.read_text() == "sk-abc"
 
 
+@pytest.mark.usefixtures("ports_are_free")
 def test_roster_lets_given_variables_go_first(tmp_path: Path) -> None:
     given = {"ISOBATH_INFERENCE_PROTOCOL": "native", "ISOBATH_SANDBOX_HOME": "/x"}
     found = roster(tmp_path, Settings(), **given)
