@@ -56,12 +56,12 @@ def _written(name: str, column: Column, form: Form) -> str:
     return f"{name}::pg_catalog.text" if pa.types.is_boolean(column.arrow) else name
 
 
-def _unheard(_: int) -> None:
+def unheard(_: int) -> None:
     pass
 
 
 async def copied(
-    reading: Reading, copy: Copy, doing: Doing, *, done: Callable[[int], None] = _unheard
+    reading: Reading, copy: Copy, doing: Doing, *, done: Callable[[int], None] = unheard
 ) -> AsyncGenerator[bytes, None]:
     """Its bytes; CSV without a header line. `done` hears how many rows the server counted, before
     the end is told; not where it is left earlier.

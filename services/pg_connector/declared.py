@@ -54,12 +54,13 @@ class Origin:
 async def declared(reading: Reading, sql: str, arguments: Sequence[Any] = ()) -> list[str]:
     """For each column of the result "numeric(12,2)", or "" where nothing is known. The query is
     planned, not run. Raises what ends the whole call: RevokedGrant, QueryTimeout, a lost server."""
-    savepoint = reading.connection.transaction()
-    await reading.run(savepoint.start())
+    await reading.run(reading.connection.execute("SAVEPOINT planned"))
     try:
         plan = await _plan(reading, sql, arguments)
     finally:
-        await reading.run(savepoint.rollback())
+        # released too: no snapshot can be exported within a savepoint
+        ended = "ROLLBACK TO SAVEPOINT planned; RELEASE SAVEPOINT planned"
+        await reading.run(reading.connection.execute(ended))
     found = origins(plan) if plan else []
     return await _digits(reading, found) if found else []
 

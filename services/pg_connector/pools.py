@@ -49,6 +49,13 @@ class _Pool:
         assert self.connections is not None
         return self.connections
 
+    @property
+    def free(self) -> int:
+        """Connections that nobody uses, open or not."""
+        connections = self.opened()
+        used = connections.get_size() - connections.get_idle_size()
+        return int(connections.get_max_size() - used)
+
 
 class Held:
     """One connection, lent to one call."""
@@ -132,8 +139,9 @@ class Pools:
         return len(self._pools)
 
     @asynccontextmanager
-    async def held(self, grant: Grant) -> AsyncIterator[Held]:
-        """A connection for one call: fresh or reset, and reset again or closed on leaving.
+    async def held(self, grant: Grant, *, spare: bool = False) -> AsyncIterator[Held]:
+        """A connection for one call: fresh or reset, and reset again or closed on leaving. `spare`
+        = only one that nobody waits for, at once.
 
         Raises PoolBusy, SourceFault, and what gate.secrets raises.
         """
@@ -141,6 +149,8 @@ class Pools:
         login = login_of(await self._gate.secrets(grant))
         pool = await self._pool(_Key(grant.owner, grant.source_id, grant.source_version, place))
         pool.login = login
+        if spare and not pool.free:
+            raise PoolBusy(f"all connections to {place.source} are in use")
         pool.users += 1
         try:
             connection = await self._acquire(pool)

@@ -1,7 +1,7 @@
 """Everything that is asked of a source, from the grant to the answer."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import TypeVar
 
 from connectorkit.access import Gate
@@ -17,6 +17,7 @@ from servicekit.status import InvalidField, Unsupported
 from services.pg_connector import browsing, checking, guard, profiling
 from services.pg_connector.checking import ReasonOf
 from services.pg_connector.kept import Kept
+from services.pg_connector.parallel import Most, split
 from services.pg_connector.places import place_of
 from services.pg_connector.pools import Pools
 from services.pg_connector.reading import Reading, Share, reading
@@ -25,7 +26,7 @@ from services.pg_connector.securing import login_of
 from services.pg_connector.selecting import selected, statement_of
 from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
-from services.pg_connector.streams import prepared
+from services.pg_connector.streams import Rows, prepared
 
 T = TypeVar("T", pb.InspectResponse, pb.ProfileResponse)
 # Longer than any listing takes; what is slower than this is broken.
@@ -106,10 +107,11 @@ class Reader:
             header = table_header(chosen.name, rows.schema, request.format)
             if chosen.row_estimate is not None:
                 header.row_estimate = chosen.row_estimate
-            answer = sent(rows, header=header, limits=mine.bounds, threads=self._threads)
-            async with aclosing(answer) as events:
-                async for event in events:
-                    yield mine.counted(event)
+            async with self._split(work, grant, rows, chosen.work.sql, mine.bounds) as parts:
+                answer = sent(parts, header=header, limits=mine.bounds, threads=self._threads)
+                async with aclosing(answer) as events:
+                    async for event in events:
+                        yield mine.counted(event)
 
     async def store(self, requests: AsyncIterator[pb.StoreRequest]) -> pb.StoreResponse:
         async for request in requests:
@@ -153,9 +155,31 @@ class Reader:
         return effective(limits, grant, ceiling=Bounds(max_seconds=min(own or ceiling, ceiling)))
 
     @asynccontextmanager
-    async def _reading(self, grant: Grant, timeout_s: float) -> AsyncIterator[Reading]:
-        async with self._pools.held(grant) as held, reading(held, timeout_s, self._share) as work:
+    async def _reading(
+        self, grant: Grant, timeout_s: float, *, snapshot: str = ""
+    ) -> AsyncIterator[Reading]:
+        """On another's snapshot only with a connection that is free at once."""
+        async with (
+            self._pools.held(grant, spare=bool(snapshot)) as held,
+            reading(held, timeout_s, self._share, snapshot=snapshot) as work,
+        ):
             yield work
+
+    @asynccontextmanager
+    async def _split(
+        self, work: Reading, grant: Grant, rows: Rows, sql: str, limits: Bounds
+    ) -> AsyncIterator[Rows]:
+        """Over several connections, where the query is a large scan."""
+        if not rows.may_copy or self._settings.scan_connections == 1:
+            yield rows
+            return
+        most = Most(self._settings.scan_connections, self._settings.scan_split_mb, limits.max_rows)
+
+        def more(snapshot: str) -> AbstractAsyncContextManager[Reading]:
+            return self._reading(grant, limits.max_seconds, snapshot=snapshot)
+
+        async with split(work, sql, more, most) as parts:
+            yield rows.over(parts)
 
     def _known(self, key: tuple[str, ...], refresh: bool, kind: type[T]) -> T | None:
         found = None if refresh else self._kept.get(key)

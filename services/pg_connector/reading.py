@@ -1,6 +1,7 @@
 """A transaction that only reads."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ SELECT pg_catalog.set_config('statement_timeout', $1, true),
 _SUPERUSER = "pg_catalog.current_setting('is_superuser') = 'on'"
 _GRANTED = "pg_catalog.has_parameter_privilege('temp_file_limit', 'SET')"
 _PARAMETERS_GRANTED_SINCE = 15
+_SNAPSHOT = re.compile(r"[0-9A-F-]+")
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,28 @@ class Reading:
 
 
 @asynccontextmanager
-async def reading(held: Held, timeout_s: float, share: Share = _SHARE) -> AsyncIterator[Reading]:
-    """READ ONLY, REPEATABLE READ, snapshot taken; always rolled back. Raises PgFault."""
+async def reading(
+    held: Held, timeout_s: float, share: Share = _SHARE, *, snapshot: str = ""
+) -> AsyncIterator[Reading]:
+    """READ ONLY, REPEATABLE READ, snapshot taken, or that one which another transaction exported;
+    always rolled back. Raises PgFault."""
     transaction = held.connection.transaction(isolation="repeatable_read", readonly=True)
     work = Reading(held, timeout_s)
     await work.run(transaction.start())
     try:
+        if snapshot:
+            await work.run(held.connection.execute(_same(snapshot)))
         await work.fetch(_setup(held), *_settings(timeout_s, share))
         yield work
     finally:
         await _rolled_back(held, transaction)
+
+
+def _same(snapshot: str) -> str:
+    """The statement takes no parameter."""
+    if not _SNAPSHOT.fullmatch(snapshot):
+        raise ValueError("a snapshot of another form than the server gives")
+    return f"SET TRANSACTION SNAPSHOT '{snapshot}'"
 
 
 def _setup(held: Held) -> str:

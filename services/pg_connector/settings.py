@@ -42,6 +42,10 @@ class Settings:
     # what one session may take of the server's disk, where the role may set it; the server's own
     # bound holds where it is lower
     temp_files_kb: int = 10 * 1024 * 1024
+    # connections that one large scan is read over at once, where as many are free; 1 = never split
+    scan_connections: int = 2
+    # a table of so many MiB is large
+    scan_split_mb: int = 64
     # how long a listing or a description is kept
     metadata_ttl_s: float = 60.0
     # threads that encode
@@ -50,5 +54,7 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.pools, self.pool_size, self.connect_attempts, self.threads) < 1:
             raise ValueError("POOLS, POOL_SIZE, CONNECT_ATTEMPTS and THREADS expect 1 or more")
+        if self.scan_connections < 1 or self.scan_split_mb < 0:
+            raise ValueError("SCAN_CONNECTIONS expects 1 or more, SCAN_SPLIT_MB 0 or more")
         if min(self.statement_timeout_s, self.connect_timeout_s, self.acquire_timeout_s) <= 0:
             raise ValueError("the timeouts expect more than 0 seconds")

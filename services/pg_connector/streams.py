@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import pyarrow as pa
@@ -11,13 +11,16 @@ import pyarrow as pa
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
 from services.pg_connector.binary.decoding import Decoder
-from services.pg_connector.copying import copied, copy_of
+from services.pg_connector.copying import Form, copied, copy_of, unheard
 from services.pg_connector.declared import declared
 from services.pg_connector.errors import QueryFailed
 from services.pg_connector.faults import Doing
+from services.pg_connector.parallel import Part, merged
 from services.pg_connector.parameters import bound
 from services.pg_connector.reading import Reading
 from services.pg_connector.values import Column, Shown, batch_of, column_of, schema_of
+
+T = TypeVar("T")
 
 # The first batch is small, since nothing is known of the rows' width; then as many as make this.
 _FIRST_ROWS = 64
@@ -53,7 +56,14 @@ class Rows:
     ) -> None:
         self._reading, self._work, self._prepared = reading, work, prepared
         self._columns = columns
+        self._parts: Sequence[Part] = [(reading, work.sql)]
         self.schema: pa.Schema = schema_of(columns)
+
+    def over(self, parts: Sequence[Part]) -> "Rows":
+        """The same, read in pieces of the query at once. For `may_copy`."""
+        rows = Rows(self._reading, self._work, self._columns, self._prepared)
+        rows._parts = parts
+        return rows
 
     @property
     def may_copy(self) -> bool:
@@ -66,11 +76,31 @@ class Rows:
         """Its rows as the server itself writes CSV, without a header line, and one more row than
         the bound where there are more (0 = none). `done` hears at the end how many. For
         `may_copy`."""
-        copy = copy_of(self._work.sql, self._columns, form="csv", max_rows=max_rows)
-        doing = self._doing(copy.shift)
-        async with aclosing(copied(self._reading, copy, doing, done=done)) as pieces:
+        rows = 0
+
+        def add(more: int) -> None:
+            nonlocal rows
+            rows += more
+            done(rows)
+
+        async with aclosing(self._merged(self._pieces("csv", max_rows, add))) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def _pieces(
+        self, form: Form, max_rows: int, done: Callable[[int], None] = unheard
+    ) -> list[AsyncGenerator[bytes, None]]:
+        """Of each part. A piece has whole rows, for the server sends each by itself:
+        https://www.postgresql.org/docs/18/protocol-flow.html#PROTOCOL-COPY"""
+        coming = list[AsyncGenerator[bytes, None]]()
+        for reading, sql in self._parts:
+            copy = copy_of(sql, self._columns, form=form, max_rows=max_rows)
+            doing = reading.doing(sql=sql, path=self._work.path, shift=copy.shift)
+            coming.append(copied(reading, copy, doing, done=done))
+        return coming
+
+    def _merged(self, sources: list[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+        return merged(sources) if len(sources) > 1 else sources[0]
 
     def shown(self) -> "Rows":
         """The same with each value as the server writes it, which is what CSV is made of."""
@@ -89,9 +119,17 @@ class Rows:
     async def _copied(
         self, threads: Limiter, max_rows: int
     ) -> AsyncGenerator[pa.RecordBatch, None]:
-        copy = copy_of(self._work.sql, self._columns, form="binary", max_rows=max_rows)
+        parts = self._pieces("binary", max_rows)
+        sources = [self._decoded(pieces, threads) for pieces in parts]
+        async with aclosing(self._merged(sources)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _decoded(
+        self, source: AsyncGenerator[bytes, None], threads: Limiter
+    ) -> AsyncGenerator[pa.RecordBatch, None]:
         decoder = Decoder(self._columns, self.schema)
-        async with aclosing(copied(self._reading, copy, self._doing(copy.shift))) as pieces:
+        async with aclosing(source) as pieces:
             async for piece in pieces:
                 batch = await threads.run(decoder.take, piece)
                 if batch is not None:

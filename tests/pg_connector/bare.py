@@ -14,10 +14,11 @@ from services.pg_connector.reading import Reading, Share, reading
 
 @asynccontextmanager
 async def reading_on(
-    connection: Any, timeout_s: float = 30.0, **share: Any
+    connection: Any, timeout_s: float = 30.0, *, snapshot: str = "", **share: Any
 ) -> AsyncIterator[Reading]:
     place = Place(host="127.0.0.1", port=1, database="somewhere", user="somebody")
-    async with reading(Held(_Pool(place), connection), timeout_s, Share(**share)) as work:
+    held = Held(_Pool(place), connection)
+    async with reading(held, timeout_s, Share(**share), snapshot=snapshot) as work:
         yield work
 
 

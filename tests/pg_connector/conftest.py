@@ -152,7 +152,10 @@ def limits(**fields: Any) -> pb.Limits:
 
 
 @pytest.fixture
-async def platform(no_leaks: object, postgres: Postgres, tmp_path: Path) -> AsyncIterator[Platform]:
+async def platform(
+    no_leaks: object, postgres: Postgres, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Platform]:
+    """A parameter = settings of the connector."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(postgres.database("pgc"))
         role = f"reader_{database}"
@@ -167,7 +170,9 @@ async def platform(no_leaks: object, postgres: Postgres, tmp_path: Path) -> Asyn
         stack.push_async_callback(_drop, postgres, database, role)
         home = CredentialSettings(home=tmp_path / "home", heartbeat_s=0.05, key_lead_s=0.0)
         kept = await stack.enter_async_context(running((mount_credentials, home)))
-        settings = Settings(credentials=kept.address, connect_attempts=1)
+        settings = Settings(
+            credentials=kept.address, connect_attempts=1, **getattr(request, "param", {})
+        )
         server = await stack.enter_async_context(running((mount, settings)))
         to_credentials = await stack.enter_async_context(open_channel(kept))
         to_connector = await stack.enter_async_context(open_channel(server))
