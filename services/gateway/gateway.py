@@ -13,6 +13,7 @@ from services.gateway.audit import Audit
 from services.gateway.callers import Callers
 from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
+from services.gateway.declared import Declared, following
 from services.gateway.files import FileStore
 from services.gateway.registry import Registry
 from services.gateway.runs import Runs, RunSettings
@@ -64,6 +65,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
             )
         )
         registry = Registry(store, services)
+        await stack.enter_async_context(following(Declared(store, services)))
         files = FileStore(store, files_folder, threads_pool, settings.upload_bytes)
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(settings.agent_model, settings.max_runs, settings.chat_rows)

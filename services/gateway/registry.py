@@ -24,6 +24,8 @@ from services.gateway.pages import Page, page_size, token_of, value_of
 from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
 
+# ids of sources that the operator declares; those of all others begin with "ds-"
+DECLARED = "declared-"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # A change takes far less between the credential service and the database; what is older was begun
 # by a gateway that ended in between.
@@ -125,6 +127,7 @@ class Registry:
         Raises `SourceNotFound`, `InvalidField`, `AlreadyExists`, `Conflict`, `ServiceLost`.
         """
         before = await self.get(caller.owner, id_or_name)
+        _require_undeclared(before)
         described = await self._services.connectors.describe(before.type)
         after = _changed(before, change)
         _check_name(after.name)
@@ -142,8 +145,12 @@ class Registry:
         return after
 
     async def delete(self, caller: Caller, id_or_name: str) -> None:
-        """Forget the source and its secret, revoke its grants, close its connections."""
+        """Forget the source and its secret, revoke its grants, close its connections.
+
+        Raises `SourceNotFound`, `Conflict` for a declared one, `ServiceLost`.
+        """
         source = await self.get(caller.owner, id_or_name)
+        _require_undeclared(source)
         await self._revoke(source, "the source was deleted")
         await self._forget(source.id)
         async with self._database.begin() as session:
@@ -239,6 +246,16 @@ def check(
     _validate(described.config_schema, dict(config), "config")
     secrets_given = {name: values.get(name, "kept") for name in present}
     _validate(described.secrets_schema, secrets_given, "secrets", show=False)
+
+
+def _require_undeclared(source: Source) -> None:
+    if source.id.startswith(DECLARED):
+        raise Conflict(
+            "data source",
+            source.id,
+            f"{source.name} is declared in the operator's file",
+            remedy="Have it changed, or taken out, there.",
+        )
 
 
 def require_anew(before: Source, after: Source, change: Change) -> None:

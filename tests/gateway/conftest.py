@@ -82,7 +82,9 @@ def registering(name: str, servicer: Any, add: Any) -> Any:
 
 
 @asynccontextmanager
-async def platform_of(folder: Path, **overrides: Any) -> AsyncIterator[Platform]:
+async def platform_of(
+    folder: Path, *, declared: Path | None = None, **overrides: Any
+) -> AsyncIterator[Platform]:
     connector, sandbox, models = Connector(), Sandbox(), Models()
     doubles: dict[str, tuple[Any, Any]] = {
         "connector": (connector, connector_rpc.add_ConnectorServiceServicer_to_server),
@@ -104,9 +106,8 @@ async def platform_of(folder: Path, **overrides: Any) -> AsyncIterator[Platform]
 
             stop[name] = crash
 
-        await start(
-            "credentials", mount_credentials, CredentialSettings(home=folder / "credentials")
-        )
+        kept = CredentialSettings(home=folder / "credentials", sources_file=declared)
+        await start("credentials", mount_credentials, kept)
         for name, (servicer, add) in doubles.items():
             await start(name, registering(servicer.NAME, servicer, add), None)
         settings = Settings(
