@@ -158,6 +158,14 @@ class Gate:
         """
         return (await self.lease(grant)).fields
 
+    async def other_secrets(
+        self, grant: Grant, refused: Mapping[str, Secret]
+    ) -> Mapping[str, Secret]:
+        """For fields that `secrets` gave and the source did not take: they may have been replaced.
+        The same again where they were not. Raises as `secrets` does."""
+        self._leases.forget(grant, refused)
+        return await self.secrets(grant)
+
     async def lease(self, grant: Grant) -> Lease:
         """The same, with when the source stops taking them: the connections of a pool are to be
         replaced by such as were made with the fields of a later lease before that."""

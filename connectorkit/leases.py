@@ -65,6 +65,13 @@ class Leases:
             self._flight(key, grant)
         return held
 
+    def forget(self, grant: Grant, fields: Fields) -> None:
+        """Has them redeemed anew; others that came meanwhile stay."""
+        key = _key(grant)
+        held = self._held.get(key)
+        if held is not None and held.fields is fields:
+            del self._held[key]
+
     def drop(self, gone: Callable[[str, str], bool]) -> None:
         """Forgets those whose (owner, source_id) is gone, also those on their way here."""
         for key in [key for key in self._held if gone(key.owner, key.source_id)]:

@@ -1,6 +1,7 @@
 """One connection to a source, as its settings say."""
 
 import asyncio
+import random
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
@@ -46,7 +47,8 @@ async def connect(
         except SourceFault as exc:
             if not _may_pass(exc):
                 raise
-        await asyncio.sleep(0.1 * 2**attempt)
+        # not for cryptography: so that those who wait do not all come back at once
+        await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311
     return await _connect_any(place, login, settings, pool)
 
 

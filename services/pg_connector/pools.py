@@ -14,11 +14,12 @@ from connectorkit.refusals import RevokedGrant
 from grants.claims import Grant
 from servicekit import logs
 from services.pg_connector.connecting import connect
-from services.pg_connector.errors import PoolBusy, QueryTimeout
+from services.pg_connector.errors import AuthenticationFailed, QueryTimeout
 from services.pg_connector.faults import Doing, translating
 from services.pg_connector.places import Place, place_of
 from services.pg_connector.securing import Login, login_of
 from services.pg_connector.settings import Settings
+from services.pg_connector.turns import Turns
 
 T = TypeVar("T")
 _log = logs.get(__name__)
@@ -34,27 +35,30 @@ class _Key:
     version: int
     place: Place
 
+    def precedes(self, other: "_Key") -> bool:
+        """Whether the source was changed since."""
+        same = (self.owner, self.source_id) == (other.owner, other.source_id)
+        return same and self.version < other.version
+
 
 @dataclass(eq=False)
 class _Pool:
+    """Connections that one login made. A later login of the same source has a pool of its own, and
+    this one is closed when its last statement has ended."""
+
     place: Place
     login: Login = _NOBODY
+    source_id: str = ""
     connections: "asyncpg.Pool[Any] | None" = None
     users: int = 0
     last_used: float = 0.0
     revoked: bool = False
+    retired: bool = False
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
 
     def opened(self) -> "asyncpg.Pool[Any]":
         assert self.connections is not None
         return self.connections
-
-    @property
-    def free(self) -> int:
-        """Connections that nobody uses, open or not."""
-        connections = self.opened()
-        used = connections.get_size() - connections.get_idle_size()
-        return int(connections.get_max_size() - used)
 
 
 class Held:
@@ -115,7 +119,12 @@ class Pools:
     ) -> None:
         self._gate, self._settings = gate, settings
         self._clock = clock or asyncio.get_running_loop().time
+        self._turns = Turns(
+            settings.pool_size, settings.connections, timeout_s=settings.acquire_timeout_s
+        )
         self._pools: dict[_Key, _Pool] = {}
+        self._retired: set[_Pool] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -146,31 +155,46 @@ class Pools:
         Raises PoolBusy, SourceFault, and what gate.secrets raises.
         """
         place = place_of(grant.config)
-        login = login_of(await self._gate.secrets(grant))
-        pool = await self._pool(_Key(grant.owner, grant.source_id, grant.source_version, place))
-        pool.login = login
-        if spare and not pool.free:
-            raise PoolBusy(f"all connections to {place.source} are in use")
-        pool.users += 1
-        try:
-            connection = await self._acquire(pool)
+        key = _Key(grant.owner, grant.source_id, grant.source_version, place)
+        async with self._turns.turn(key, place.source, spare=spare):
+            pool, connection = await self._entered(key, grant)
             try:
                 yield Held(pool, connection)
             finally:
-                await self._release(pool, connection)
-        finally:
-            pool.users -= 1
-            pool.last_used = self._clock()
+                try:
+                    await self._release(pool, connection)
+                finally:
+                    self._left(pool)
 
-    async def _acquire(self, pool: _Pool) -> Any:
-        with translating(pool.place.doing()):
-            try:
-                async with asyncio.timeout(self._settings.acquire_timeout_s) as waiting:
-                    return await pool.opened().acquire()
-            except TimeoutError as exc:
-                if not waiting.expired():
-                    raise
-                raise PoolBusy(f"all connections to {pool.place.source} are in use") from exc
+    async def _entered(self, key: _Key, grant: Grant) -> tuple[_Pool, Any]:
+        """A login that is refused may have been replaced since it was redeemed."""
+        fields = await self._gate.secrets(grant)
+        try:
+            return await self._lent(key, login_of(fields))
+        except AuthenticationFailed:
+            others = await self._gate.other_secrets(grant, fields)
+            if others == fields:
+                raise
+            return await self._lent(key, login_of(others))
+
+    async def _lent(self, key: _Key, login: Login) -> tuple[_Pool, Any]:
+        pool = self._pool(key, login)
+        pool.users += 1
+        try:
+            if pool.connections is None:
+                pool.connections = self._new(pool)
+            with translating(pool.place.doing()):
+                return pool, await (await pool.opened()).acquire()
+        except BaseException:
+            self._left(pool)
+            raise
+
+    def _left(self, pool: _Pool) -> None:
+        pool.users -= 1
+        pool.last_used = self._clock()
+        if pool.retired and not pool.users:
+            self._close_soon(pool)
+        self._make_room()
 
     async def _release(self, pool: _Pool, connection: Any) -> None:
         """A connection that does not come clean is closed; nobody's answer depends on that."""
@@ -179,16 +203,23 @@ class Pools:
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:
             _log.info("connection_dropped", source=pool.place.source, why=type(exc).__name__)
 
-    async def _pool(self, key: _Key) -> _Pool:
+    def _pool(self, key: _Key, login: Login) -> _Pool:
         pool = self._pools.get(key)
-        if pool is not None:
+        if pool is not None and pool.login == login:
             return pool
-        await self._make_room()
-        pool = self._pools.setdefault(key, _Pool(key.place, last_used=self._clock()))
-        if pool.connections is None:
-            pool.connections = self._new(pool)
-            await pool.connections
+        for old in [each for each in self._pools if each == key or each.precedes(key)]:
+            self._retire(old)
+        place = key.place.entered_by(login.user)
+        pool = _Pool(place, login, key.source_id, last_used=self._clock())
+        self._pools[key] = pool
         return pool
+
+    def _retire(self, key: _Key) -> None:
+        pool = self._pools.pop(key)
+        pool.retired = True
+        self._retired.add(pool)
+        if not pool.users:
+            self._close_soon(pool)
 
     def _new(self, pool: _Pool) -> "asyncpg.Pool[Any]":
         async def connected(*_: Any, **given: Any) -> Any:
@@ -202,39 +233,51 @@ class Pools:
             reset=_left if pool.place.pgbouncer else _reset,
         )
 
-    async def _make_room(self) -> None:
-        if len(self._pools) < self._settings.pools:
-            return
+    def _make_room(self) -> None:
+        """Of more sources than are kept open those go first that rested longest."""
         idle = [key for key, pool in self._pools.items() if not pool.users]
-        if not idle:
-            raise PoolBusy("connections to too many sources are in use")
-        await self._close(min(idle, key=lambda key: self._pools[key].last_used))
+        idle.sort(key=lambda key: self._pools[key].last_used)
+        for key in idle[: max(0, len(self._pools) - self._settings.pools)]:
+            self._retire(key)
 
     async def close(self, source_id: str) -> int:
         """Closes the unused connections of a source; those in use are closed when they come back.
         How many were closed at once."""
-        closed = 0
+        pools = self._of(source_id)
+        closed = sum(pool.opened().get_idle_size() for pool in pools if pool.connections)
         for key in [key for key in self._pools if key.source_id == source_id]:
-            pool = self._pools[key]
-            closed += pool.opened().get_idle_size()
-            if pool.users:
-                await pool.opened().expire_connections()
-            else:
-                await self._close(key)
+            self._retire(key)
+        for pool in pools:
+            if pool.connections and pool.users:
+                await pool.connections.expire_connections()
+        await asyncio.gather(*self._closing)
         return closed
 
     async def _revoke(self, source_id: str) -> None:
         """Stops what runs on the source's connections, and closes them all."""
+        pools = self._of(source_id)
         for key in [key for key in self._pools if key.source_id == source_id]:
-            self._pools[key].revoked = True
-            for task in tuple(self._pools[key].tasks):
+            del self._pools[key]
+        for pool in pools:
+            pool.revoked = True
+            for task in tuple(pool.tasks):
                 task.cancel()
-            await self._close(key)
+            await self._close(pool)
             _log.info("pool_revoked", source_id=source_id)
 
-    async def _close(self, key: _Key) -> None:
-        pool = self._pools.pop(key, None)
-        if pool is None or pool.connections is None:
+    def _of(self, source_id: str) -> list[_Pool]:
+        every = (*self._pools.values(), *self._retired)
+        return [pool for pool in every if pool.source_id == source_id]
+
+    def _close_soon(self, pool: _Pool) -> None:
+        """In the background: whoever used it last must not wait, nor leave it open if he goes."""
+        task = asyncio.create_task(self._close(pool), name="close pool")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, pool: _Pool) -> None:
+        self._retired.discard(pool)
+        if pool.connections is None:
             return
         try:
             async with asyncio.timeout(_RELEASE_S):
@@ -248,11 +291,13 @@ class Pools:
             oldest = self._clock() - self._settings.idle_s
             for key, pool in tuple(self._pools.items()):
                 if not pool.users and pool.last_used < oldest:
-                    await self._close(key)
+                    self._retire(key)
 
     async def _close_all(self) -> None:
-        for key in tuple(self._pools):
-            await self._close(key)
+        for pool in (*self._pools.values(), *self._retired):
+            await self._close(pool)
+        self._pools.clear()
+        await asyncio.gather(*self._closing)
 
 
 async def _reset(connection: Any) -> None:

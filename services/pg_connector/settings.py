@@ -21,18 +21,21 @@ class Settings:
     # patterns such as "*.db.example.com" or "/run/postgresql", and networks such as "10.2.0.0/16";
     # none = anywhere but link-local and metadata addresses
     allowed_hosts: tuple[str, ...] = ()
-    # sources with open connections
+    # sources whose connections are kept while nobody uses them
     pools: int = 64
-    # connections to each of them
+    # connections to each source in use at a time
     pool_size: int = 5
-    # how long a call waits for a connection of a full pool
+    # and to all sources together
+    connections: int = 100
+    # how long a call waits for its turn where they are all in use
     acquire_timeout_s: float = 15.0
     # an unused connection is closed after this
     idle_s: float = 300.0
     # for one attempt, in seconds
     connect_timeout_s: float = 10.0
-    # attempts to connect, with pauses between, where the fault may pass
-    connect_attempts: int = 3
+    # attempts to connect where the fault may pass: a server that is away, starting or full; with
+    # pauses between of 0.1, 0.2, 0.4 … seconds, give or take a half
+    connect_attempts: int = 5
     # the longest that one statement may take
     statement_timeout_s: float = 300.0
     # a statement waits no longer for another session's lock
@@ -52,8 +55,11 @@ class Settings:
     threads: int = 4
 
     def __post_init__(self) -> None:
-        if min(self.pools, self.pool_size, self.connect_attempts, self.threads) < 1:
-            raise ValueError("POOLS, POOL_SIZE, CONNECT_ATTEMPTS and THREADS expect 1 or more")
+        counts = (self.pools, self.pool_size, self.connections, self.connect_attempts, self.threads)
+        if min(counts) < 1:
+            raise ValueError(
+                "POOLS, POOL_SIZE, CONNECTIONS, CONNECT_ATTEMPTS and THREADS expect 1 or more"
+            )
         if self.scan_connections < 1 or self.scan_split_mb < 0:
             raise ValueError("SCAN_CONNECTIONS expects 1 or more, SCAN_SPLIT_MB 0 or more")
         if min(self.statement_timeout_s, self.connect_timeout_s, self.acquire_timeout_s) <= 0:

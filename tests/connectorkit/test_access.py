@@ -245,6 +245,18 @@ async def test_secret_is_redeemed_once_however_many_ask(
     assert seen == ["ds-1"]
 
 
+async def test_secret_that_the_source_refused_is_redeemed_once_more(
+    stub: Stub, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(stub)
+    grant = gate.admit(await mint(stub), "read")
+    async with counted(monkeypatch) as seen:
+        refused = await gate.secrets(grant)
+        others = [gate.other_secrets(grant, refused) for _ in range(5)]
+        assert await asyncio.gather(*others) == [SECRET] * 5
+    assert seen == ["ds-1"] * 2
+
+
 async def test_one_who_stops_waiting_leaves_the_secret_to_the_others(
     stub: Stub, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

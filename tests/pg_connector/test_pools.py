@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connectorkit.access import Gate
 from dev.postgres import Postgres
+from grants.claims import Grant
 from isobath.credentials.v1 import credentials_pb2 as credentials_pb
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_rpc
 from servicekit.secrets import Secret
@@ -85,13 +87,60 @@ async def test_full_pool_says_it_is_busy(
     async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
         grant = gate.admit(tokens[0], "read")
         async with pools.held(grant):
-            with pytest.raises(errors.PoolBusy):
+            with pytest.raises(errors.PoolBusy, match="all 1 connections to"):
                 async with pools.held(grant):
                     pass
         async with pools.held(grant) as held:
             assert await held.run(held.connection.fetchval("SELECT 1"), held.place.doing()) == 1
 
 
+async def asked(pools: Pools, grant: Grant, sql: str = "SELECT 1") -> Any:
+    async with pools.held(grant) as held:
+        return await held.run(held.connection.fetchval(sql), held.place.doing())
+
+
+@pytest.mark.req("P7")
+async def test_those_who_wait_come_in_the_order_in_which_they_came(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    came = list[int]()
+
+    async def one(pools: Pools, grant: Grant, number: int) -> None:
+        await asked(pools, grant)
+        came.append(number)
+
+    async with pools_on(postgres, tmp_path / "home", Settings(pool_size=1)) as (
+        pools,
+        gate,
+        tokens,
+    ):
+        grant = gate.admit(tokens[0], "read")
+        async with pools.held(grant):
+            waiting = [asyncio.create_task(one(pools, grant, number)) for number in range(8)]
+            await asyncio.sleep(0)
+            waiting[3].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert came == [0, 1, 2, 4, 5, 6, 7]
+
+
+@pytest.mark.req("P7")
+async def test_all_sources_together_have_a_bound(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(connections=2, pool_size=2, acquire_timeout_s=0.05)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        first, second, third = (gate.admit(token, "read") for token in tokens)
+        async with pools.held(first):
+            async with pools.held(second):
+                with pytest.raises(errors.PoolBusy, match="all 2 connections of the platform"):
+                    await asked(pools, third)
+                with pytest.raises(errors.PoolBusy, match="to spare"):
+                    async with pools.held(first, spare=True):
+                        pass
+            assert await asked(pools, third) == 1
+
+
+@pytest.mark.req("P7")
 async def test_unused_pool_makes_room_for_another_source(
     no_leaks: object, postgres: Postgres, tmp_path: Path
 ) -> None:
@@ -99,12 +148,22 @@ async def test_unused_pool_makes_room_for_another_source(
     async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
         first, second = (gate.admit(token, "read") for token in tokens[:2])
         async with pools.held(first):
-            with pytest.raises(errors.PoolBusy):
-                async with pools.held(second):
-                    pass
-        async with pools.held(second):
-            pass
-        assert await pools.close("ds-0") == 0 and await pools.close("ds-1") == 1
+            await asked(pools, second)
+            assert pools.opened == 1
+        assert await pools.close("ds-1") == 0 and await pools.close("ds-0") == 1
+
+
+@pytest.mark.req("P7")
+async def test_changed_source_leaves_no_connection_of_its_older_version(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    async with pools_on(postgres, tmp_path / "home", Settings()) as (pools, gate, tokens):
+        older = gate.admit(tokens[0], "read")
+        newer = replace(older, source_version=older.source_version + 1)
+        async with pools.held(older) as held:
+            await asked(pools, newer)
+            assert await held.connection.fetchval("SELECT 1") == 1
+        assert pools.opened == 1
 
 
 async def test_unused_connections_are_closed(
