@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SERVICES := gateway credentials pg_connector blob_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-vllm test-vault check format protos locks bench bench-blob requirements images clean
+.PHONY: help env demo up test test-vllm test-vault check format protos locks bench bench-pg bench-blob requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ locks: env ## pin every package with its hashes, for development and for each se
 
 bench: env ## measure beside peers; figures for docs/performance.md
 	$(RUN)/python -m bench
+
+bench-pg: env ## PostgreSQL beside its peers; PEERS=FOLDER names those installed by `pip install --target`
+	$(RUN)/python -m bench.pg_fetch --peers "$(PEERS)"
 
 bench-blob: env ## Azure Blob beside its peers; `pip install obstore` measures that one too
 	$(RUN)/python -m bench.blob_fetch
