@@ -2,23 +2,67 @@
 
 A lease lives for `ttl_s`, is renewed up to `max_ttl_s` after it was made, and ends with the token
 that it was made with; then, or when it is revoked, its role is dropped and its sessions are ended,
-as the revocation statements of docs/vault.md have it. It does not imitate: the engine's own
+with the statements that docs/vault.md has for Vault. It does not imitate: the engine's own
 configuration (connection, statements, rotation of its root password), static roles, lease counts.
 """
 
+import re
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-_REVOKE = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {text}",
-    "DROP OWNED BY {name}",
-    "DROP ROLE {name}",
-)
+from dev.postgres import Postgres
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/vault.md"
+_PASSWORD = "change me"
+
+
+def _documented(file: str) -> str:
+    """What the page has written into a file, for Vault."""
+    found = re.search(rf"cat > {file} <<'SQL'\n(.*?)    SQL\n", PAGE.read_text(), re.DOTALL)
+    assert found, file
+    return found[1]
+
+
+@asynccontextmanager
+async def managed(postgres: Postgres, database: str, *, reads: str = "") -> AsyncIterator["Made"]:
+    """The roles that the page has made in PostgreSQL; `reads`: a table for the users."""
+    name = uuid.uuid4().hex[:8]
+    made = Made(f"readers_{name}", f"vault_{name}", postgres, database)
+    grant = f"GRANT SELECT ON {reads} TO {made.member};" if reads else ""
+    await postgres.execute(
+        f"CREATE ROLE {made.member} NOLOGIN; {grant}"
+        f"CREATE ROLE {made.manager} LOGIN CREATEROLE PASSWORD '{_PASSWORD}';"
+        f"GRANT {made.member} TO {made.manager} WITH ADMIN OPTION;"
+        f"GRANT pg_signal_backend TO {made.manager};",
+        database=database,
+    )
+    try:
+        yield made
+    finally:
+        await postgres.execute(
+            f"DROP OWNED BY {made.member}, {made.manager};"
+            f"DROP ROLE {made.manager}; DROP ROLE {made.member};",
+            database=database,
+        )
+
+
+@dataclass(frozen=True)
+class Made:
+    member: str
+    manager: str
+    postgres: Postgres
+    database: str
+
+    @property
+    def dsn(self) -> str:
+        return self.postgres.dsn_of(self.database, user=self.manager, password=_PASSWORD)
 
 
 @dataclass
@@ -31,10 +75,7 @@ class Lease:
 
 @dataclass
 class Engine:
-    """`dsn`: of a role that may make others. `member`: the role whose rights they get."""
-
-    dsn: str
-    member: str
+    made_in: Made
     clock: Callable[[], float]
     role: str = "analyst"
     ttl_s: float = 60.0
@@ -51,12 +92,7 @@ class Engine:
         if self.broken:
             return 500, {"errors": ["1 error occurred: failed to connect to the database"]}
         name, password = f"v-token-{role}-{uuid.uuid4().hex[:20]}", uuid.uuid4().hex
-        self._execute(
-            "CREATE ROLE {name} LOGIN PASSWORD {password} IN ROLE {member}",
-            name=sql.Identifier(name),
-            password=sql.Literal(password),
-            member=sql.Identifier(self.member),
-        )
+        self._execute(_documented("create.sql"), name, password, self.ttl_s)
         lease_id = f"database/creds/{role}/{uuid.uuid4().hex}"
         now = self.clock()
         self.leases[lease_id] = Lease(name, token, now + self.ttl_s, now + self.max_ttl_s)
@@ -76,6 +112,9 @@ class Engine:
         lease.ends_at = min(now + (increment or self.ttl_s), lease.last_at)
         self.renewed += 1
         left = lease.ends_at - now
+        # Vault's own statement, where the role has none
+        alter = "ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'"
+        self._execute(alter, lease.name, "", left)
         return 200, {"lease_id": lease_id, "lease_duration": left, "renewable": True}
 
     def revoke(self, lease_id: str) -> tuple[int, Any]:
@@ -95,11 +134,17 @@ class Engine:
         self.expire(lambda _: False)
 
     def _drop(self, lease: Lease) -> None:
-        name, text = sql.Identifier(lease.name), sql.Literal(lease.name)
-        for statement in _REVOKE:
-            self._execute(statement, name=name, text=text)
+        self._execute(_documented("revoke.sql"), lease.name)
         self.revoked.append(lease.name)
 
-    def _execute(self, statement: str, **parts: sql.Composable) -> None:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(**parts))
+    def _execute(
+        self, statements: str, name: str, password: str = "", lives_s: float = 0.0
+    ) -> None:
+        """All in one transaction, as Vault does."""
+        ends_at = datetime.now(UTC) + timedelta(seconds=lives_s)
+        values = {"name": name, "password": password, "expiration": f"{ends_at:%F %T%z}"}
+        text = statements.replace("IN ROLE readers", f"IN ROLE {self.made_in.member}")
+        for key, value in values.items():
+            text = text.replace("{{" + key + "}}", value)
+        with psycopg.connect(self.made_in.dsn) as connection:
+            connection.execute(text.encode())

@@ -1,7 +1,6 @@
 """Short-lived credentials of Vault's database engine, with roles of a real PostgreSQL."""
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from services.credentials.vaults import hashicorp
 from services.credentials.vaults.database import DatabaseRoles, Holder, Leased, NoRoles
 from services.credentials.vaults.login import AppRole, GivenToken, Login
 from tests.credentials import kv_double
-from tests.credentials.database_double import Engine
+from tests.credentials.database_double import Engine, managed
 from tests.credentials.kv_double import Kept
 
 HOLDER = Holder("ds-1", "owner-1", 1, "database/analyst")
@@ -71,12 +70,11 @@ class Scene:
 
 @pytest.fixture
 async def scene(postgres: Postgres) -> AsyncIterator[Scene]:
-    member, clock = f"readers_{uuid.uuid4().hex[:8]}", Hand()
-    await postgres.execute(f'CREATE ROLE "{member}"')
-    engine = Engine(postgres.dsn, member, clock, ttl_s=60, max_ttl_s=180)
-    with kv_double.running(database=engine, clock=clock) as (url, kept):
-        yield Scene(url, kept, engine, clock, postgres)
-    await postgres.execute(f'DROP ROLE "{member}"')
+    clock = Hand()
+    async with managed(postgres, "postgres") as made:
+        engine = Engine(made, clock, ttl_s=60, max_ttl_s=180)
+        with kv_double.running(database=engine, clock=clock) as (url, kept):
+            yield Scene(url, kept, engine, clock, postgres)
 
 
 async def test_roles_are_made_by_the_engine_and_work(scene: Scene) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,13 +22,17 @@ from servicekit.secrets import Secret
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
 from servicekit.testing import open_channel, running
+from services.blob_connector import describing as blob
 from services.credentials import declarations
 from services.credentials.app import mount
 from services.credentials.declared import DeclaredWrong, entries
 from services.credentials.settings import Settings
+from services.pg_connector import describing as postgresql
 from tests.credentials import kv_double
 from tests.credentials.conftest import mint_request, put_request
+from tests.credentials.database_double import PAGE
 
+SCHEMAS: dict[str, Any] = {each.TYPE: each for each in (blob, postgresql)}
 pytestmark = pytest.mark.req("D7", "D2")
 GOOD = """\
 sources:
@@ -41,10 +46,6 @@ sources:
     secrets:
       password: env:SHOP_PASSWORD
 """
-
-
-def yaml(text: str) -> str:
-    return textwrap.dedent(text).lstrip("\n")
 
 
 def problems(text: str) -> list[tuple[int, str]]:
@@ -311,3 +312,13 @@ async def test_grant_for_another_owner_or_place_gets_nothing(tmp_path: Path) -> 
             }
             minted = await calling(operator.stub.MintGrant(mint_request(**fields)))
             assert await operator.refused(minted.grant) in ("NOT_FOUND", "GRANT_INVALID")
+
+
+def test_example_of_the_documents_is_what_the_connectors_take() -> None:
+    text = PAGE.read_text().partition("    sources:\n")[2].partition("\n\n")[0]
+    found = entries(textwrap.dedent("    sources:\n" + text))
+    assert [entry.name for entry in found] == ["shop", "ledger", "exports"]
+    for entry in found:
+        schemas = SCHEMAS[entry.type]
+        jsonschema.validate(entry.config, schemas.CONFIG_SCHEMA)
+        jsonschema.validate(dict.fromkeys(entry.secrets, "x"), schemas.SECRETS_SCHEMA)

@@ -26,7 +26,7 @@ from services.pg_connector.app import mount
 from services.pg_connector.describing import CONFIG_SCHEMA
 from services.pg_connector.settings import Settings
 from tests.credentials import kv_double
-from tests.credentials.database_double import Engine
+from tests.credentials.database_double import Engine, managed
 from tests.credentials.kv_double import Kept
 from tests.pg_connector.conftest import SHOP, Platform, body
 
@@ -52,13 +52,9 @@ class Leased:
 async def leased(no_leaks: object, postgres: Postgres, tmp_path: Path) -> AsyncIterator[Leased]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(postgres.database("pgv"))
-        member = f"readers_{database}"
         await postgres.execute(SHOP, database=database)
-        await postgres.execute(
-            f"CREATE ROLE {member}; GRANT SELECT ON customers TO {member}", database=database
-        )
-        stack.push_async_callback(_drop, postgres, database, member)
-        engine = Engine(postgres.dsn_of(database), member, time.monotonic)
+        made = await stack.enter_async_context(managed(postgres, database, reads="customers"))
+        engine = Engine(made, time.monotonic)
         url, vault = stack.enter_context(kv_double.running(database=engine))
         settings = CredentialSettings(
             home=tmp_path / "home",
@@ -89,11 +85,6 @@ async def leased(no_leaks: object, postgres: Postgres, tmp_path: Path) -> AsyncI
         one = Leased(platform, engine, vault)
         await one.put()
         yield one
-
-
-async def _drop(postgres: Postgres, database: str, member: str) -> None:
-    await postgres.execute(f"DROP OWNED BY {member}", database=database)
-    await postgres.execute(f"DROP ROLE {member}")
 
 
 async def test_query_is_answered_as_the_role_that_vault_made(leased: Leased) -> None:
