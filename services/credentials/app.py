@@ -26,6 +26,7 @@ from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.hashicorp import Connection, HashiCorpVault
 from services.credentials.vaults.login import AppRole, GivenToken, Login, SignedIn
 from services.credentials.vaults.port import Vault
+from services.credentials.vaults.sharing import SharedReads
 from services.credentials.vaults.transit import TransitKeys
 
 
@@ -103,7 +104,7 @@ async def _issuer(
     if connection is not None:
         leases = await stack.enter_async_context(database.roles(connection))
     return Issuer(
-        vault=DeclaredVault(_vault(settings, kept, connection), declarations),
+        vault=DeclaredVault(_vault(stack, settings, kept, connection), declarations),
         store=kept,
         keyring=await signing.load(kept, clock.now()),
         ledger=await revoking.load(kept, clock.now()),
@@ -117,10 +118,14 @@ async def _issuer(
     )
 
 
-def _vault(settings: Settings, kept: Store, connection: Connection | None) -> Vault:
+def _vault(
+    stack: AsyncExitStack, settings: Settings, kept: Store, connection: Connection | None
+) -> Vault:
     if settings.vault == "embedded" or connection is None:
         return EmbeddedVault(kept)
-    return HashiCorpVault(connection, place_of(settings))
+    shared = SharedReads(HashiCorpVault(connection, place_of(settings)))
+    stack.push_async_callback(shared.aclose)
+    return shared
 
 
 def keys_of(settings: Settings) -> Keys:

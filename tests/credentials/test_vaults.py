@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,8 @@ from services.credentials.home import Home
 from services.credentials.vaults import hashicorp
 from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.login import GivenToken
-from services.credentials.vaults.port import Change, Vault
+from services.credentials.vaults.port import Change, Record, Vault
+from services.credentials.vaults.sharing import SharedReads
 from tests.credentials import kv_double, vault_server
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -53,10 +55,20 @@ async def embedded(home: Path) -> AsyncIterator[Vault]:
         yield EmbeddedVault(kept)
 
 
-@pytest.fixture(params=["embedded", "hashicorp"])
+@asynccontextmanager
+async def shared(place: hashicorp.Place) -> AsyncIterator[Vault]:
+    async with hashicorp.opened(place) as vault:
+        reads = SharedReads(vault)
+        yield reads
+        await reads.aclose()
+
+
+@pytest.fixture(params=["embedded", "hashicorp", "shared"])
 async def vault(request: pytest.FixtureRequest, home: Path) -> AsyncIterator[Vault]:
     if request.param == "embedded":
         opening = embedded(home)
+    elif request.param == "shared":
+        opening = shared(request.getfixturevalue("place"))
     else:
         opening = hashicorp.opened(request.getfixturevalue("place"))
     async with opening as opened:
@@ -243,3 +255,51 @@ async def test_vault_document_of_another_source_is_damaged() -> None:
             kept.versions["isobath/ds-2"] = kept.versions["isobath/ds-1"]
             with pytest.raises(StoreDamaged):
                 await vault.get("ds-2")
+
+
+@pytest.mark.req("S1", "X2")
+async def test_reads_at_the_same_time_are_one_and_one_after_a_change_is_fresh() -> None:
+    with kv_double.running() as (url, kept):
+        token = GivenToken(Secret(kv_double.TOKEN))
+        async with shared(hashicorp.Place(url, token, "secret", "isobath", "", 5.0)) as vault:
+            await vault.put(change(password="a"), NOW)
+            kept.requests = 0
+            with kept.lock:
+                reads = [asyncio.create_task(vault.get("ds-1")) for _ in range(50)]
+                await asyncio.sleep(0.05)
+                reads[0].cancel()
+            found = await asyncio.gather(*reads, return_exceptions=True)
+            assert [type(each) for each in found[:2]] == [asyncio.CancelledError, Record]
+            assert kept.requests == 1
+            await vault.put(change(password="b"), NOW)
+            assert (await vault.get("ds-1")).fields == {"password": Secret("b")}
+
+
+async def test_read_that_began_before_a_change_does_not_serve_those_after_it(home: Path) -> None:
+    class Slow:
+        """Answers a read with what was there when it began."""
+
+        def __init__(self, vault: Vault) -> None:
+            self.vault, self.go = vault, asyncio.Event()
+
+        async def get(self, source_id: str) -> Record:
+            record = await self.vault.get(source_id)
+            await self.go.wait()
+            return record
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.vault, name)
+
+    async with embedded(home) as vault:
+        slow = Slow(vault)
+        reads = SharedReads(slow)
+        await vault.put(change(password="old"), NOW)
+        before = asyncio.create_task(reads.get("ds-1"))
+        while not reads._coming:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+        await reads.put(change(password="new"), NOW)
+        after = asyncio.create_task(reads.get("ds-1"))
+        slow.go.set()
+        assert (await after).fields == {"password": Secret("new")}
+        await before
