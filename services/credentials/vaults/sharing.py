@@ -1,5 +1,5 @@
-"""Reads of one secret at the same time, as one: when all connectors start again, Vault is asked once
-for each source."""
+"""Reads of one secret at the same time, as one: when all connectors start again, Vault is asked
+once for each source."""
 
 import asyncio
 from datetime import datetime
