@@ -33,7 +33,8 @@ test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
 
 test-vault: env ## the vaults' suite, on the server of VAULT_ADDR or a vault or bao binary, else on the double
-	$(RUN)/python -m pytest tests/credentials/test_vaults.py tests/credentials/test_vault_session.py
+	$(RUN)/python -m pytest tests/credentials/test_vaults.py tests/credentials/test_vault_session.py \
+		tests/credentials/test_database.py
 
 check: env ## format, lint, types, contracts, architecture
 	$(RUN)/ruff format --check .

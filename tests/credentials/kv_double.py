@@ -34,6 +34,10 @@ _DATA, _METADATA = "/v1/secret/data/", "/v1/secret/metadata/"
 @dataclass
 class Kept:
     versions: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    refuse_metadata: bool = False
+    # of the active server, where this one stands by
+    active: str = ""
     lock: Lock = field(default_factory=Lock)
     # statuses to answer with instead, each once
     failures: list[int] = field(default_factory=list)
@@ -135,6 +139,8 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
                 kept.requests += 1
                 if kept.failures:
                     return kept.failures.pop(0), {"errors": ["as the test wants it"]}
+                if kept.active:
+                    return 307, None
                 if kept.sealed:
                     return 503, {"errors": ["Vault is sealed"]}
                 if kept.throttled:
@@ -200,12 +206,22 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             return 200, {"auth": _auth(token, kept.ttl_s)}
 
         def _read(self, _: Any) -> tuple[int, Any]:
+            if self.path.startswith(_METADATA):
+                path = self.path.removeprefix(_METADATA)
+                count = len(kept.versions.get(path, []))
+                labels = kept.labels.get(path)
+                return 200, {"data": {"current_version": count, "custom_metadata": labels}}
             versions = kept.versions.get(self.path.partition("?")[0].removeprefix(_DATA))
             if not versions:
                 return 404, {"errors": []}
             return 200, {"data": versions[-1]}
 
         def _write(self, body: Any) -> tuple[int, Any]:
+            if self.path.startswith(_METADATA):
+                if kept.refuse_metadata:
+                    return 403, {"errors": ["permission denied"]}
+                kept.labels[self.path.removeprefix(_METADATA)] = body["custom_metadata"]
+                return 204, None
             versions = kept.versions.setdefault(self.path.removeprefix(_DATA), [])
             if body.get("options", {}).get("cas", len(versions)) != len(versions):
                 text = "check-and-set parameter did not match the current version"
@@ -216,6 +232,7 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             return 200, {"data": metadata}
 
         def _forget(self, _: Any) -> tuple[int, Any]:
+            kept.labels.pop(self.path.removeprefix(_METADATA), None)
             kept.versions.pop(self.path.removeprefix(_METADATA), None)
             return 204, None
 
@@ -226,6 +243,8 @@ def _handler(kept: Kept) -> type[BaseHTTPRequestHandler]:
             raw = b"" if body is None else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
+            if status == 307:
+                self.send_header("Location", kept.active + self.path)
             self.end_headers()
             self.wfile.write(raw)
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hvac
 import pytest
 
 from servicekit.secrets import Secret
@@ -303,3 +304,41 @@ async def test_read_that_began_before_a_change_does_not_serve_those_after_it(hom
         slow.go.set()
         assert (await after).fields == {"password": Secret("new")}
         await before
+
+
+@pytest.mark.req("S1")
+async def test_owner_and_source_stand_in_the_metadata_of_vault(place: hashicorp.Place) -> None:
+    async with hashicorp.opened(place) as vault:
+        await vault.put(change(password="hidden-value"), NOW)
+        await vault.put(change(password="hidden-value-2"), NOW)
+    client = hvac.Client(
+        url=place.url, token=place.login.token(hvac.Client(place.url)).value.reveal()
+    )
+    told = client.secrets.kv.v2.read_secret_metadata(f"{place.folder}/ds-1", mount_point="secret")
+    assert told["data"]["custom_metadata"] == {"source_id": "ds-1", "owner": "owner-1"}
+    assert told["data"]["current_version"] == 2
+    assert "hidden-value" not in str(told)
+
+
+async def test_secret_is_stored_where_its_metadata_may_not_be() -> None:
+    with kv_double.running() as (url, kept):
+        place = hashicorp.Place(
+            url, GivenToken(Secret(kv_double.TOKEN)), "secret", "isobath", "", 5.0
+        )
+        async with hashicorp.opened(place) as vault:
+            kept.refuse_metadata = True
+            assert (await vault.put(change(password="a"), NOW)).version == 1
+            assert (await vault.get("ds-1")).fields == {"password": Secret("a")}
+
+
+@pytest.mark.req("S1", "S5")
+async def test_standby_leads_to_the_active_server() -> None:
+    with kv_double.running() as (url, active), kv_double.running() as (standby, kept):
+        kept.active = url
+        token = GivenToken(Secret(kv_double.TOKEN))
+        place = hashicorp.Place(standby, token, "secret", "isobath", "", 5.0)
+        async with hashicorp.opened(place) as vault:
+            await vault.put(change(password="a"), NOW)
+            assert (await vault.get("ds-1")).fields == {"password": Secret("a")}
+    assert list(active.versions) == ["isobath/ds-1"]
+    assert not kept.versions

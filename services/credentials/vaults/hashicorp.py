@@ -102,7 +102,11 @@ class HashiCorpVault:
         for _ in range(_TRIES):
             held = self._find(change.source_id)
             record = changed(held, change, now)
-            if record is held or self._write(record):
+            if record is held:
+                return record
+            if self._write(record):
+                if held is None:
+                    self._label(record)
                 return record
         raise VersionConflict(change.source_id, change.expected_version, None)
 
@@ -135,6 +139,21 @@ class HashiCorpVault:
                 return False
             raise
         return True
+
+    def _label(self, record: Record) -> None:
+        """For people who look at Vault without the right to read secrets; nothing here reads it."""
+        labels = {"source_id": record.source_id, "owner": record.owner}
+        try:
+            self._session.call(
+                lambda client: client.secrets.kv.v2.update_metadata(
+                    path=self._path(record.source_id),
+                    custom_metadata=labels,
+                    mount_point=self._place.mount,
+                )
+            )
+        except (refused.VaultError, requests.RequestException) as exc:
+            # The secret is stored: a failure now would have it stored twice.
+            _log.warning("vault_metadata_not_written", why=type(exc).__name__)
 
     def _delete(self, source_id: str) -> bool:
         there = self._find(source_id) is not None
