@@ -51,6 +51,15 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "description": "Whose Microsoft Entra is asked, where the address does not tell.",
             "x-order": 7,
         },
+        "write_prefixes": {
+            "type": "array",
+            "items": {"type": "string", "minLength": 1, "maxLength": 900},
+            "maxItems": 20,
+            "uniqueItems": True,
+            "description": "Folders that results may be written to, such as results/; ** for all. "
+            "Left out: nothing is written.",
+            "x-order": 8,
+        },
     },
 }
 SECRETS_SCHEMA: dict[str, Any] = {
@@ -77,6 +86,16 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any], dict[str, str]], ...] = (
         "Account key",
         "A container, by the account's name and key.",
         {"account_url": "https://ACCOUNT.blob.core.windows.net", "container": "sales"},
+        {"account_key": "…"},
+    ),
+    (
+        "Account key, with a folder for results",
+        "As before; reports and figures may be written back under results/.",
+        {
+            "account_url": "https://ACCOUNT.blob.core.windows.net",
+            "container": "sales",
+            "write_prefixes": ["results/"],
+        },
         {"account_key": "…"},
     ),
     (

@@ -259,6 +259,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
                 container,
                 first.start,
                 request_iterator,
+                config=grant.config,
                 max_bytes=limits.max_bytes,
                 is_gone=lambda: context.cancelled(),
             )

@@ -24,6 +24,7 @@ BLOCKS_AHEAD = 3
 class Stored:
     size_bytes: int
     etag: str
+    md5: bytes
 
 
 async def write(
@@ -54,7 +55,7 @@ async def write(
             ),
             **guard,
         )
-    return Stored(size, str(told.get("etag", "")).strip('"'))
+    return Stored(size, str(told.get("etag", "")).strip('"'), md5)
 
 
 async def _require_free(container: Container, name: str) -> None:

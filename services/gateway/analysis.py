@@ -212,15 +212,16 @@ class Analysis:
 
     async def _send(self, file_id: str) -> DataFile:
         info = await self.files.get(self.caller.owner, file_id)
-        chunks = await self.files.open(self.caller.owner, file_id)
 
-        async def requests() -> AsyncIterator[sandbox.WriteFileRequest]:
+        async def requests(chunks: AsyncIterator[bytes]) -> AsyncIterator[sandbox.WriteFileRequest]:
             start = sandbox.WriteFileStart(session_id=self.session_id, path=info.name)
             yield sandbox.WriteFileRequest(start=start)
             async for chunk in chunks:
                 yield sandbox.WriteFileRequest(piece=chunk)
 
-        written = await call("sandbox", self.services.sandbox.WriteFile(requests(), timeout=300))
+        async with self.files.reading(self.caller.owner, file_id) as chunks:
+            writing = self.services.sandbox.WriteFile(requests(chunks), timeout=300)
+            written = await call("sandbox", writing)
         return DataFile(written.file.path, written.file.size_bytes, origin="uploaded")
 
     async def _present(self) -> list[DataFile]:

@@ -8,6 +8,7 @@
         ├── AlreadyExists
         ├── Conflict
         ├── TooLarge
+        ├── WrittenDiffers
         ├── ServiceLost
         ├── TooBusy
         └── RunInterrupted
@@ -81,6 +82,19 @@ class TooLarge(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"path": self.name, "limit_bytes": str(self.limit_bytes)}
+
+
+class WrittenDiffers(GatewayFault):
+    """A source keeps other bytes than were sent to it."""
+
+    remedy = "Write it again, with overwrite."
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"what the source keeps as {path} is not what was sent")
+        self.path = path
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.path}
 
 
 class ServiceLost(GatewayFault):

@@ -3,7 +3,9 @@
 import mimetypes
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ColumnElement, delete, select
@@ -89,9 +91,23 @@ class FileStore:
         await self.get(owner, id)
         return self._read(self._folder / id)
 
+    @asynccontextmanager
+    async def reading(self, owner: str, id: str) -> AsyncIterator[AsyncIterator[bytes]]:
+        """As `open`, closed on leaving, however far whoever sends the pieces came."""
+        await self.get(owner, id)
+        file = await self._threads.run((self._folder / id).open, "rb")
+        try:
+            yield self._pieces(file)
+        finally:
+            await self._threads.run(file.close)
+
+    async def _pieces(self, file: BinaryIO) -> AsyncIterator[bytes]:
+        while piece := await self._threads.run(file.read, PIECE_BYTES):
+            yield piece
+
     async def _read(self, path: Path) -> AsyncIterator[bytes]:
         with await self._threads.run(path.open, "rb") as file:
-            while piece := await self._threads.run(file.read, PIECE_BYTES):
+            async for piece in self._pieces(file):
                 yield piece
 
     async def behind(self, owner: str, id: str) -> str:

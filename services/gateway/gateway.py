@@ -21,6 +21,7 @@ from services.gateway.settings import Settings
 from services.gateway.statuses import STATUSES
 from services.gateway.store import database
 from services.gateway.threads import Threads
+from services.gateway.writeback import Writeback
 
 FILE_THREADS = 4
 EXPIRY_S = 60.0
@@ -69,7 +70,8 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
         files = FileStore(store, files_folder, threads_pool, settings.upload_bytes)
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(settings.agent_model, settings.max_runs, settings.chat_rows)
-        runs = Runs(store, services, registry, files, threads, limits, STATUSES)
+        writeback = Writeback(services, registry, files, Audit(store), STATUSES)
+        runs = Runs(store, services, registry, files, threads, limits, STATUSES, writeback)
         data = Data(registry, Grants(services), services, Audit(store))
         await runs.recover()
         stack.push_async_callback(runs.aclose)

@@ -78,6 +78,23 @@ def files_json(files: Sequence[analyst.FileInfo]) -> list[dict[str, Any]]:
     ]
 
 
+def written_json(written: Sequence[analyst.WrittenArtifact]) -> list[dict[str, Any]]:
+    """What became of the files that `artifacts_to` asked for."""
+    return [
+        {
+            "file_id": each.file_id,
+            "source": each.source,
+            "path": each.path,
+            **(
+                {"reason": each.reason, "message": each.message, "remedy": each.remedy}
+                if each.reason
+                else {"bytes": each.size_bytes, "etag": each.etag}
+            ),
+        }
+        for each in written
+    ]
+
+
 def usage_json(usage: analyst.RunUsage) -> dict[str, Any]:
     """OpenAI's counts, and this platform's beside them."""
     return {
@@ -128,7 +145,13 @@ class Chunks:
         files = files_json(event.completed.files)
         delta = {"files": files, "thread_id": self._thread_id}
         reason = finish_reason(event.completed.finish)
-        last = self._chunk(delta, reason, isobath=event_json(event), generated_files=files)
+        last = self._chunk(
+            delta,
+            reason,
+            isobath=event_json(event),
+            generated_files=files,
+            written_files=written_json(event.completed.written),
+        )
         if not self._include_usage:
             return [last]
         return [last, {**self._base, "choices": [], "usage": usage_json(event.completed.usage)}]
@@ -162,6 +185,7 @@ def completion(
         "usage": usage_json(done.usage),
         "generated_files": files,
         "attached_files": attached,
+        "written_files": written_json(done.written),
         "run_id": run_id,
         "thread_id": started.thread_id,
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from grants.scope import problem_of
 from servicekit.status import InvalidField
 from services.gateway.conversation import Bounds, Message
 
@@ -36,6 +37,16 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class ArtifactsTo:
+    """Where a run's files go at its end. `prefix` ends in "/"; {run_id} and {thread_id} in it stand
+    for the run's own."""
+
+    source: str
+    prefix: str
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a chat request asks for. `thread_id` is empty for a new thread."""
 
@@ -47,6 +58,7 @@ class Plan:
     temperature: float | None = None
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
+    artifacts_to: ArtifactsTo | None = None
 
 
 def plan(body: Mapping[str, Any], headers: Mapping[str, str], bounds: Bounds) -> Plan:
@@ -70,6 +82,7 @@ def plan(body: Mapping[str, Any], headers: Mapping[str, str], bounds: Bounds) ->
         temperature=_number(body, "temperature", 0, 2),
         bounds=_bounds(body, bounds),
         idempotency_key=headers.get("idempotency-key", ""),
+        artifacts_to=_artifacts_to(body, last),
     )
 
 
@@ -170,6 +183,41 @@ def selection(raw: Any, where: str) -> Selection:
         max_bytes=_count(raw, "max_bytes", at),
         timeout_s=_seconds(raw, at),
     )
+
+
+def _artifacts_to(body: Mapping[str, Any], last: Mapping[str, Any]) -> ArtifactsTo | None:
+    raw = body.get("artifacts_to") or last.get("artifacts_to")
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise InvalidField(
+            "artifacts_to",
+            "artifacts_to must be an object",
+            remedy='Such as {"source": "lake", "prefix": "results/{run_id}/"}.',
+        )
+    overwrite = raw.get("overwrite", False)
+    if not isinstance(overwrite, bool):
+        raise InvalidField("artifacts_to.overwrite", "artifacts_to.overwrite must be true or false")
+    at = "artifacts_to."
+    source = _text(raw, "source", at) or _text(raw, "source_id", at)
+    return artifacts_to(source, _text(raw, "prefix", at), overwrite=overwrite)
+
+
+def artifacts_to(source: str, prefix: str, *, overwrite: bool) -> ArtifactsTo:
+    """Where files go. Raises `InvalidField`."""
+    if not source:
+        raise InvalidField("artifacts_to.source", "artifacts_to needs source, a name or an id")
+    plain = prefix.replace("{run_id}", "-").replace("{thread_id}", "-")
+    problem = problem_of(plain)
+    if not problem and (plain.startswith("/") or set(plain) & set("*?[]{}")):
+        problem = "a folder begins without a slash and holds none of * ? [ ] { }"
+    if problem:
+        raise InvalidField(
+            "artifacts_to.prefix",
+            f"artifacts_to.prefix: {problem}",
+            remedy='Such as "results/{run_id}/".',
+        )
+    return ArtifactsTo(source, prefix.rstrip("/") + "/", overwrite)
 
 
 def _format(raw: Mapping[str, Any], at: str) -> Format:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms
 from services.gateway.talk import PLAIN, talk
 from services.gateway.threads import Threads
+from services.gateway.writeback import Writeback, notice_of
 
 GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
@@ -60,6 +61,7 @@ class Runs:
         threads: Threads,
         settings: RunSettings,
         statuses: StatusTable,
+        writeback: Writeback,
     ) -> None:
         self._database = database
         self._services = services
@@ -68,6 +70,7 @@ class Runs:
         self._threads = threads
         self._settings = settings
         self._statuses = statuses
+        self._writeback = writeback
         self._grants = Grants(services)
         self._journal = Journal(database)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -110,6 +113,8 @@ class Runs:
             raise TooBusy(self._settings.max_runs)
         model = await self._model(plan.model)
         sources = await self._sources(caller, plan)
+        if plan.artifacts_to:
+            await self._writeback.require(caller, plan.artifacts_to)
         for id in plan.file_ids:
             await self._files.get(caller.owner, id)
         run_id = "run-" + secrets.token_hex(12)
@@ -203,8 +208,12 @@ class Runs:
         return own if own + PLAIN in models else ""
 
     async def _sources(self, caller: Caller, plan: Plan) -> list[Source]:
-        if _is_plain(plan) and (plan.selections or plan.file_ids):
-            field = "data_sources" if plan.selections else "file_ids"
+        asked = {
+            "data_sources": plan.selections,
+            "file_ids": plan.file_ids,
+            "artifacts_to": plan.artifacts_to,
+        }
+        if _is_plain(plan) and (field := next((name for name in asked if asked[name]), "")):
             remedy = f"Ask {self._settings.agent_model}, or leave {field} out."
             raise InvalidField(field, f"{plan.model} works without data", remedy=remedy)
         found = [await self._registry.get(caller.owner, each.source) for each in plan.selections]
@@ -326,23 +335,49 @@ class Runs:
             )
         )
         await self._threads.said(analysis.thread_id, question, finish.answer)
-        self._completed(analysis, finish, [*kept, written])
+        files = [*kept, written]
+        self._completed(analysis, finish, files, await self._written(analysis, files))
 
-    def _completed(self, analysis: Analysis, finish: Finish, files: list[analyst.FileInfo]) -> None:
+    async def _written(
+        self, analysis: Analysis, files: list[analyst.FileInfo]
+    ) -> list[analyst.WrittenArtifact]:
+        """What `artifacts_to` asked for; its faults are told and cost no answer."""
+        wanted = analysis.plan.artifacts_to
+        if wanted is None:
+            return []
+        written = await self._writeback.write(
+            analysis.caller,
+            wanted,
+            files,
+            run_id=analysis.run_id,
+            thread_id=analysis.thread_id,
+        )
+        if notice := notice_of(written):
+            analysis.live.emit(notice=analyst.Notice(text=notice))
+        return written
+
+    def _completed(
+        self,
+        analysis: Analysis,
+        finish: Finish,
+        files: Sequence[analyst.FileInfo],
+        written: Sequence[analyst.WrittenArtifact] = (),
+    ) -> None:
         analysis.live.emit(
             completed=analyst.RunCompleted(
                 answer=finish.answer,
                 usage=analysis.usage.message(),
                 finish=finish.why,
                 files=files,
+                written=written,
             )
         )
 
     def _failed(self, analysis: Analysis, failed: BaseException) -> None:
-        told = outcome(_first(failed), self._statuses, context.request_id())
-        if not told.known:
+        ending = outcome(_first(failed), self._statuses, context.request_id())
+        if not ending.known:
             _log.exception("run_failed", run_id=analysis.run_id)
-        analysis.live.emit(failed=_run_failed(told, analysis))
+        analysis.live.emit(failed=_run_failed(ending, analysis))
 
     async def _end(self, analysis: Analysis, keeping: asyncio.Task[None]) -> None:
         """Write the last events, say how the run stands, and close what it opened."""
@@ -364,7 +399,7 @@ class Runs:
         with contextlib.suppress(Fault, TimeoutError):
             async with asyncio.timeout(CLEANUP_S):
                 await analysis.close()
-                if analysis.chosen:
+                if analysis.chosen or analysis.plan.artifacts_to:
                     await self._grants.revoke_run(analysis.run_id)
 
     async def _mark(self, run_id: str, **values: object) -> None:

@@ -17,7 +17,14 @@ from services.gateway.callers import Caller
 from services.gateway.conversation import Bounds, Message
 from services.gateway.files import UPLOAD
 from services.gateway.gateway import Gateway
-from services.gateway.plan import FORMATS, ROLES, Plan, Selection
+from services.gateway.plan import (
+    FORMATS,
+    ROLES,
+    ArtifactsTo,
+    Plan,
+    Selection,
+    artifacts_to,
+)
 from services.gateway.registry import Change, Draft, Source
 from services.gateway.statuses import STATUSES
 
@@ -103,6 +110,7 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
             temperature=request.temperature if request.HasField("temperature") else None,
             bounds=_bounds(request.bounds, self.gateway.settings.bounds),
             idempotency_key=request.idempotency_key,
+            artifacts_to=_artifacts_to(request),
         )
 
     async def WatchRun(
@@ -353,6 +361,13 @@ def _selection(given: pb.DataSelection, number: int) -> Selection:
         max_bytes=bounds.max_bytes if bounds.HasField("max_bytes") else None,
         timeout_s=bounds.timeout.ToTimedelta().total_seconds() or None,
     )
+
+
+def _artifacts_to(request: pb.ChatRequest) -> ArtifactsTo | None:
+    if not request.HasField("artifacts_to"):
+        return None
+    given = request.artifacts_to
+    return artifacts_to(given.source, given.prefix, overwrite=given.overwrite)
 
 
 def _value(parameter: connector.Parameter) -> Any:

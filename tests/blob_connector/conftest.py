@@ -59,6 +59,7 @@ class Lake:
             {
                 "account_url": self.azurite.account_url,
                 "container": self.container.container_name,
+                "write_prefixes": ["**"],
                 **changes,
             }
         )

@@ -83,8 +83,13 @@ def registering(name: str, servicer: Any, add: Any) -> Any:
 
 @asynccontextmanager
 async def platform_of(
-    folder: Path, *, declared: Path | None = None, **overrides: Any
+    folder: Path,
+    *,
+    declared: Path | None = None,
+    beside: Callable[[str], tuple[Any, Any]] | None = None,
+    **overrides: Any,
 ) -> AsyncIterator[Platform]:
+    """`beside` = one more connector, from the address of the credential service."""
     connector, sandbox, models = Connector(), Sandbox(), Models()
     doubles: dict[str, tuple[Any, Any]] = {
         "connector": (connector, connector_rpc.add_ConnectorServiceServicer_to_server),
@@ -110,12 +115,16 @@ async def platform_of(
         await start("credentials", mount_credentials, kept)
         for name, (servicer, add) in doubles.items():
             await start(name, registering(servicer.NAME, servicer, add), None)
+        connectors = [addresses["connector"]]
+        if beside is not None:
+            await start("beside", *beside(addresses["credentials"]))
+            connectors.append(addresses["beside"])
         settings = Settings(
             home=folder / "gateway",
             http_bind=f"127.0.0.1:{free_port()}",
             api_key=Secret(KEY),
             credentials=addresses["credentials"],
-            connectors=(addresses["connector"],),
+            connectors=tuple(connectors),
             sandbox=addresses["sandbox"],
             inference=addresses["inference"],
             **overrides,

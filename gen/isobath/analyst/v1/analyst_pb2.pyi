@@ -47,7 +47,7 @@ RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
 
 class ChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "data_sources", "file_ids", "thread_id", "temperature", "bounds", "detach", "idempotency_key")
+    __slots__ = ("model", "messages", "data_sources", "file_ids", "thread_id", "temperature", "bounds", "detach", "idempotency_key", "artifacts_to")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     DATA_SOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class ChatRequest(_message.Message):
     BOUNDS_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACTS_TO_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
     data_sources: _containers.RepeatedCompositeFieldContainer[DataSelection]
@@ -66,7 +67,18 @@ class ChatRequest(_message.Message):
     bounds: RunBounds
     detach: bool
     idempotency_key: str
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., data_sources: _Optional[_Iterable[_Union[DataSelection, _Mapping]]] = ..., file_ids: _Optional[_Iterable[str]] = ..., thread_id: _Optional[str] = ..., temperature: _Optional[float] = ..., bounds: _Optional[_Union[RunBounds, _Mapping]] = ..., detach: _Optional[bool] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
+    artifacts_to: ArtifactsTo
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., data_sources: _Optional[_Iterable[_Union[DataSelection, _Mapping]]] = ..., file_ids: _Optional[_Iterable[str]] = ..., thread_id: _Optional[str] = ..., temperature: _Optional[float] = ..., bounds: _Optional[_Union[RunBounds, _Mapping]] = ..., detach: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., artifacts_to: _Optional[_Union[ArtifactsTo, _Mapping]] = ...) -> None: ...
+
+class ArtifactsTo(_message.Message):
+    __slots__ = ("source", "prefix", "overwrite")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    prefix: str
+    overwrite: bool
+    def __init__(self, source: _Optional[str] = ..., prefix: _Optional[str] = ..., overwrite: _Optional[bool] = ...) -> None: ...
 
 class ChatMessage(_message.Message):
     __slots__ = ("role", "content")
@@ -277,16 +289,38 @@ class ProgramFinished(_message.Message):
     def __init__(self, round: _Optional[int] = ..., outcome: _Optional[str] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
 
 class RunCompleted(_message.Message):
-    __slots__ = ("answer", "usage", "finish", "files")
+    __slots__ = ("answer", "usage", "finish", "files", "written")
     ANSWER_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
     answer: str
     usage: RunUsage
     finish: str
     files: _containers.RepeatedCompositeFieldContainer[FileInfo]
-    def __init__(self, answer: _Optional[str] = ..., usage: _Optional[_Union[RunUsage, _Mapping]] = ..., finish: _Optional[str] = ..., files: _Optional[_Iterable[_Union[FileInfo, _Mapping]]] = ...) -> None: ...
+    written: _containers.RepeatedCompositeFieldContainer[WrittenArtifact]
+    def __init__(self, answer: _Optional[str] = ..., usage: _Optional[_Union[RunUsage, _Mapping]] = ..., finish: _Optional[str] = ..., files: _Optional[_Iterable[_Union[FileInfo, _Mapping]]] = ..., written: _Optional[_Iterable[_Union[WrittenArtifact, _Mapping]]] = ...) -> None: ...
+
+class WrittenArtifact(_message.Message):
+    __slots__ = ("file_id", "source", "path", "size_bytes", "etag", "reason", "message", "remedy")
+    FILE_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    file_id: str
+    source: str
+    path: str
+    size_bytes: int
+    etag: str
+    reason: str
+    message: str
+    remedy: str
+    def __init__(self, file_id: _Optional[str] = ..., source: _Optional[str] = ..., path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., etag: _Optional[str] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., remedy: _Optional[str] = ...) -> None: ...
 
 class RunFailed(_message.Message):
     __slots__ = ("reason", "message", "remedy", "metadata", "usage", "code")

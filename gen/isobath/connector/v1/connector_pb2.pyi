@@ -503,14 +503,16 @@ class StoreStart(_message.Message):
     def __init__(self, grant: _Optional[str] = ..., path: _Optional[str] = ..., content_type: _Optional[str] = ..., overwrite: _Optional[bool] = ...) -> None: ...
 
 class StoreResponse(_message.Message):
-    __slots__ = ("path", "size_bytes", "etag")
+    __slots__ = ("path", "size_bytes", "etag", "md5")
     PATH_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
+    MD5_FIELD_NUMBER: _ClassVar[int]
     path: str
     size_bytes: int
     etag: str
-    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., etag: _Optional[str] = ...) -> None: ...
+    md5: str
+    def __init__(self, path: _Optional[str] = ..., size_bytes: _Optional[int] = ..., etag: _Optional[str] = ..., md5: _Optional[str] = ...) -> None: ...
 
 class DisconnectRequest(_message.Message):
     __slots__ = ("grant",)
