@@ -44,18 +44,21 @@ _RANGES_SINCE = 14
 
 
 @asynccontextmanager
-async def split(reading: Reading, sql: str, more: More, most: Most) -> AsyncIterator[list[Part]]:
+async def split(
+    reading: Reading, sql: str, more: More | None, most: Most
+) -> AsyncIterator[list[Part]]:
     """The query in pieces, each with the transaction to run it in; in one where it may not be
-    split, where the table is small, where a bound on rows is reached sooner than its end, and where
-    no other connection is to be had.
+    split (no `more`), where the table is small, where a bound on rows is reached sooner than its
+    end, and where no other connection is to be had.
 
     The query has been prepared, so that the table is locked against being rewritten.
     """
     async with AsyncExitStack() as stack:
-        scan = None if reading.held.place.pgbouncer else scan_of(sql)
+        may = most.connections > 1 and not reading.held.place.pgbouncer
+        scan = scan_of(sql) if more is not None and may else None
         blocks = await _blocks(reading, scan, most) if scan is not None else 0
         readings = [reading]
-        if scan is not None and blocks:
+        if more is not None and blocks:
             snapshot = str((await reading.fetch("SELECT pg_catalog.pg_export_snapshot()"))[0][0])
             readings += await _opened(stack, more, snapshot, most.connections - 1)
         if scan is None or len(readings) == 1:

@@ -1,7 +1,8 @@
 """Everything that is asked of a source, from the grant to the answer."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from connectorkit.access import Gate
@@ -14,7 +15,7 @@ from grants.claims import Grant, Operation
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Unsupported
-from services.pg_connector import browsing, checking, guard, profiling
+from services.pg_connector import browsing, checking, guard, memory, profiling
 from services.pg_connector.checking import ReasonOf
 from services.pg_connector.kept import Kept
 from services.pg_connector.parallel import Most, split
@@ -26,12 +27,13 @@ from services.pg_connector.securing import login_of
 from services.pg_connector.selecting import selected, statement_of
 from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
-from services.pg_connector.streams import Rows, prepared
+from services.pg_connector.streams import prepared
 
 T = TypeVar("T", pb.InspectResponse, pb.ProfileResponse)
 # Longer than any listing takes; what is slower than this is broken.
 _CATALOG_S = 30.0
 _NO_LIMITS = pb.Limits()
+_MUCH_BYTES = 16 * 1024 * 1024
 
 
 class Reader:
@@ -107,11 +109,19 @@ class Reader:
             header = table_header(chosen.name, rows.schema, request.format)
             if chosen.row_estimate is not None:
                 header.row_estimate = chosen.row_estimate
-            async with self._split(work, grant, rows, chosen.work.sql, mine.bounds) as parts:
-                answer = sent(parts, header=header, limits=mine.bounds, threads=self._threads)
+            # Parquet takes longer to be written than one connection takes to be read
+            may_split = rows.may_copy and request.format != pb.FORMAT_PARQUET
+            more = partial(self._reading, grant, limits.max_seconds) if may_split else None
+            async with split(work, chosen.work.sql, more, self._most(mine.bounds)) as parts:
+                rows = rows.over(parts)
+                answer = sent(rows, header=header, limits=mine.bounds, threads=self._threads)
+                size = 0
                 async with aclosing(answer) as events:
                     async for event in events:
+                        size += len(event.piece)
                         yield mine.counted(event)
+            if size > _MUCH_BYTES:
+                await self._threads.run(memory.give_back)
 
     async def store(self, requests: AsyncIterator[pb.StoreRequest]) -> pb.StoreResponse:
         async for request in requests:
@@ -156,7 +166,7 @@ class Reader:
 
     @asynccontextmanager
     async def _reading(
-        self, grant: Grant, timeout_s: float, *, snapshot: str = ""
+        self, grant: Grant, timeout_s: float, snapshot: str = ""
     ) -> AsyncIterator[Reading]:
         """On another's snapshot only with a connection that is free at once."""
         async with (
@@ -165,21 +175,9 @@ class Reader:
         ):
             yield work
 
-    @asynccontextmanager
-    async def _split(
-        self, work: Reading, grant: Grant, rows: Rows, sql: str, limits: Bounds
-    ) -> AsyncIterator[Rows]:
-        """Over several connections, where the query is a large scan."""
-        if not rows.may_copy or self._settings.scan_connections == 1:
-            yield rows
-            return
-        most = Most(self._settings.scan_connections, self._settings.scan_split_mb, limits.max_rows)
-
-        def more(snapshot: str) -> AbstractAsyncContextManager[Reading]:
-            return self._reading(grant, limits.max_seconds, snapshot=snapshot)
-
-        async with split(work, sql, more, most) as parts:
-            yield rows.over(parts)
+    def _most(self, bounds: Bounds) -> Most:
+        own = self._settings
+        return Most(own.scan_connections, own.scan_split_mb, bounds.max_rows)
 
     def _known(self, key: tuple[str, ...], refresh: bool, kind: type[T]) -> T | None:
         found = None if refresh else self._kept.get(key)

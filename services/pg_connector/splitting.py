@@ -2,6 +2,7 @@
 blocks; decided on its parse tree, failing closed."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pglast
 from pglast import ast
@@ -48,6 +49,7 @@ class Scan:
         ]
 
 
+@lru_cache(maxsize=64)
 def scan_of(sql: str) -> Scan | None:
     """Of one statement without what follows it; None where it may not be split."""
     try:
