@@ -21,6 +21,7 @@ from services.credentials.servicer import NAME, STATUSES, CredentialServicer, al
 from services.credentials.settings import Settings
 from services.credentials.store import Store
 from services.credentials.vaults import database, hashicorp
+from services.credentials.vaults.book import Book
 from services.credentials.vaults.database import NoRoles, Roles
 from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.hashicorp import Connection, HashiCorpVault
@@ -102,7 +103,7 @@ async def _issuer(
 ) -> Issuer:
     leases: Roles = NoRoles()
     if connection is not None:
-        leases = await stack.enter_async_context(database.roles(connection))
+        leases = await stack.enter_async_context(database.roles(connection, Book(kept, clock)))
     return Issuer(
         vault=DeclaredVault(_vault(stack, settings, kept, connection), declarations),
         store=kept,

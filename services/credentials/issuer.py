@@ -171,9 +171,9 @@ class Issuer:
         await self.ledger.add(Revocation(kind, subject, self._clock.now()))
         # The lease of a source serves its other grants and runs too.
         if kind == "source":
-            self._roles.forget(lambda holder: holder.source_id == subject)
+            await self._roles.forget("source_id", subject)
         elif kind == "owner":
-            self._roles.forget(lambda holder: holder.owner == subject)
+            await self._roles.forget("owner", subject)
 
     def public_keys(self) -> list[PublicKey]:
         return self._keyring.published(self._clock.now())

@@ -45,6 +45,13 @@ CREATE TABLE IF NOT EXISTS declared (
     version INTEGER NOT NULL,
     digest TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS leases (
+    lease_id TEXT PRIMARY KEY,
+    source_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    ends_at TEXT NOT NULL,
+    given_up INTEGER NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, line TEXT NOT NULL) STRICT;
 """
 # table and primary key of all that is sealed

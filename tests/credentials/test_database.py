@@ -4,14 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import asyncpg
 import pytest
 
 from dev.postgres import Postgres
 from servicekit.secrets import Secret
+from services.credentials import store
+from services.credentials.clock import Clock
 from services.credentials.errors import VaultRefused, VaultUnavailable
+from services.credentials.home import Home
 from services.credentials.vaults import hashicorp
+from services.credentials.vaults.book import Book
 from services.credentials.vaults.database import DatabaseRoles, Holder, Leased, NoRoles
 from services.credentials.vaults.login import AppRole, GivenToken, Login
 from tests.credentials import kv_double
@@ -39,14 +44,18 @@ class Scene:
     engine: Engine
     clock: Hand
     postgres: Postgres
+    home: Path
 
     @asynccontextmanager
     async def roles(self, login: Login | None = None) -> AsyncIterator[DatabaseRoles]:
         """As services.credentials.vaults.database.roles opens them, without what runs by itself."""
         login = login or GivenToken(Secret(kv_double.TOKEN))
         place = hashicorp.Place(self.url, login, "secret", "isobath", "", 5.0)
-        async with hashicorp.connected(place, clock=self.clock) as connection:
-            roles = DatabaseRoles(connection, self.clock)
+        async with (
+            store.opened(Home(self.home)) as kept,
+            hashicorp.connected(place, clock=self.clock) as connection,
+        ):
+            roles = DatabaseRoles(connection, Book(kept, Clock()), self.clock)
             try:
                 yield roles
             finally:
@@ -69,12 +78,12 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(postgres: Postgres) -> AsyncIterator[Scene]:
+async def scene(postgres: Postgres, home: Path) -> AsyncIterator[Scene]:
     clock = Hand()
     async with managed(postgres, "postgres") as made:
         engine = Engine(made, clock, ttl_s=60, max_ttl_s=180)
         with kv_double.running(database=engine, clock=clock) as (url, kept):
-            yield Scene(url, kept, engine, clock, postgres)
+            yield Scene(url, kept, engine, clock, postgres, home)
 
 
 async def test_roles_are_made_by_the_engine_and_work(scene: Scene) -> None:
@@ -188,7 +197,7 @@ async def test_forgotten_leases_are_revoked_and_connections_end(scene: Scene) ->
     async with scene.roles() as roles:
         mine = await roles.credentials(HOLDER)
         other = await roles.credentials(replace(HOLDER, source_id="ds-2"))
-        roles.forget(lambda holder: holder.source_id == "ds-1")
+        await roles.forget("source_id", "ds-1")
         await roles.keep()
         assert not await scene.may(mine)
         assert await scene.may(other)
@@ -200,7 +209,7 @@ async def test_lease_that_comes_after_its_source_was_forgotten_is_revoked(scene:
         with scene.kept.lock:
             coming = asyncio.create_task(roles.credentials(HOLDER))
             await asyncio.sleep(0.01)
-            roles.forget(lambda holder: True)
+            await roles.forget("owner", "owner-1")
         late = await coming
         await roles.keep()
         assert not await scene.may(late)
@@ -210,12 +219,41 @@ async def test_lease_forgotten_while_vault_is_sealed_is_revoked_later(scene: Sce
     async with scene.roles() as roles:
         leased = await roles.credentials(HOLDER)
         scene.kept.sealed = True
-        roles.forget(lambda holder: True)
+        await roles.forget("owner", "owner-1")
         await roles.keep()
         assert await scene.may(leased)
         scene.kept.sealed = False
         await roles.keep()
         assert not await scene.may(leased)
+
+
+async def test_leases_of_an_earlier_start_are_revoked_too(scene: Scene) -> None:
+    async with scene.roles() as roles:
+        mine = await roles.credentials(HOLDER)
+        other = await roles.credentials(replace(HOLDER, owner="owner-2", source_id="ds-2"))
+    async with scene.roles() as roles:
+        await roles.forget("source_id", "ds-1")
+        scene.kept.sealed = True
+        await roles.keep()
+    scene.kept.sealed = False
+    async with scene.roles() as roles:
+        await roles.keep()
+        assert not await scene.may(mine)
+        assert await scene.may(other)
+
+
+async def test_vault_that_fails_is_not_asked_again_at_once(scene: Scene) -> None:
+    async with scene.roles() as roles:
+        leased = await roles.credentials(HOLDER)
+        scene.kept.sealed = True
+        scene.move(40)
+        assert await roles.credentials(HOLDER) == leased
+        asked = scene.kept.requests
+        assert await roles.credentials(HOLDER) == leased
+        assert scene.kept.requests == asked
+        scene.kept.sealed = False
+        scene.move(1)
+        assert (await roles.credentials(HOLDER)).ends_at > leased.ends_at
 
 
 async def test_end_of_the_service_leaves_leases_to_the_connectors(scene: Scene) -> None:

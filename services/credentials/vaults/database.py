@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Literal, Protocol
 
 import hvac
 from hvac import exceptions as refused
@@ -18,6 +18,7 @@ from hvac import exceptions as refused
 from servicekit import logs
 from servicekit.secrets import Secret
 from services.credentials.errors import VaultFault, VaultRefused, VaultUnavailable
+from services.credentials.vaults.book import Book
 from services.credentials.vaults.hashicorp import Connection
 
 _log = logs.get(__name__)
@@ -25,6 +26,10 @@ _log = logs.get(__name__)
 _RENEW_AT = 2 / 3
 # Due leases are looked for at least, and at most, so often.
 _LOOK_S, _PAUSE_S = 5.0, 0.05
+# What is held goes on for so long before Vault, which failed, is asked again.
+_AGAIN_S = 1.0
+
+Subject = Literal["source_id", "owner"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Roles(Protocol):
     async def credentials(self, holder: Holder) -> Leased:
         """ "username" and "password". Raises VaultUnavailable, VaultRefused."""
 
-    def forget(self, gone: Callable[[Holder], bool]) -> None:
-        """Has the leases of those holders revoked, soon: Vault may be away."""
+    async def forget(self, by: Subject, subject: str) -> None:
+        """Has the leases of a source or an owner revoked, soon: Vault may be away."""
 
 
 class NoRoles:
@@ -68,20 +73,23 @@ class NoRoles:
             remedy="Set VAULT_ROLES and how to sign in to Vault.",
         )
 
-    def forget(self, gone: Callable[[Holder], bool]) -> None:
+    async def forget(self, by: Subject, subject: str) -> None:
         """There are none."""
 
 
 class DatabaseRoles:
     """One lease for each holder, made once however many ask at a time."""
 
-    def __init__(self, connection: Connection, clock: Callable[[], float] = time.monotonic) -> None:
-        self._connection, self._clock = connection, clock
+    def __init__(
+        self, connection: Connection, book: Book, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._connection, self._book, self._clock = connection, book, clock
         self._held: dict[Holder, Leased] = {}
         self._coming: dict[Holder, asyncio.Task[Leased]] = {}
         # asked for since they were made or renewed
         self._asked: set[Holder] = set()
-        self._to_revoke: dict[str, float] = {}
+        # after a failure, until when what is held goes on without another try
+        self._again_at: dict[Holder, float] = {}
         self._flights: set[asyncio.Task[Leased]] = set()
         self._given_up = asyncio.Event()
 
@@ -89,7 +97,7 @@ class DatabaseRoles:
         """A lease that Vault cannot renew now is given until it ends."""
         self._asked.add(holder)
         held = self._living(holder)
-        if held is not None and self._clock() < held.renew_at:
+        if held is not None and self._clock() < self._due(holder, held):
             return held
         try:
             return await asyncio.shield(self._flight(holder))
@@ -99,17 +107,23 @@ class DatabaseRoles:
                 raise
             return held
 
-    def forget(self, gone: Callable[[Holder], bool]) -> None:
-        for holder in [holder for holder in self._coming if gone(holder)]:
-            del self._coming[holder]
-        for holder in [holder for holder in self._held if gone(holder)]:
-            self._give_up(self._held.pop(holder))
-            self._asked.discard(holder)
+    async def forget(self, by: Subject, subject: str) -> None:
+        for known in (self._coming, self._held, self._again_at):
+            for holder in [each for each in known if getattr(each, by) == subject]:
+                known.pop(holder)
+        self._asked = {each for each in self._asked if getattr(each, by) != subject}
+        await self._book.give_up(by, subject)
+        self._given_up.set()
 
     async def run(self) -> None:
         """Looks after the leases until it is cancelled."""
         while True:
-            wait_s = await self.keep()
+            try:
+                wait_s = await self.keep()
+            except Exception:
+                # the store may be busy or full: the next look tries again
+                _log.exception("database_leases_not_kept")
+                wait_s = _LOOK_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._given_up.wait()
@@ -123,7 +137,7 @@ class DatabaseRoles:
         for holder, held in tuple(self._held.items()):
             if held.ends_at <= now:
                 del self._held[holder]
-            elif held.renew_at <= now and holder in self._asked:
+            elif self._due(holder, held) <= now and holder in self._asked:
                 await asyncio.wait([self._flight(holder)])
         ahead = [held.renew_at - now for held in self._held.values() if held.renew_at > now]
         return max(_PAUSE_S, min([_LOOK_S, *ahead]))
@@ -134,6 +148,9 @@ class DatabaseRoles:
         for flight in self._flights:
             flight.cancel()
         await asyncio.gather(*self._flights, return_exceptions=True)
+
+    def _due(self, holder: Holder, held: Leased) -> float:
+        return max(held.renew_at, self._again_at.get(holder, 0.0))
 
     def _living(self, holder: Holder) -> Leased | None:
         held = self._held.get(holder)
@@ -155,12 +172,13 @@ class DatabaseRoles:
             del self._coming[holder]
         if done.cancelled():
             return
+        self._again_at.pop(holder, None)
         if (failed := done.exception()) is not None:
+            if wanted:
+                self._again_at[holder] = self._clock() + _AGAIN_S
             _log.warning("database_lease_not_had", role=holder.role, why=str(failed))
         elif wanted:
             self._held[holder] = done.result()
-        else:
-            self._give_up(done.result())
 
     async def _next(self, holder: Holder) -> Leased:
         """The same for longer, where that is worth it; else others, and Vault ends the old."""
@@ -169,9 +187,16 @@ class DatabaseRoles:
             renewed = await self._connection.run(self._renew, held)
             if renewed is not None:
                 self._asked.discard(holder)
+                await self._book.extend(renewed.lease_id, renewed.ends_at - self._clock())
                 return renewed
         leased = await self._connection.run(self._issue, holder.role)
         self._asked.discard(holder)
+        left_s = leased.ends_at - self._clock()
+        await self._book.add(leased.lease_id, holder.source_id, holder.owner, left_s)
+        if self._coming.get(holder) is not asyncio.current_task():
+            # The source was forgotten meanwhile.
+            await self._book.give_up("lease_id", leased.lease_id)
+            self._given_up.set()
         return leased
 
     def _issue(self, role: str) -> Leased:
@@ -229,22 +254,16 @@ class DatabaseRoles:
             leased, lives_s=leased.lives_s or lives_s, renew_at=renew_at, ends_at=ends_at
         )
 
-    def _give_up(self, leased: Leased) -> None:
-        self._to_revoke[leased.lease_id] = leased.ends_at
-        self._given_up.set()
-
     async def _revoke_all(self) -> None:
-        """What ended meanwhile is Vault's to drop."""
-        for lease_id, ends_at in tuple(self._to_revoke.items()):
-            if ends_at > self._clock():
-                try:
-                    await self._connection.run(self._revoke, lease_id)
-                except VaultUnavailable as exc:
-                    _log.warning("database_lease_not_revoked", why=str(exc))
-                    return
-                except VaultRefused as exc:
-                    _log.error("database_lease_not_revoked", lease_id=lease_id, why=str(exc))
-            del self._to_revoke[lease_id]
+        for lease_id in await self._book.given_up():
+            try:
+                await self._connection.run(self._revoke, lease_id)
+            except VaultUnavailable as exc:
+                _log.warning("database_lease_not_revoked", why=str(exc))
+                return
+            except VaultRefused as exc:
+                _log.error("database_lease_not_revoked", lease_id=lease_id, why=str(exc))
+            await self._book.forget(lease_id)
 
     def _revoke(self, lease_id: str) -> None:
         self._connection.session.call(lambda client: client.sys.revoke_lease(lease_id))
@@ -252,8 +271,8 @@ class DatabaseRoles:
 
 
 @asynccontextmanager
-async def roles(connection: Connection) -> AsyncIterator[DatabaseRoles]:
-    leases = DatabaseRoles(connection)
+async def roles(connection: Connection, book: Book) -> AsyncIterator[DatabaseRoles]:
+    leases = DatabaseRoles(connection, book)
     keeping = asyncio.create_task(leases.run(), name="database leases")
     try:
         yield leases
