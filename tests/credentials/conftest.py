@@ -1,6 +1,7 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
+from servicekit import logs
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 from servicekit.testing import no_leaks, open_channel, running
@@ -46,6 +48,15 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def service(home: Path) -> Service:
     return Service(Settings(home=home))
+
+
+@pytest.fixture
+def told() -> Iterator[StringIO]:
+    """What is logged, at every level."""
+    stream = StringIO()
+    logs.configure("credentials", level="DEBUG", stream=stream)
+    yield stream
+    logs.configure("")
 
 
 @pytest.fixture

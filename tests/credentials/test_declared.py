@@ -3,10 +3,13 @@
 import asyncio
 import json
 import textwrap
+import time
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dev.postgres import Postgres
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit.channels import calling
@@ -30,7 +34,7 @@ from services.credentials.settings import Settings
 from services.pg_connector import describing as postgresql
 from tests.credentials import kv_double
 from tests.credentials.conftest import mint_request, put_request
-from tests.credentials.database_double import PAGE
+from tests.credentials.database_double import PAGE, Engine, managed
 
 SCHEMAS: dict[str, Any] = {each.TYPE: each for each in (blob, postgresql)}
 pytestmark = pytest.mark.req("D7", "D2")
@@ -322,3 +326,44 @@ def test_example_of_the_documents_is_what_the_connectors_take() -> None:
         schemas = SCHEMAS[entry.type]
         jsonschema.validate(entry.config, schemas.CONFIG_SCHEMA)
         jsonschema.validate(dict.fromkeys(entry.secrets, "x"), schemas.SECRETS_SCHEMA)
+
+
+@pytest.mark.req("D2", "S4")
+async def test_planted_secrets_of_every_reference_are_in_no_log_file_or_error(
+    tmp_path: Path, postgres: Postgres, told: StringIO
+) -> None:
+    planted = {kind: f"planted-{kind}-{uuid.uuid4().hex}" for kind in ("env", "file", "vault")}
+    (tmp_path / "secret").write_text(planted["file"])
+    text = GOOD + f"      key: file:{tmp_path}/secret\n      sas: vault:secret/team/shop#sas\n"
+    text = text.replace("port: 5432", "port: 5432\n      vault_role: database/analyst")
+    shown: list[str] = []
+    async with managed(postgres, "postgres") as made:
+        engine = Engine(made, time.monotonic)
+        with kv_double.running(database=engine) as (url, kept):
+            data = {"sas": planted["vault"]}
+            kept.versions["team/shop"] = [{"data": data, "metadata": {"version": 1}}]
+            vault = {
+                "vault_url": url,
+                "vault_token": Secret(kv_double.TOKEN),
+                "vault_roles": ("analytics:database/analyst@db.internal",),
+            }
+            environ = {"SHOP_PASSWORD": planted["env"]}
+            async with started(tmp_path, text, environ, **vault) as operator:
+                grant = await operator.grant()
+                given = await operator.redeemed(grant)
+                lease = next(iter(engine.leases))
+                shown.append(str(await operator.sources()))
+                kept.failures = [500]
+                shown.append(await operator.refused(grant))
+                engine.broken = True
+                await calling(operator.stub.RevokeGrant(pb.RevokeGrantRequest(owner="analytics")))
+                shown.append(await operator.refused(await operator.grant()))
+    assert (given["key"], given["sas"]) == (planted["file"], planted["vault"])
+    everything = told.getvalue() + "".join(shown)
+    files = b"".join(path.read_bytes() for path in (tmp_path / "home").iterdir())
+    for value in (*planted.values(), given["password"]):
+        assert value not in everything
+        assert value.encode() not in files
+    records = [json.loads(line) for line in told.getvalue().splitlines()]
+    leases = [record["lease"] for record in records if "lease" in record]
+    assert leases == [lease]

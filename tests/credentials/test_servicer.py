@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -21,7 +21,6 @@ from google.protobuf.duration_pb2 import Duration
 from grants import tokens
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
-from servicekit import logs
 from servicekit.channels import channel, streaming
 from servicekit.health import wait_ready
 from servicekit.secrets import Secret
@@ -60,15 +59,6 @@ async def caught_up(watch: AsyncIterator[pb.WatchRevocationsResponse]) -> list[p
             return before
         before.append(event.revocation)
     raise AssertionError("the stream ended")
-
-
-@pytest.fixture
-def told() -> Iterator[StringIO]:
-    """What is logged, at every level."""
-    stream = StringIO()
-    logs.configure("credentials", level="DEBUG", stream=stream)
-    yield stream
-    logs.configure("")
 
 
 @pytest.mark.req("S1")
