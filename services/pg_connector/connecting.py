@@ -14,12 +14,14 @@ import asyncpg
 
 from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
-    ConnectionLost,
+    AuthenticationFailed,
+    DatabaseUnknown,
+    NotOfKind,
     PgFault,
     SourceFault,
+    SourceForbidden,
     SourceUnreachable,
     TlsFailed,
-    TooManyConnections,
 )
 from services.pg_connector.faults import translating
 from services.pg_connector.places import Place
@@ -52,9 +54,12 @@ async def connect(
     return await _connect_any(place, login, settings, pool)
 
 
+# All else may pass by itself: a server that is away, starting, taking over or full.
+_LASTING = (AuthenticationFailed, SourceForbidden, DatabaseUnknown, TlsFailed)
+
+
 def _may_pass(fault: SourceFault) -> bool:
-    """By itself: a server that is away, starting, taking over or full."""
-    return type(fault) in (SourceUnreachable, ConnectionLost, TooManyConnections)
+    return not isinstance(fault, _LASTING)
 
 
 async def _connect_any(
@@ -74,7 +79,9 @@ async def _connect_any(
     if len(faults) == 1:
         raise faults[0]
     told = "; ".join(dict.fromkeys(fault.message for fault in faults))
-    raise SourceUnreachable(told, source=place.source) from faults[-1]
+    kinds = {type(fault) for fault in faults}
+    kind = kinds.pop() if len(kinds) == 1 else SourceUnreachable
+    raise kind(told, source=place.source) from faults[-1]
 
 
 def _in_turn(place: Place) -> tuple[Place, ...]:
@@ -179,7 +186,7 @@ def _told(place: Place) -> Iterator[None]:
         yield
     except asyncpg.TargetServerAttributeNotMatched as exc:
         wanted = place.target_session_attrs
-        raise SourceUnreachable(f"{place.source} is not {wanted}", source=place.source) from exc
+        raise NotOfKind(f"{place.source} is not {wanted}", source=place.source) from exc
     except (OSError, ValueError, asyncpg.ConnectionDoesNotExistError) as exc:
         # in TLS 1.3 a server refuses our certificate only after it was connected to
         refused = isinstance(exc.__cause__, ssl.SSLError)

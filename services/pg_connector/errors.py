@@ -3,9 +3,15 @@
 PgFault
 ├── SourceFault                 the source, not the request
 │   ├── SourceUnreachable       no answer, after retries
+│   │   ├── HostUnknown
+│   │   ├── ConnectionRefused
+│   │   ├── NoAnswer
+│   │   ├── NotOfKind           not as target_session_attrs asks
+│   │   ├── ServerNotReady      starting up or shutting down
+│   │   ├── ServerStopped       in the middle of a statement
+│   │   ├── ConnectionLost      likewise
 │   │   ├── DatabaseUnknown
-│   │   ├── TlsFailed
-│   │   └── ConnectionLost      in the middle of a statement
+│   │   └── TlsFailed
 │   ├── TooManyConnections      the server's own bound
 │   ├── AuthenticationFailed
 │   └── SourceForbidden
@@ -46,6 +52,32 @@ class SourceUnreachable(SourceFault):
         return {"source": self.source, "host": self.source.partition("/")[0]}
 
 
+class HostUnknown(SourceUnreachable):
+    remedy = "Correct the host of the data source, or have its name made known here."
+
+
+class ConnectionRefused(SourceUnreachable):
+    remedy = "See that host and port are right, and that the server runs and listens there."
+
+
+class NoAnswer(SourceUnreachable):
+    remedy = "See that no firewall stands in between, or allow longer by connect_timeout_s."
+
+
+class NotOfKind(SourceUnreachable):
+    remedy = "See that a server of that kind is up, or ask for another by target_session_attrs."
+
+
+class ServerNotReady(SourceUnreachable):
+    remedy = "Try again shortly: it is starting or stopping."
+    retry_after_s = 5.0
+
+
+class ServerStopped(SourceUnreachable):
+    remedy = "Try again once the server is back; nothing was changed there."
+    retry_after_s = 5.0
+
+
 class DatabaseUnknown(SourceUnreachable):
     remedy = "Correct the name of the database in the data source."
 
@@ -69,7 +101,9 @@ class TooManyConnections(SourceFault):
 
 
 class AuthenticationFailed(SourceFault):
-    remedy = "Correct the user or the password of the data source."
+    remedy = (
+        "Correct the user or the password of the data source; see that the role has not expired."
+    )
 
 
 class SourceForbidden(SourceFault):

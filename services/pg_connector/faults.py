@@ -1,5 +1,6 @@
 """What asyncpg raises, as this service's own errors."""
 
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,19 +39,24 @@ def translating(doing: Doing) -> Iterator[None]:
 
 
 def translated(error: BaseException, doing: Doing) -> PgFault:
+    if isinstance(error, asyncpg.ConnectionDoesNotExistError) and error.__cause__:
+        # what the server said before it closed
+        return translated(error.__cause__, doing)
     match error:
         case asyncpg.InvalidAuthorizationSpecificationError():
-            return errors.AuthenticationFailed(
-                f"{doing.source} refused the credentials of {doing.identity}",
-                source=doing.source,
-                identity=doing.identity,
-            )
-        case asyncpg.InvalidCatalogNameError():
+            return _refused(error, doing)
+        case asyncpg.InvalidCatalogNameError() | asyncpg.DatabaseDroppedError():
             return errors.DatabaseUnknown(f"{doing.source}: no such database", source=doing.source)
         case asyncpg.TooManyConnectionsError():
             return errors.TooManyConnections(
-                f"{doing.source} has no connection left", source=doing.source
+                f"{doing.source} has no connection left: {error.args[0]}", source=doing.source
             )
+        case asyncpg.InsufficientPrivilegeError() if "for database" in str(error):
+            fault = errors.SourceForbidden(
+                str(error.args[0]), source=doing.source, identity=doing.identity
+            )
+            fault.remedy = "Have the role given GRANT CONNECT ON DATABASE."
+            return fault
         case asyncpg.InsufficientPrivilegeError():
             return errors.SourceForbidden(
                 str(error.args[0]), source=doing.source, identity=doing.identity, path=doing.path
@@ -71,16 +77,80 @@ def translated(error: BaseException, doing: Doing) -> PgFault:
     return _of_connection(error, doing)
 
 
+# What pg_hba.conf says, which is no matter of the password, and what to do.
+_HBA = {
+    "no pg_hba.conf entry": (
+        "does not let {0} in from here",
+        "Have this platform's address and the role added to pg_hba.conf; where its line says"
+        " hostssl, choose sslmode require.",
+    ),
+    "pg_hba.conf rejects": (
+        "does not let {0} in from here",
+        "Have the line of pg_hba.conf changed that rejects it, or use another role.",
+    ),
+    "client certificate": (
+        "asks for a client certificate of {0}",
+        "Give client_certificate and client_key among the secrets of the data source.",
+    ),
+    "certificate authentication failed": (
+        "does not take the client certificate for {0}",
+        "Use the role that the certificate names (its CN), or have it mapped in pg_ident.conf.",
+    ),
+    "is not permitted to log in": (
+        "does not let {0} log in",
+        "Have the role given LOGIN, or use another one.",
+    ),
+}
+
+
+def _refused(error: BaseException, doing: Doing) -> PgFault:
+    what, remedy = "refused the credentials of {0}", errors.AuthenticationFailed.remedy
+    for said, told in _HBA.items():
+        if said in str(error):
+            what, remedy = told
+    fault = errors.AuthenticationFailed(
+        f"{doing.source} {what.format(doing.identity)}",
+        source=doing.source,
+        identity=doing.identity,
+    )
+    fault.remedy = remedy
+    return fault
+
+
+# What PgBouncer says itself, all as a violation of the protocol (SQLSTATE 08P01).
+_POOLER_REFUSES = ("password authentication failed", "SASL authentication failed", "no such user")
+_POOLER_FULL = ("no more connections allowed", "query_wait_timeout", "too many connections")
+
+
+def _of_pooler(error: BaseException, doing: Doing) -> PgFault:
+    said = str(error)
+    if any(each in said for each in _POOLER_REFUSES):
+        return _refused(error, doing)
+    if "no such database" in said:
+        return errors.DatabaseUnknown(f"{doing.source}: no such database", source=doing.source)
+    if any(each in said for each in _POOLER_FULL):
+        return errors.TooManyConnections(
+            f"{doing.source} has no connection left: {said}", source=doing.source
+        )
+    return errors.SourceUnreachable(f"{doing.source} refuses: {said}", source=doing.source)
+
+
 def _of_connection(error: BaseException, doing: Doing) -> PgFault:
     if "SSL" in str(error):
         return errors.TlsFailed(
             f"{doing.source} does not speak TLS as sslmode asks", source=doing.source
         )
     if isinstance(error, TimeoutError):
-        return errors.SourceUnreachable(f"{doing.source} did not answer", source=doing.source)
+        return errors.NoAnswer(f"{doing.source} did not answer", source=doing.source)
     if isinstance(error, asyncpg.InterfaceError | ConnectionResetError):
         return errors.ConnectionLost(
             f"the connection to {doing.source} was lost", str(error), source=doing.source
+        )
+    if isinstance(error, socket.gaierror):
+        return errors.HostUnknown(f"the host of {doing.source} is not known", source=doing.source)
+    if isinstance(error, ConnectionRefusedError):
+        return errors.ConnectionRefused(
+            f"nothing listens at {doing.source}: connection refused", source=doing.source
         )
     why = getattr(error, "strerror", None) or type(error).__name__
     return errors.SourceUnreachable(
@@ -104,9 +174,21 @@ def _of_server(error: asyncpg.PostgresError, doing: Doing) -> PgFault:
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError() if doing.path:
             return errors.PathNotFound(doing.path)
         case asyncpg.CannotConnectNowError():
-            return errors.SourceUnreachable(
-                f"{doing.source} is starting or stopping", source=doing.source
+            # starting up, shutting down, a standby that takes nobody
+            return errors.ServerNotReady(f"{doing.source}: {error.args[0]}", source=doing.source)
+        case asyncpg.AdminShutdownError() | asyncpg.CrashShutdownError():
+            return errors.ServerStopped(
+                f"{doing.source} was shut down, or ended the session: {error.args[0]}",
+                source=doing.source,
             )
+        case asyncpg.SerializationError():
+            return errors.QueryFailed(
+                str(error.args[0]),
+                sqlstate=state,
+                hint="The standby needed what was read; try again, or ask the primary.",
+            )
+        case asyncpg.ProtocolViolationError() if not doing.sql:
+            return _of_pooler(error, doing)
     if state.startswith(("08", "57P")):
         return errors.ConnectionLost(
             f"the connection to {doing.source} was lost", str(error), source=doing.source

@@ -25,6 +25,9 @@ T = TypeVar("T")
 _log = logs.get(__name__)
 # A reset or a close of a healthy connection takes far less.
 _RELEASE_S = 5.0
+# Whether a connection that nobody used for so long still lives is asked first.
+_RESTED_S = 1.0
+_ANSWER_S = 2.0
 _NOBODY = Login()
 
 
@@ -184,10 +187,25 @@ class Pools:
             if pool.connections is None:
                 pool.connections = self._new(pool)
             with translating(pool.place.doing()):
-                return pool, await (await pool.opened()).acquire()
+                await pool.opened()
+                return pool, await self._awake(pool)
         except BaseException:
             self._left(pool)
             raise
+
+    async def _awake(self, pool: _Pool) -> Any:
+        """What rested may have died unheard, with its server or by a firewall: then others, too."""
+        rested = self._clock() - pool.last_used >= _RESTED_S
+        connection = await pool.opened().acquire()
+        try:
+            if not rested or await _answers(connection):
+                return connection
+        except BaseException:
+            connection.terminate()
+            raise
+        connection.terminate()
+        await pool.opened().expire_connections()
+        return await pool.opened().acquire()
 
     def _left(self, pool: _Pool) -> None:
         pool.users -= 1
@@ -298,6 +316,15 @@ class Pools:
             await self._close(pool)
         self._pools.clear()
         await asyncio.gather(*self._closing)
+
+
+async def _answers(connection: Any) -> bool:
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            await connection.execute("")
+    except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return False
+    return True
 
 
 async def _reset(connection: Any) -> None:

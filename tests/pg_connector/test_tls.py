@@ -249,8 +249,14 @@ def shaking_hands(ca: Signed, folder: Path, version: ssl.TLSVersion) -> Iterator
         with client:
             client.recv(len(_SSL_REQUEST))
             client.sendall(b"S")
-            with suppress(ssl.SSLError), context.wrap_socket(client, server_side=True) as inner:
-                inner.recv(1)
+            with context.wrap_socket(
+                client, server_side=True, do_handshake_on_connect=False
+            ) as inner:
+                with suppress(ssl.SSLError):
+                    inner.do_handshake()
+                # closing with something unread would reset what the alert goes through
+                while socket.socket.recv(inner, 65536):
+                    pass
 
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
         shaken = threads.submit(shake, listening)
