@@ -1,22 +1,52 @@
 """Handing on less of a grant than one holds."""
 
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.duration_pb2 import Duration
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grants import tokens
 from grants.claims import MAX_PARENTS, Grant
+from grants.errors import GrantError
+from grants.scope import permits
+from grants.spending import Amount
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit.channels import calling
 from servicekit.status import RemoteFault
+from services.credentials import revoking, signing, store
 from services.credentials.clock import Clock
+from services.credentials.home import Home
+from services.credentials.issuer import Issuer, Terms
+from services.credentials.vaults.embedded import EmbeddedVault
+from services.credentials.wishes import Narrower, Wish
 from tests.credentials.conftest import mint_request, put_request
 
 Stub = rpc.CredentialServiceStub
 pytestmark = pytest.mark.req("S1")
+FIRST = Wish(
+    owner="owner-1",
+    caller="key-1",
+    source_id="ds-1",
+    source_type="postgresql",
+    source_version=1,
+    config={"host": "db"},
+    operations=frozenset({"list", "read"}),
+    scopes=("a/", "b/"),
+    max_rows=20,
+    max_bytes=20,
+    max_seconds=0,
+    run_id="",
+    thread_id="",
+    lifetime=None,
+)
 
 
 async def wide(stub: Stub, **changes: Any) -> str:
@@ -151,3 +181,72 @@ async def test_forged_grant_is_not_narrowed(stub: Stub) -> None:
     with pytest.raises(RemoteFault) as refused:
         await narrow(stub, f"{head}.{body}.{signature[::-1]}")
     assert refused.value.reason == "GRANT_INVALID"
+
+
+narrowers = st.builds(
+    Narrower,
+    operations=st.frozensets(st.sampled_from(["list", "read", "write"])),
+    scopes=st.lists(st.sampled_from(["a/", "a/b/", "b/", "**"]), max_size=2).map(tuple),
+    max_rows=st.integers(0, 12),
+    max_bytes=st.integers(0, 12),
+    max_seconds=st.floats(0, 9),
+    lifetime=st.none() | st.integers(1, 900).map(lambda s: timedelta(seconds=s)),
+)
+acts = st.lists(
+    st.tuples(st.sampled_from(["narrow", "spend", "revoke"]), st.integers(0, 20), narrowers),
+    max_size=12,
+)
+
+
+@given(acts)
+@settings(max_examples=30, deadline=None)
+def test_no_sequence_of_acts_widens_what_was_granted_first(
+    acts: list[tuple[str, int, Narrower]],
+) -> None:
+    asyncio.run(_tried(acts))
+
+
+async def _tried(acts: list[tuple[str, int, Narrower]]) -> None:
+    """All that is read under any grant of the tree is together no more than the first one's."""
+    with TemporaryDirectory() as folder:
+        async with store.opened(Home(Path(folder) / "home")) as kept:
+            clock = Clock()
+            issuer = Issuer(
+                EmbeddedVault(kept),
+                kept,
+                await signing.load(kept, clock.now()),
+                await revoking.load(kept, clock.now()),
+                clock,
+                Terms(timedelta(seconds=900), timedelta()),
+            )
+            first = issuer.mint(FIRST).grant
+            tree, read, void = [first], Amount(), set[str]()
+            for act, place, narrower in acts:
+                one = tree[place % len(tree)]
+                dead = void & {one.grant_id, *one.parents}
+                try:
+                    if act == "revoke":
+                        await issuer.revoke("grant", one.grant_id)
+                        void.add(one.grant_id)
+                    elif act == "narrow":
+                        tree.append((await issuer.narrow(one, narrower)).grant)
+                        _require_inside(tree[-1], one)
+                    else:
+                        took = await issuer.spend(one, Amount(3, 3))
+                        read = Amount(read.rows + took.rows, read.bytes + took.bytes)
+                except GrantError:
+                    continue
+                assert act == "revoke" or not dead
+            assert read.rows <= first.max_rows
+            assert read.bytes <= first.max_bytes
+
+
+def _require_inside(less: Grant, more: Grant) -> None:
+    assert less.operations <= more.operations
+    assert 0 < less.max_rows <= more.max_rows
+    assert 0 < less.max_bytes <= more.max_bytes
+    assert less.expires_at <= more.expires_at
+    assert less.issued_at == more.issued_at
+    for operation in less.operations:
+        for path in ("a/", "a/b/", "a/x", "b/", "c", "**"):
+            assert permits(more, operation, path) or not permits(less, operation, path)
