@@ -16,7 +16,9 @@ from pglast.parser import ParseError, Token, scan
 from services.pg_connector.denied import holds_credentials, is_denied, is_denied_attribute
 from services.pg_connector.errors import QueryFailed, QueryNotReadOnly
 from services.pg_connector.mentions import TAKE_TYPE_NAMES, Kind, Mention, mentions_of, named_type
+from services.pg_connector.series import MAX_ROWS, too_long
 from services.pg_connector.trees import is_cte, position, walk
+from services.pg_connector.withheld import REMEDY, withheld
 
 # Longer ones are programs, and parsing them takes long.
 MAX_SQL_CHARS = 256 * 1024
@@ -28,6 +30,7 @@ _SURELY_FLAT_CHARS = 2 * _MAX_LEVELS
 _MAX_BRACKETS = 1000
 _SYNTAX_ERROR = "42601"
 _TOO_COMPLEX = "54001"
+_TOO_MANY = "54000"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ def admit(sql: str) -> Statement:
     raw = _only(sql, _parsed(sql))
     inner = _reading(sql, raw.stmt)
     mentions = tuple(dict.fromkeys(_checked(sql, inner)))
+    for node, told in withheld(inner):
+        raise _kept_back(sql, told, node)
+    for node, rows in too_long(inner):
+        raise _endless(sql, rows, node)
     end = (raw.stmt_location or 0) + raw.stmt_len if raw.stmt_len else len(sql)
     # what stands before the statement stays, so that positions hold
     return Statement(sql[:end], isinstance(raw.stmt, ast.SelectStmt), mentions)
@@ -207,6 +214,26 @@ def _refused(sql: str, construct: str, node: ast.Node) -> QueryNotReadOnly:
         construct=construct,
         sql=sql,
         position=position(node),
+    )
+
+
+def _kept_back(sql: str, construct: str, node: ast.Node) -> QueryNotReadOnly:
+    return QueryNotReadOnly(
+        f"{construct} is not shown: it may hold passwords",
+        construct=construct,
+        sql=sql,
+        position=position(node),
+        remedy=REMEDY,
+    )
+
+
+def _endless(sql: str, rows: int, node: ast.Node) -> QueryFailed:
+    return QueryFailed(
+        f"generate_series makes {rows:,} rows here, more than {MAX_ROWS:,}",
+        sqlstate=_TOO_MANY,
+        sql=sql,
+        position=position(node),
+        hint="Make a shorter series.",
     )
 
 

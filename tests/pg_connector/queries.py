@@ -71,7 +71,7 @@ STATEMENTS = [
     "EXPLAIN (ANALYZE, BUFFERS) SELECT region, count(*) FROM sales GROUP BY 1",
     "EXPLAIN (FORMAT JSON) SELECT 1",
     "SHOW server_version",
-    "SHOW ALL",
+    "SHOW ssl_key_file",
     "SELECT version(), current_user, current_database(), now(), current_setting('TimeZone')",
     "SELECT gen_random_uuid(), random(), clock_timestamp()",
     "SELECT doubled(amount) FROM sales",

@@ -26,10 +26,11 @@ async def test_every_system_relation_is_read_or_refused_with_a_reason(platform: 
     rows = body(await platform.fetch(LISTED)).decode().splitlines()[1:]
     assert len(rows) > 150
     for schema, name in (row.split(",") for row in rows):
+        kept_back = holds_credentials(schema, name) or name == "pg_settings"
         try:
             await platform.fetch(f'SELECT * FROM {schema}."{name}" LIMIT 5')
         except RemoteFault as fault:
-            refused = "QUERY_NOT_READ_ONLY" if holds_credentials(schema, name) else ""
+            refused = "QUERY_NOT_READ_ONLY" if kept_back else ""
             assert fault.reason == (refused or "SOURCE_FORBIDDEN"), (name, str(fault))
         else:
-            assert not holds_credentials(schema, name)
+            assert not kept_back
