@@ -5,12 +5,17 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from azure.storage.blob.aio import ContainerClient
 
 from connectorkit.access import Gate
+from connectorkit.addresses import addresses_of, refusal
 from grants.claims import Grant
 from servicekit.secrets import Secret
 from services.blob_connector.azure import Container
-from services.blob_connector.identity import connect
+from services.blob_connector.errors import AddressNotAllowed
+from services.blob_connector.identity import Place, connect
 from services.blob_connector.ranges import signature_of
 from services.blob_connector.settings import Settings
 
@@ -55,11 +60,19 @@ class Accounts:
 
     async def _entry(self, grant: Grant, lease: Mapping[str, Secret]) -> _Open:
         key = (grant.owner, grant.source_id, grant.source_version)
-        entry = self._open.get(key)
-        if entry is not None and entry.lease is lease:
-            self._open.move_to_end(key)
-            return entry
+        if (found := self._fresh(key, lease)) is not None:
+            return found
         place, client = connect(grant.config, lease, self._settings)
+        try:
+            await _require_allowed(client.url, self._settings.allowed_hosts)
+        except BaseException:
+            await _close(place, client)
+            raise
+        # another call may have opened it while the name was looked up
+        if (found := self._fresh(key, lease)) is not None:
+            await _close(place, client)
+            return found
+        entry = self._open.get(key)
         signature = signature_of(place.way, lease, place.account, place.signer)
         container = Container(place, client, self._settings, signature)
         made = self._open[key] = _Open(lease, container)
@@ -72,6 +85,13 @@ class Accounts:
         finally:
             made.users -= 1
         return made
+
+    def _fresh(self, key: Key, lease: Mapping[str, Secret]) -> _Open | None:
+        entry = self._open.get(key)
+        if entry is None or entry.lease is not lease:
+            return None
+        self._open.move_to_end(key)
+        return entry
 
     async def _make_room(self) -> None:
         idle = [key for key, entry in self._open.items() if not entry.users]
@@ -115,3 +135,17 @@ class Accounts:
         """Close everything."""
         for source_id in {key[1] for key in self._open} | set(self._retired):
             await self.close(source_id)
+
+
+async def _require_allowed(url: str, allowed: tuple[str, ...]) -> None:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if why := refusal(host, await addresses_of(host, port), allowed):
+        raise AddressNotAllowed(host, why)
+
+
+async def _close(place: Place, client: ContainerClient) -> None:
+    await client.close()
+    if place.signer is not None:
+        await place.signer.close()

@@ -22,6 +22,7 @@ _NO_WRITES = (
 _PASSED: dict[type[errors.BlobFault], int] = {
     errors.Unreachable: 0,
     errors.BadConfig: 0,
+    errors.AddressNotAllowed: 0,
     errors.AuthenticationFailed: 1,
 }
 

@@ -3,6 +3,7 @@
     Fault
     └── BlobFault
         ├── BadConfig
+        ├── AddressNotAllowed
         ├── AuthenticationFailed
         ├── Forbidden
         ├── Unreachable
@@ -40,6 +41,19 @@ class BlobFault(Fault):
 
 class BadConfig(BlobFault):
     """The settings or secrets of the source do not make a connection."""
+
+
+class AddressNotAllowed(BlobFault):
+    """The deployment does not let this connector connect there."""
+
+    remedy = "Use an account that the deployment allows, or have it added to ALLOWED_HOSTS."
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(
+            f"the platform does not connect to {host}: {why}",
+            remedy=self.remedy,
+            setting="ISOBATH_BLOB_CONNECTOR_ALLOWED_HOSTS",
+        )
 
 
 class AuthenticationFailed(BlobFault):

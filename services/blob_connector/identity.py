@@ -167,6 +167,8 @@ def _time(text: str) -> datetime | None:
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {
+        # the service never redirects, and another host is not one that was allowed
+        "permit_redirects": False,
         "retry_policy": Retry(settings.retries),
         "connection_verify": settings.ca_file or True,
         "connection_timeout": settings.connect_timeout_s,

@@ -43,6 +43,7 @@ _Code = grpc.StatusCode
 STATUSES: StatusTable = {
     **GRANT_STATUSES,
     errors.BadConfig: Status(_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
+    errors.AddressNotAllowed: Status(_Code.FAILED_PRECONDITION, "ADDRESS_NOT_ALLOWED"),
     errors.AuthenticationFailed: Status(_Code.FAILED_PRECONDITION, "SOURCE_AUTHENTICATION_FAILED"),
     errors.Forbidden: Status(_Code.PERMISSION_DENIED, "SOURCE_FORBIDDEN"),
     errors.Unreachable: Status(_Code.UNAVAILABLE, "SOURCE_UNREACHABLE"),

@@ -20,6 +20,9 @@ class Settings:
     credentials: str = "127.0.0.1:50051"
     # this connector's own, shown to the credential service
     token: Secret | None = None
+    # patterns such as "*.blob.core.windows.net", and networks such as "10.2.0.0/16"; none =
+    # anywhere but link-local and metadata addresses
+    allowed_hosts: tuple[str, ...] = ()
     # accounts that this process may sign in to with an identity of its own (workload identity,
     # managed identity, the default chain), as patterns of hosts such as
     # "acct.blob.core.windows.net"; none = refused, for who adds such a source reads with the
