@@ -1,7 +1,9 @@
 """The declared sources as they stand: loaded at the start and whenever their file changes."""
 
 import asyncio
+import os
 import sqlite3
+import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -207,6 +209,7 @@ def _state(path: Path) -> tuple[int, ...]:
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
+            _require_closed(os.fstat(file.fileno()))
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
             raise DeclaredWrong([Problem(1, f"the file has more than {_MAX_BYTES} bytes")])
@@ -215,3 +218,11 @@ def _text(path: Path) -> str:
         raise DeclaredWrong([Problem(1, f"it cannot be read: {exc.strerror}")]) from exc
     except UnicodeDecodeError as exc:
         raise DeclaredWrong([Problem(1, "it is no text in UTF-8")]) from exc
+
+
+def _require_closed(found: os.stat_result) -> None:
+    """Whoever can write the file can have secrets sent to a host of his own."""
+    if found.st_uid not in (0, os.geteuid()):
+        raise DeclaredWrong([Problem(1, "the file belongs to another user")])
+    if found.st_mode & stat.S_IWOTH:
+        raise DeclaredWrong([Problem(1, "every user may write the file: chmod o-w it")])

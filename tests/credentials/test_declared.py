@@ -290,6 +290,16 @@ async def test_service_does_not_start_with_a_wrong_file(
     assert told in str(wrong.value)
 
 
+async def test_file_that_every_user_may_write_is_not_read(tmp_path: Path) -> None:
+    """Such a user could have secrets sent to a host of his own."""
+    async with started(tmp_path, GOOD):
+        pass
+    (tmp_path / "sources.yaml").chmod(0o666)
+    with pytest.raises(SettingsError, match="chmod o-w"):
+        async with started(tmp_path, GOOD):
+            pass
+
+
 async def test_declared_source_is_not_changed_by_a_call(tmp_path: Path) -> None:
     async with started(tmp_path, GOOD) as operator:
         (source,) = await operator.sources()
