@@ -56,16 +56,20 @@ SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS typ
        NOT a.attnotnull AS nullable, pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS fallback,
        pg_catalog.col_description(a.attrelid, a.attnum) AS comment,
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable,
-       CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod)
-            ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END AS base_type,
-       CASE WHEN b.typelem <> 0 AND b.typcategory = 'A' THEN e.typname || '[]'
-            ELSE b.typname END AS kind,
-       n.nspname AS kind_schema
+       pg_catalog.format_type(based.type, based.mod) AS base_type,
+       coalesce(e.typname || '[]', b.typname) AS kind, n.nspname AS kind_schema
 FROM pg_catalog.pg_attribute a
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+JOIN LATERAL (
+    -- a domain may be one over another
+    WITH RECURSIVE based(type, mod) AS (
+        SELECT a.atttypid, a.atttypmod
+        UNION ALL
+        SELECT t.typbasetype, t.typtypmod FROM based
+        JOIN pg_catalog.pg_type t ON t.oid = based.type AND t.typtype = 'd')
+    SELECT type, mod FROM based) based ON true
+JOIN pg_catalog.pg_type b ON b.oid = based.type AND b.typtype <> 'd'
 JOIN pg_catalog.pg_namespace n ON n.oid = b.typnamespace
-LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem
+LEFT JOIN pg_catalog.pg_type e ON e.typarray = b.oid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """

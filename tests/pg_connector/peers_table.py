@@ -179,7 +179,7 @@ ARROW = (
         {"NaN": "opaque: 'nan'", "Infinity": "opaque: 'inf'", "-Infinity": "opaque: '-inf'"},
         "text without its digits' number, and in words of its own",
     ),
-    Difference((ADBC,), r"numeric(\(.*\))?|price", as_type("opaque"), "text without its digits' number"),
+    Difference((ADBC,), r"numeric(\(.*\))?|price|cost", as_type("opaque"), "text without its digits' number"),
     Difference((ADBC,), r"numeric\(6,2\)\[\]", {"{1.50,NULL}": "list<opaque>: ['1.50', None]", "{NaN}": "list<opaque>: ['nan']"}, "text without its digits' number"),
     Difference((ADBC,), r"numeric\[\]", always("list<opaque>: ['1.10', 'nan']"), "text, NaN in words of its own"),
     Difference((ADBC,), r"price\[\]", always("list<opaque>: ['1.50']"), "same"),

@@ -8,7 +8,12 @@ import pytest_asyncio
 
 from dev.postgres import Postgres
 from isobath.connector.v1 import connector_pb2 as pb
+from services.pg_connector import catalog
+from services.pg_connector.browsing import arrow_columns
 from services.pg_connector.errors import ValueUnfit
+from services.pg_connector.selecting import of_relation
+from services.pg_connector.streams import prepared
+from tests.pg_connector.bare import reading_at
 from tests.pg_connector.typed import (
     ROWS,
     UNFIT_FROM,
@@ -94,6 +99,20 @@ async def test_what_arrow_does_not_hold_is_told(database: str, way: str) -> None
         with pytest.raises(ValueUnfit, match=value.arrow.why) as caught:
             await fetched(database, sql, pb.FORMAT_ARROW, parameters)
         assert f"c{place}" in caught.value.message and "text" in caught.value.remedy
+
+
+@pytest.mark.req("P2", "P3")
+async def test_catalog_tells_the_same_types(database: str) -> None:
+    async with reading_at(database) as work:
+        relation = await catalog.find(work, "public.typed")
+        assert relation is not None
+        columns = arrow_columns(await catalog.columns(work, relation))
+        chosen = await of_relation(work, relation)
+        schema = (await prepared(work, chosen.work)).schema
+    told = {column.name: column.arrow for column in columns}
+    for place, kind in enumerate(KINDS):
+        name = f"c{place}"
+        assert (told[name], schema.field(name).type) == (kind.arrow, kind.arrow), kind.sql
 
 
 _BUILT_IN = """

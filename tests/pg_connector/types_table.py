@@ -73,6 +73,7 @@ CREATE TYPE nest AS (one pair, more pair[], at timestamptz);
 CREATE DOMAIN positive AS integer CHECK (VALUE > 0);
 CREATE DOMAIN small AS positive CHECK (VALUE < 10);
 CREATE DOMAIN price AS numeric(8,2);
+CREATE DOMAIN cost AS price CHECK (VALUE > 0);
 CREATE DOMAIN tags AS text[];
 CREATE DOMAIN always AS boolean;
 CREATE TYPE floats AS RANGE (subtype = float8);
@@ -302,6 +303,7 @@ OWN = (
     kind("positive", pa.int32(), v("1", 1), v("2147483647", 2**31 - 1), name="int4"),
     kind("small", pa.int32(), v("9", 9), name="int4"),
     kind("price", pa.decimal128(8, 2), v("123456.78", "123456.78"), v("NaN", Unfit("NaN")), name="numeric"),
+    kind("cost", pa.decimal128(8, 2), v("0.01", "0.01"), name="numeric"),
     kind("tags", pa.list_(TEXT), v("{a,NULL}", ["a", None]), name="text[]"),
     kind("always", pa.bool_(), v("t", True, "true"), name="bool"),
 )  # fmt: skip
