@@ -321,7 +321,8 @@ class Pools:
 async def _answers(connection: Any) -> bool:
     try:
         async with asyncio.timeout(_ANSWER_S):
-            await connection.execute("")
+            # an empty statement makes asyncpg fail
+            await connection.execute("SELECT 1")
     except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         return False
     return True

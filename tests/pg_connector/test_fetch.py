@@ -299,3 +299,17 @@ async def test_unbounded_csv_counts_rows_and_not_lines(platform: Platform) -> No
 async def test_unbounded_csv_of_no_rows_is_its_header(platform: Platform) -> None:
     events = await platform.fetch("SELECT 1 AS x WHERE false")
     assert body(events) == b"x\n" and events[-2].summary.rows == 0
+
+
+@pytest.mark.req("P7")
+async def test_connection_that_rested_is_used_again(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.pg_connector.pools._RESTED_S", 0.0)
+    backends = set[str]()
+    for _ in range(3):
+        table = await arrow(
+            platform, "SELECT pid::text FROM pg_stat_activity WHERE query ~ 'find me'"
+        )
+        backends.update(table.column("pid").to_pylist())
+    assert len(backends) == 1
