@@ -56,7 +56,8 @@ SELECT a.attname AS name, pg_catalog.format_type(a.atttypid, a.atttypmod) AS typ
        NOT a.attnotnull AS nullable, pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS fallback,
        pg_catalog.col_description(a.attrelid, a.attnum) AS comment,
        pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') AS readable,
-       pg_catalog.format_type(based.type, based.mod) AS base_type,
+       pg_catalog.format_type(based.type, based.mod)
+         || pg_catalog.repeat('[]', a.attndims - 1) AS base_type,
        coalesce(e.typname || '[]', b.typname) AS kind, n.nspname AS kind_schema
 FROM pg_catalog.pg_attribute a
 JOIN LATERAL (
@@ -117,8 +118,21 @@ FROM pg_catalog.pg_stats
 WHERE schemaname = $1 AND tablename = $2
 ORDER BY attname, inherited
 """
+# Columns whose least and greatest values an index gives at once: the first of a whole btree, of the
+# server's own types that are ordered as people expect.
+_ORDERED = """
+SELECT DISTINCT a.attname AS name FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am m ON m.oid = c.relam AND m.amname = 'btree'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typtype = 'b'
+WHERE i.indrelid = $1::oid AND i.indisvalid AND i.indpred IS NULL
+  AND t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND t.typcategory IN ('N', 'D', 'S')
+  AND pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') ORDER BY 1
+"""
 VIEWS = frozenset({"v", "m"})
 _PARTITIONED = "p"
+_PICKS = ("min", "max")
 
 Row = Mapping[str, Any]
 
@@ -221,3 +235,16 @@ async def partitions(reading: Reading, relation: Relation) -> list[str]:
 async def statistics(reading: Reading, relation: Relation) -> Sequence[Row]:
     """What ANALYZE left, of the columns that these credentials may read."""
     return await reading.fetch(_STATISTICS, relation.schema, relation.name)
+
+
+async def bounds(reading: Reading, relation: Relation) -> dict[str, tuple[str | None, str | None]]:
+    """Least and greatest value, as text, of the columns where an index gives them."""
+    names = [str(row["name"]) for row in await reading.fetch(_ORDERED, relation.oid)]
+    if not names:
+        return {}
+    wanted = ", ".join(
+        f"pg_catalog.{pick}({quoted(name)})::pg_catalog.text" for name in names for pick in _PICKS
+    )
+    (row,) = await reading.fetch(f"SELECT {wanted} FROM {relation.sql}")  # noqa: S608
+    found = list(row.values())
+    return dict(zip(names, zip(found[::2], found[1::2], strict=True), strict=True))

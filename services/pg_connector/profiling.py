@@ -27,8 +27,9 @@ _LONGEST = 200
 
 async def profile(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
     """A relation of at most 20,000 rows is read whole; of a larger one the server's statistics are
-    told, and where it has none those of about so many rows, from blocks all over it (TABLESAMPLE)
-    where it has blocks, else the first."""
+    told, with the least and greatest values where an index gives them at once. Where it has none,
+    those of about so many rows are, from blocks all over it (TABLESAMPLE) where it has blocks, else
+    the first. `basis` says which."""
     estimate = relation.row["row_estimate"]
     if estimate is not None and estimate > SAMPLE_ROWS:
         known = await catalog.statistics(reading, relation)
@@ -38,12 +39,17 @@ async def profile(reading: Reading, relation: Relation, threads: Limiter) -> pb.
 
 
 async def _of_sample(reading: Reading, relation: Relation, threads: Limiter) -> pb.ProfileResponse:
-    work = (await of_relation(reading, relation)).work
+    """Of the columns that may be read; the others are only named."""
+    known = await catalog.columns(reading, relation)
+    readable = [str(row["name"]) for row in known if row["readable"]]
+    work = (await of_relation(reading, relation, readable)).work
     if share := _share(relation):
         work = replace(work, sql=f"{work.sql} TABLESAMPLE SYSTEM ({share:.6f})")
     rows = await prepared(reading, work)
     table, more = await rows.table(threads, SAMPLE_ROWS, max_bytes=_SAMPLE_BYTES)
-    columns = await threads.run(profile_of, table)
+    told = {column.name: column for column in await threads.run(profile_of, table)}
+    bare = (pb.ColumnProfile(name=row["name"], type=row["type"]) for row in known)
+    columns = [told.get(column.name, column) for column in bare]
     answer = pb.ProfileResponse(columns=columns, taken_at=_now())
     if more or share:
         how = "blocks all over it" if share else "its beginning"
@@ -78,9 +84,22 @@ async def _of_server(
         _column(row, known.get(row["name"]), rows)
         for row in await catalog.columns(reading, relation)
     ]
-    return pb.ProfileResponse(
-        rows=rows, basis="server statistics", columns=columns, taken_at=_now()
-    )
+    bounds = await catalog.bounds(reading, relation)
+    for column in columns:
+        if column.name in bounds:
+            _bound(column, *bounds[column.name])
+    basis = "server statistics"
+    if bounds:
+        basis += f"; least and greatest of {', '.join(bounds)} exact"
+    return pb.ProfileResponse(rows=rows, basis=basis, columns=columns, taken_at=_now())
+
+
+def _bound(column: pb.ColumnProfile, least: str | None, greatest: str | None) -> None:
+    """None = the relation has no value in it any more."""
+    column.ClearField("minimum")
+    column.ClearField("maximum")
+    if least is not None and greatest is not None:
+        column.minimum, column.maximum = _short(least), _short(greatest)
 
 
 def _column(column: Row, known: Row | None, rows: int) -> pb.ColumnProfile:

@@ -29,7 +29,7 @@ from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
 from services.pg_connector.streams import prepared
 
-T = TypeVar("T", pb.InspectResponse, pb.ProfileResponse)
+T = TypeVar("T", pb.BrowseResponse, pb.InspectResponse, pb.ProfileResponse)
 # Longer than any listing takes; what is slower than this is broken.
 _CATALOG_S = 30.0
 _NO_LIMITS = pb.Limits()
@@ -51,9 +51,16 @@ class Reader:
         return await checking.check(place_of(grant.config), login, self._settings, reason_of)
 
     async def browse(self, request: pb.BrowseRequest) -> pb.BrowseResponse:
+        """What a listing shows depends on what the grant reaches."""
         grant = self._gate.admit(request.grant, "list")
+        page = (request.glob, str(request.page_size), request.page_token)
+        key = (*_key(grant, "browse", request.path), *page, *grant.scopes)
+        if (known := self._known(key, request.refresh, pb.BrowseResponse)) is not None:
+            return known
         async with self._reading(grant, _CATALOG_S) as work:
-            return await browsing.browse(work, grant, request)
+            answer = await browsing.browse(work, grant, request)
+        self._kept.put(key, answer)
+        return answer
 
     async def inspect(self, request: pb.InspectRequest) -> pb.InspectResponse:
         grant = self._gate.admit(request.grant, "list")

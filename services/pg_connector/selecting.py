@@ -10,7 +10,7 @@ from servicekit.status import InvalidField
 from services.pg_connector import catalog, guard
 from services.pg_connector.browsing import found
 from services.pg_connector.catalog import Relation, quoted
-from services.pg_connector.errors import QueryFailed
+from services.pg_connector.errors import QueryFailed, SourceForbidden
 from services.pg_connector.reading import Reading
 from services.pg_connector.streams import Work
 
@@ -75,6 +75,9 @@ async def of_relation(reading: Reading, relation: Relation, wanted: Sequence[str
     chosen = list(wanted) or list(known)
     if not chosen:
         raise QueryFailed(f"{relation.path} has no columns", sqlstate="42703")
+    readable = [name for name in known if known[name]["readable"]]
+    if readable and not set(chosen) <= set(readable):
+        raise _beyond(reading, relation, readable)
     names = ", ".join(quoted(name) for name in chosen)
     work = Work(
         f"SELECT {names} FROM {relation.sql}",  # noqa: S608
@@ -84,3 +87,15 @@ async def of_relation(reading: Reading, relation: Relation, wanted: Sequence[str
     )
     name = relation.name if relation.schema == "public" else relation.path
     return Selected(name, work, relation.row["row_estimate"])
+
+
+def _beyond(reading: Reading, relation: Relation, readable: Sequence[str]) -> SourceForbidden:
+    place = reading.held.place
+    fault = SourceForbidden(
+        f"{place.user} may not read all columns of {relation.path}",
+        source=place.source,
+        identity=place.user,
+        path=relation.path,
+    )
+    fault.remedy = f"Ask for those that may be read: {', '.join(readable)}."
+    return fault

@@ -3,7 +3,8 @@
 import pytest
 
 from isobath.connector.v1 import connector_pb2 as pb
-from tests.pg_connector.conftest import Platform
+from servicekit.status import RemoteFault
+from tests.pg_connector.conftest import Platform, body
 
 MANY = """
 CREATE SCHEMA many;
@@ -106,3 +107,110 @@ async def test_profile_of_a_large_relation_without_statistics_is_of_blocks_all_o
     assert 5_000 < told.sampled_rows <= 20_000 and abs(told.rows - 200_000) < 20_000
     # its beginning alone would end at 20,000
     assert float(told.columns[0].maximum) > 100_000
+
+
+async def profiled(platform: Platform, path: str) -> pb.ProfileResponse:
+    request = pb.ProfileRequest(grant=await platform.grant(), path=path, refresh=True)
+    told: pb.ProfileResponse = await platform.call("Profile", request)
+    return told
+
+
+@pytest.mark.req("D10")
+async def test_least_and_greatest_are_exact_where_an_index_gives_them(platform: Platform) -> None:
+    role = platform.config["user"]
+    await platform.postgres.execute(
+        "CREATE TABLE events AS SELECT n AS id, n % 1000 AS kind, 'e' || n AS name,"
+        " n / 2 AS partly FROM generate_series(1, 30000) n;"
+        "CREATE INDEX ON events (id, kind); CREATE INDEX ON events (partly) WHERE id < 9;"
+        f"CREATE INDEX ON events USING hash (name); GRANT SELECT ON events TO {role};"
+        "ANALYZE events; INSERT INTO events VALUES (-5, 0, 'x', 0), (99999, 0, 'y', 0)",
+        database=platform.database,
+    )
+    told = await profiled(platform, "events")
+    assert told.basis == "server statistics; least and greatest of id exact"
+    columns = {column.name: column for column in told.columns}
+    assert (columns["id"].minimum, columns["id"].maximum) == ("-5", "99999")
+    assert columns["kind"].distinct == 1000 and columns["name"].maximum
+
+
+@pytest.mark.req("P4", "D10")
+async def test_what_the_role_may_not_read_is_named_and_no_more(platform: Platform) -> None:
+    role = platform.config["user"]
+    await platform.postgres.execute(
+        "CREATE TABLE people (id int PRIMARY KEY, name text, salary int);"
+        "INSERT INTO people SELECT n, 'n' || n, n * 10 FROM generate_series(1, 100) n;"
+        "CREATE TABLE staff AS SELECT n AS id, n * 10 AS salary FROM generate_series(1, 30000) n;"
+        f"ANALYZE people, staff; GRANT SELECT (id, name) ON people TO {role};"
+        f"GRANT SELECT (id) ON staff TO {role}",
+        database=platform.database,
+    )
+    inspection = await inspected(platform, "people")
+    assert inspection.entry.readable
+    assert [column.readable for column in inspection.columns] == [True, True, False]
+    for path, names in (("people", ["id", "name", "salary"]), ("staff", ["id", "salary"])):
+        told = await profiled(platform, path)
+        assert [column.name for column in told.columns] == names
+        assert told.columns[0].distinct and told.columns[0].HasField("minimum")
+        assert not told.columns[-1].HasField("distinct") and not told.columns[-1].top_values
+    with pytest.raises(RemoteFault) as caught:
+        await platform.fetch("public.people")
+    assert caught.value.reason == "SOURCE_FORBIDDEN" and "read: id, name" in caught.value.remedy
+    assert body(await platform.fetch("public.people", columns=["id", "name"]))
+    with pytest.raises(RemoteFault) as caught:
+        await platform.call("Profile", pb.ProfileRequest(grant=await platform.grant(),
+                                                         path="public.secrets"))  # fmt: skip
+    assert caught.value.reason == "SOURCE_FORBIDDEN"
+
+
+@pytest.mark.req("P2")
+async def test_metadata_is_kept_for_a_while_and_refreshed_on_demand(platform: Platform) -> None:
+    grant = await platform.grant()
+
+    async def seen(refresh: bool, grant: str = grant) -> tuple[list[str], int, int]:
+        browse = pb.BrowseRequest(grant=grant, path="public", refresh=refresh)
+        inspect = pb.InspectRequest(grant=grant, path="customers", refresh=refresh)
+        profile = pb.ProfileRequest(grant=grant, path="customers", refresh=refresh)
+        return (
+            [entry.name for entry in (await platform.call("Browse", browse)).entries],
+            len((await platform.call("Inspect", inspect)).columns),
+            (await platform.call("Profile", profile)).rows,
+        )
+
+    before = await seen(False)
+    await platform.postgres.execute(
+        "CREATE TABLE added (); ALTER TABLE customers ADD COLUMN extra int;"
+        "INSERT INTO customers VALUES (101, 'new', 'x')",
+        database=platform.database,
+    )
+    assert await seen(False) == before
+    names, columns, rows = await seen(True)
+    assert "added" in names and (columns, rows) == (before[1] + 1, before[2] + 1)
+    assert await seen(False) == (names, columns, rows)
+    scoped = await platform.grant(scopes=["public.customers"])
+    assert (await seen(False, scoped))[0] == ["customers"]
+
+
+@pytest.mark.req("P2")
+async def test_foreign_keys_lead_from_relation_to_relation(platform: Platform) -> None:
+    """The whole graph, walked from one relation along the keys that Inspect tells, both ways."""
+    await platform.postgres.execute(
+        "CREATE TABLE lines (order_id bigint REFERENCES orders (id), shop int, at int);"
+        "CREATE TABLE shops (id int PRIMARY KEY, chief int REFERENCES shops (id));"
+        "ALTER TABLE lines ADD FOREIGN KEY (shop) REFERENCES shops (id)",
+        database=platform.database,
+    )
+    waiting, edges = ["public.customers"], set[tuple[str, str]]()
+    known = set(waiting)
+    while waiting:
+        path = waiting.pop()
+        for rule in (await inspected(platform, path)).constraints:
+            far = rule.references_path
+            if rule.kind == pb.CONSTRAINT_KIND_FOREIGN_KEY:
+                edges.add((path, far))
+            if far and far not in known:
+                known.add(far)
+                waiting.append(far)
+    short = {(a.removeprefix("public."), b.removeprefix("public.")) for a, b in edges}
+    assert short == {
+        ("orders", "customers"), ("lines", "orders"), ("lines", "shops"), ("shops", "shops"),
+    }  # fmt: skip
