@@ -61,10 +61,16 @@ def unheard(_: int) -> None:
 
 
 async def copied(
-    reading: Reading, copy: Copy, doing: Doing, *, done: Callable[[int], None] = unheard
+    reading: Reading,
+    copy: Copy,
+    doing: Doing,
+    *,
+    done: Callable[[int], None] = unheard,
+    at_once: int = 1,
 ) -> AsyncGenerator[bytes, None]:
     """Its bytes; CSV without a header line. `done` hears how many rows the server counted, before
-    the end is told; not where it is left earlier.
+    the end is told; not where it is left earlier. `at_once` = how many such are read for one
+    answer: together their pieces are as large as those of one.
 
     The transaction is to have standard_conforming_strings on, for COPY goes through the simple
     protocol, which takes any number of statements.
@@ -72,7 +78,8 @@ async def copied(
     Leaving it stops the query at the server. Raises PgFault, RevokedGrant.
     """
     coming: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_AHEAD)
-    task = asyncio.create_task(_fill(coming, reading, copy, doing, done), name="copy")
+    gathering = _Gathering(coming, _PIECE_BYTES // at_once)
+    task = asyncio.create_task(_fill(gathering, reading, copy, doing, done), name="copy")
     try:
         while (piece := await coming.get()) is not None:
             if isinstance(piece, Exception):
@@ -83,36 +90,45 @@ async def copied(
         await asyncio.wait([task])
 
 
+class _Gathering:
+    """What the client library brings, in pieces."""
+
+    def __init__(self, coming: "asyncio.Queue[bytes | Exception | None]", piece_bytes: int) -> None:
+        self.coming = coming
+        self._piece_bytes = piece_bytes
+        self._parts = list[bytes]()
+        self._given = self._size = 0
+
+    async def put(self, data: bytes) -> None:
+        """The client library reads no more from the socket until this returns."""
+        self._parts.append(data)
+        self._size += len(data)
+        if self._size >= min(self._given, self._piece_bytes):
+            await self.flush()
+        elif len(data) < _GATHERED_BYTES:
+            await asyncio.sleep(_GATHER_S)
+
+    async def flush(self) -> None:
+        if self._parts:
+            piece = b"".join(self._parts)
+            self._given += self._size
+            self._parts, self._size = [], 0
+            await self.coming.put(piece)
+
+
 async def _fill(
-    coming: "asyncio.Queue[bytes | Exception | None]",
+    gathering: _Gathering,
     reading: Reading,
     copy: Copy,
     doing: Doing,
     done: Callable[[int], None],
 ) -> None:
-    gathered = list[bytes]()
-    given = size = 0
-
-    async def put(data: bytes) -> None:
-        # the client library reads no more from the socket until this returns
-        nonlocal given, size
-        gathered.append(data)
-        size += len(data)
-        if size >= min(given, _PIECE_BYTES):
-            given += size
-            await coming.put(b"".join(gathered))
-            gathered.clear()
-            size = 0
-        elif len(data) < _GATHERED_BYTES:
-            await asyncio.sleep(_GATHER_S)
-
     try:
-        work = reading.connection.copy_from_query(copy.sql, output=put, format=copy.form)
+        work = reading.connection.copy_from_query(copy.sql, output=gathering.put, format=copy.form)
         tag = await reading.run(work, doing)
     except Exception as exc:
-        await coming.put(exc)
+        await gathering.coming.put(exc)
         return
-    if gathered:
-        await coming.put(b"".join(gathered))
+    await gathering.flush()
     done(int(tag.removeprefix("COPY ")))
-    await coming.put(None)
+    await gathering.coming.put(None)
