@@ -16,6 +16,7 @@ from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
     AuthenticationFailed,
     DatabaseUnknown,
+    NotLetIn,
     NotOfKind,
     PgFault,
     SourceFault,
@@ -109,13 +110,21 @@ async def _connect_either(
     pool: dict[str, Any],
 ) -> "asyncpg.Connection[Any]":
     *others, last = contexts
+    fault: PgFault | None = None
     for context in others:
         try:
             return await _connect_once(place, login, settings, context, pool)
         except PgFault as exc:
             if not _may_differ(exc):
                 raise
-    return await _connect_once(place, login, settings, last, pool)
+            fault = exc
+    try:
+        return await _connect_once(place, login, settings, last, pool)
+    except NotLetIn:
+        # a server that wants TLS says no more than this without
+        if fault is None or isinstance(fault.__cause__, ConnectionError):
+            raise
+        raise fault from fault.__cause__
 
 
 def _may_differ(fault: PgFault) -> bool:

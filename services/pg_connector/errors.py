@@ -14,6 +14,7 @@ PgFault
 │   │   └── TlsFailed
 │   ├── TooManyConnections      the server's own bound
 │   ├── AuthenticationFailed
+│   │   └── NotLetIn            pg_hba.conf has no line for us
 │   └── SourceForbidden
 ├── AddressNotAllowed           the deployment refuses to go there
 ├── PoolBusy                    our bound
@@ -103,6 +104,13 @@ class TooManyConnections(SourceFault):
 class AuthenticationFailed(SourceFault):
     remedy = (
         "Correct the user or the password of the data source; see that the role has not expired."
+    )
+
+
+class NotLetIn(AuthenticationFailed):
+    remedy = (
+        "Have this platform's address and the role added to pg_hba.conf; where its line says"
+        " hostssl, choose sslmode require."
     )
 
 

@@ -77,17 +77,8 @@ def translated(error: BaseException, doing: Doing) -> PgFault:
     return _of_connection(error, doing)
 
 
-# What pg_hba.conf says, which is no matter of the password, and what to do.
-_HBA = {
-    "no pg_hba.conf entry": (
-        "does not let {0} in from here",
-        "Have this platform's address and the role added to pg_hba.conf; where its line says"
-        " hostssl, choose sslmode require.",
-    ),
-    "pg_hba.conf rejects": (
-        "does not let {0} in from here",
-        "Have the line of pg_hba.conf changed that rejects it, or use another role.",
-    ),
+# What is no matter of the password, and what to do.
+_SAID = {
     "client certificate": (
         "asks for a client certificate of {0}",
         "Give client_certificate and client_key among the secrets of the data source.",
@@ -104,8 +95,14 @@ _HBA = {
 
 
 def _refused(error: BaseException, doing: Doing) -> PgFault:
+    if "pg_hba.conf" in str(error):
+        return errors.NotLetIn(
+            f"{doing.source} does not let {doing.identity} in from here",
+            source=doing.source,
+            identity=doing.identity,
+        )
     what, remedy = "refused the credentials of {0}", errors.AuthenticationFailed.remedy
-    for said, told in _HBA.items():
+    for said, told in _SAID.items():
         if said in str(error):
             what, remedy = told
     fault = errors.AuthenticationFailed(

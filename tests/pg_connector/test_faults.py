@@ -96,7 +96,7 @@ async def test_role_that_pg_hba_does_not_let_in(postgres: Postgres, place: Place
     said = 'no pg_hba.conf entry for host "10.0.0.1", user "u", database "d", no encryption'
     error = asyncpg.InvalidAuthorizationSpecificationError(said)
     fault = translated(error, Doing(source="db:5432/d", identity="u"))
-    assert isinstance(fault, _AUTH) and "let u in from here" in fault.message
+    assert isinstance(fault, errors.NotLetIn) and "let u in from here" in fault.message
     assert "sslmode require" in fault.remedy
 
 

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import jsonschema
 import pyarrow as pa
 import pytest
@@ -9,6 +10,7 @@ from google.protobuf.json_format import MessageToDict
 
 from dev.postgres import Postgres
 from isobath.connector.v1 import connector_pb2 as pb
+from isobath.credentials.v1 import credentials_pb2 as credentials_pb
 from servicekit.channels import calling
 from servicekit.status import RemoteFault
 from tests.pg_connector.conftest import PASSWORD, Platform
@@ -298,6 +300,26 @@ async def test_revocation_stops_the_query_and_closes_the_pool(platform: Platform
     while await platform.activity("stop me"):
         await asyncio.sleep(0.02)
     assert (await failing(platform, "orders", grant=grant)).reason == "GRANT_REVOKED"
+
+
+@pytest.mark.req("P7")
+@pytest.mark.parametrize("how", ["deleted", "changed", "owner revoked"])
+async def test_connections_end_with_what_they_were_made_for(platform: Platform, how: str) -> None:
+    await platform.fetch("SELECT 'mine' AS x")
+    kept = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{platform.config['user']}'"
+    watching: asyncpg.Connection[Any] = await asyncpg.connect(platform.postgres.dsn)
+    assert await watching.fetchval(kept) == 1
+    if how == "deleted":
+        request = credentials_pb.DeleteSecretRequest(source_id="ds-1")
+        await platform.credentials.DeleteSecret(request)
+    elif how == "changed":
+        await platform.put("another-password-1")
+    else:
+        by_owner = credentials_pb.RevokeGrantRequest(owner="owner-1", cause="test")
+        await platform.credentials.RevokeGrant(by_owner)
+    while await watching.fetchval(kept):
+        await asyncio.sleep(0.02)
+    await watching.close()
 
 
 async def test_call_leaves_nothing_behind_for_the_next(platform: Platform) -> None:
