@@ -18,6 +18,7 @@ from services.sandbox.servicer import ALLOW, NAME, STATUSES, Servicer
 from services.sandbox.sessions import Sessions
 from services.sandbox.settings import Settings
 from services.sandbox.spawner import Spawner
+from services.sandbox.template import Template
 
 _THREADS = 8
 # beside those of sessions: one that is proved, and those that end while others start
@@ -35,7 +36,14 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         tiers.forget_fonts(home)
         spawner = stack.enter_context(Spawner())
         bounds = bounds_of(settings)
-        ground = await tiers.choose(settings, home, accounts, bounds, spawner, threads)
+        python = await tiers.python(settings, accounts.probing(), threads)
+        template = None
+        if settings.forked:
+            template = await stack.enter_async_context(
+                Template(spawner, python, home.library, bounds)
+            )
+        machine = tiers.Machine(home, accounts, bounds, spawner, threads, python, template)
+        ground = await tiers.choose(settings, machine)
         pool = await stack.enter_async_context(Pool(ground, settings.warm))
         connectors = await stack.enter_async_context(
             Connectors(settings.connectors, settings.token)

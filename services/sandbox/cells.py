@@ -6,22 +6,15 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from servicekit import logs
 from services.sandbox.errors import KernelFailed
-from services.sandbox.isolation.port import Bounds, Family, Isolation, Slot
+from services.sandbox.isolation.port import Bounds, Isolation, Slot
 from services.sandbox.isolation.processes import machine_kills, memory_bytes
 from services.sandbox.kernel.protocol import Decoder, Frame, Kind, ProtocolError, encode
-from services.sandbox.spawner import (
-    Child,
-    Death,
-    Spawner,
-    file_of_words,
-    signal_process,
-    words_in,
-)
+from services.sandbox.spawner import Death, file_of_words, signal_process, words_in
+from services.sandbox.starters import Started, Starter
 
 _log = logs.get(__name__)
 
@@ -50,8 +43,7 @@ class Cell:
         self._words = file_of_words()
         self._decoder = Decoder()
         self._frames: list[Frame] = []
-        self._child: Child | None = None
-        self._family: Family | None = None
+        self._started: Started | None = None
         self._kernel_pid: int | None = None
         self._kills_before = machine_kills()
         self._killed_for = ""
@@ -60,11 +52,11 @@ class Cell:
 
     # -- its life
 
-    async def start(self, spawner: Spawner) -> None:
+    async def start(self, starter: Starter) -> None:
         """Raises KernelFailed, with the child's last words for the log; the cell is closed then."""
         try:
             async with asyncio.timeout(_READY_S):
-                await self._start(spawner)
+                await self._start(starter)
         except (OSError, CellDied, ProtocolError, TimeoutError) as exc:
             words = words_in(self._words)
             await self.aclose()
@@ -73,15 +65,13 @@ class Cell:
             await self.aclose()
             raise
 
-    async def _start(self, spawner: Spawner) -> None:
-        inside = (self._control_inside.fileno(), self._broker_inside.fileno())
-        launch = self.isolation.launch(self.slot, self.bounds, *inside)
-        self._child = await spawner.start(launch, inherited=inside, words=self._words)
+    async def _start(self, starter: Starter) -> None:
+        sockets = (self._control_inside.fileno(), self._broker_inside.fileno())
+        self._started = await starter.start(self.slot, self.bounds, sockets, self._words)
         self._control_inside.close()
         self._broker_inside.close()
-        self._family = self.isolation.family(self._child.pid)
         self.ready = (await self._expect(Kind.READY)).header
-        self._kernel_pid = self._family.kernel()
+        self._kernel_pid = self._started.family.kernel()
 
     async def begin(self, bounds: Bounds) -> None:
         """Takes a session's own limits, which can only be narrower."""
@@ -92,12 +82,12 @@ class Cell:
     async def aclose(self) -> None:
         """Safe to call twice."""
         self.kill("closed")
-        if self._child is not None:
+        if self._started is not None:
             try:
                 async with asyncio.timeout(_END_S):
-                    await self._child.ended.wait()
+                    await self._started.ending.ended.wait()
             except TimeoutError:
-                _log.error("kernel_left_behind", pid=self._child.pid)
+                _log.error("kernel_left_behind", pid=self._started.leader)
         for each in (self._control, self._control_inside, self.broker, self._broker_inside):
             each.close()
         if self._words >= 0:
@@ -106,11 +96,11 @@ class Cell:
 
     @property
     def alive(self) -> bool:
-        return self._child is not None and self._child.death is None
+        return self._started is not None and self._started.ending.death is None
 
     async def wait_end(self) -> None:
-        if self._child is not None:
-            await self._child.ended.wait()
+        if self._started is not None:
+            await self._started.ending.ended.wait()
 
     # -- what can be done to it at any time
 
@@ -120,12 +110,12 @@ class Cell:
 
     def kill(self, cause: str) -> None:
         """The first cause given is the one that is told."""
-        if self._family is not None and self.alive:
+        if self._started is not None and self.alive:
             self._killed_for = self._killed_for or cause
-            self._family.kill()
+            self._started.family.kill()
 
     def members(self) -> list[int]:
-        return self._family.members() if self._family is not None and self.alive else []
+        return self._started.family.members() if self._started is not None and self.alive else []
 
     def memory_bytes(self) -> int:
         return memory_bytes(self.members())
@@ -137,7 +127,7 @@ class Cell:
 
     @property
     def leader(self) -> int | None:
-        return self._child.pid if self._child is not None else None
+        return self._started.leader if self._started is not None else None
 
     # -- programs
 
@@ -190,15 +180,16 @@ class Cell:
 
     async def _died(self, guess: str) -> CellDied:
         """Nothing more comes from the kernel: makes sure that it is gone, and finds out why."""
-        if self._child is None:
+        if self._started is None:
             return CellDied(guess, None)
+        ending = self._started.ending
         with suppress(TimeoutError):
             async with asyncio.timeout(1.0):
-                await self._child.ended.wait()
+                await ending.ended.wait()
         if self.alive:  # it closed its socket, and lives on
             self.kill("protocol")
-            await self._child.ended.wait()
-        death = self._child.death
+            await ending.ended.wait()
+        death = ending.death
         return CellDied(self._cause(guess, death), death)
 
     def _cause(self, guess: str, death: Death | None) -> str:
@@ -214,15 +205,3 @@ def _pair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:
     outside, inside = socket.socketpair(socket.AF_UNIX, kind)
     outside.setblocking(False)
     return outside, inside
-
-
-def install_kernel(source: Path, library: Path, package: str) -> None:
-    """Copies the kernel's code to where a sandbox can read it."""
-    target = library / package
-    target.mkdir(parents=True, exist_ok=True)
-    for folder in (library, target):
-        folder.chmod(0o755)
-    for file in source.glob("*.py"):
-        copy = target / file.name
-        copy.write_bytes(file.read_bytes())
-        copy.chmod(0o644)

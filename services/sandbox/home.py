@@ -9,7 +9,6 @@ from pathlib import Path
 
 from servicekit import logs
 from servicekit.settings import SettingsError
-from services.sandbox.cells import install_kernel
 from services.sandbox.isolation.port import KERNEL_PACKAGE, Account
 from services.sandbox.kernel.libraries import FONTS
 from services.sandbox.pool import end_leftovers
@@ -84,3 +83,15 @@ class Home:
         for name, content in files.items():
             (self.fonts / name).write_bytes(content)
             (self.fonts / name).chmod(0o644)
+
+
+def install_kernel(source: Path, library: Path, package: str) -> None:
+    """Copies the kernel's code to where a sandbox can read it."""
+    target = library / package
+    target.mkdir(parents=True, exist_ok=True)
+    for folder in (library, target):
+        folder.chmod(0o755)
+    for file in source.glob("*.py"):
+        copy = target / file.name
+        copy.write_bytes(file.read_bytes())
+        copy.chmod(0o644)

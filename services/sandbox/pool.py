@@ -17,7 +17,7 @@ from services.sandbox.errors import KernelFailed
 from services.sandbox.isolation.accounts import Accounts
 from services.sandbox.isolation.port import Account, Bounds, Isolation, Slot
 from services.sandbox.isolation.processes import Group, of_session, started_at
-from services.sandbox.spawner import Spawner
+from services.sandbox.starters import Starter
 from services.sandbox.workspace import remove_tree
 
 _log = logs.get(__name__)
@@ -32,7 +32,7 @@ class Ground:
     isolation: Isolation
     accounts: Accounts
     bounds: Bounds
-    spawner: Spawner
+    starter: Starter
     threads: Limiter
     slots: Path
 
@@ -100,7 +100,7 @@ class Pool:
         try:
             slot = await ground.threads.run(self._slot, account)
             cell = Cell(ground.isolation, slot, ground.bounds)
-            await cell.start(ground.spawner)
+            await cell.start(ground.starter)
             self._cells.add(cell)
             await ground.threads.run(self._record, cell)
         except BaseException:

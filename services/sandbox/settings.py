@@ -32,6 +32,9 @@ class Settings:
     # first of the accounts that kernels run as, one for each, when the service runs as root;
     # unset = 231072, or 60600 where a container has fewer accounts than that
     uid_base: int | None = None
+    # kernels are forked from one process that has loaded the libraries, in milliseconds; off = each
+    # loads them for itself, in seconds, and has a memory layout (ASLR) of its own
+    forked: bool = True
     # sessions with a kernel at once; for one more, the one that is idle longest is put away
     sessions: int = 16
     # kernels that are kept started for sessions to come

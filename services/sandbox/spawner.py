@@ -81,15 +81,18 @@ class Spawner:
         while (job := self._jobs.get()) is not None:
             job()
 
-    async def start(self, launch: Launch, *, inherited: tuple[int, ...], words: int) -> Child:
+    async def start(
+        self, launch: Launch, *, inherited: tuple[int, ...], words: int, out: int | None = None
+    ) -> Child:
         """Closes the launch's descriptors here, whatever happens; `inherited` stay the caller's.
-        `words`: a descriptor that the child's standard output and error go to."""
+        `words`: a descriptor that the child's standard output, unless `out` is given, and standard
+        error go to."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[subprocess.Popen[bytes]] = loop.create_future()
 
         def job() -> None:
             try:
-                process = _popen(launch, inherited, words)
+                process = _popen(launch, inherited, words, out)
             except Exception as exc:
                 _post(loop, done, None, exc)
             else:
@@ -106,13 +109,15 @@ class Spawner:
             raise
 
 
-def _popen(launch: Launch, inherited: tuple[int, ...], words: int) -> "subprocess.Popen[bytes]":
+def _popen(
+    launch: Launch, inherited: tuple[int, ...], words: int, out: int | None
+) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(  # noqa: S603
         launch.account.command(launch.argv),
         env=launch.env,
         cwd="/",
         stdin=subprocess.DEVNULL,
-        stdout=words,
+        stdout=words if out is None else out,
         stderr=words,
         pass_fds=(*launch.descriptors, *inherited),
         start_new_session=True,

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from servicekit import logs
@@ -22,6 +23,8 @@ from services.sandbox.kernel.protocol import Kind
 from services.sandbox.pool import Ground, Pool
 from services.sandbox.settings import Settings
 from services.sandbox.spawner import Spawner
+from services.sandbox.starters import Forking, Fresh, Starter
+from services.sandbox.template import Template, forbidden
 from services.sandbox.workspace import Workspace
 
 _log = logs.get(__name__)
@@ -47,34 +50,75 @@ def wanted(settings: Settings) -> tuple[str, ...]:
     return ORDER[: ORDER.index(settings.minimum_tier) + 1]
 
 
-async def choose(
-    settings: Settings,
-    home: Home,
-    accounts: Accounts,
-    bounds: Bounds,
-    spawner: Spawner,
-    threads: Limiter,
-) -> Ground:
-    """The first tier wanted that holds. Raises SettingsError, which tells why none does."""
-    problems = []
-    account = accounts.probing()
+@dataclass(frozen=True)
+class Machine:
+    """What kernels could be started with here, whatever the tier."""
+
+    home: Home
+    accounts: Accounts
+    bounds: Bounds
+    spawner: Spawner
+    threads: Limiter
+    python: Interpreter
+    # where kernels may be forked at all
+    template: Template | None
+
+
+async def python(settings: Settings, account: Account, threads: Limiter) -> Interpreter:
+    """Raises SettingsError."""
     try:
-        python = await threads.run(interpreter.choose, settings.python, account)
+        return await threads.run(interpreter.choose, settings.python, account)
     except TierUnavailable as exc:
         raise SettingsError([f"{exc.message}. {exc.remedy}"]) from exc
+
+
+async def choose(settings: Settings, machine: Machine) -> Ground:
+    """The first tier wanted that holds. Raises SettingsError, which tells why none does."""
+    problems = []
+    account = machine.accounts.probing()
     for name in wanted(settings):
-        isolation = MAKERS[name](python, home.library, account)
-        ground = Ground(isolation, accounts, bounds, spawner, threads, home.slots)
+        isolation = MAKERS[name](machine.python, machine.home.library, account)
         try:
-            await threads.run(isolation.require)
-            await _prove(ground, home, python)
+            await machine.threads.run(isolation.require)
+            ground = await _proved(machine, isolation)
         except (TierUnavailable, KernelFailed) as exc:
             problems.append(f"{name}: {exc}. {exc.remedy}")
             _log.warning("tier_unavailable", tier=name, why=str(exc))
             continue
-        _log.info("tier", name=name, python=str(python.executable))
+        _log.info("tier", name=name, python=str(machine.python.executable))
         return ground
     raise SettingsError(["ISOBATH_SANDBOX_TIER: no tier that is allowed holds here", *problems])
+
+
+async def _proved(machine: Machine, isolation: Isolation) -> Ground:
+    """With forked kernels, where that may be and works; else each is a Python of its own."""
+    forking = _forking(machine, isolation)
+    if forking is not None:
+        try:
+            ground = _ground(machine, isolation, forking)
+            await _prove(ground, machine.home, machine.python)
+        except KernelFailed as exc:
+            _log.warning("kernels_not_forked", why=str(exc))
+        else:
+            return ground
+    ground = _ground(machine, isolation, Fresh(isolation, machine.spawner))
+    await _prove(ground, machine.home, machine.python)
+    return ground
+
+
+def _forking(machine: Machine, isolation: Isolation) -> Starter | None:
+    if machine.template is None:
+        return None
+    why = forbidden(isolation.name, machine.python, machine.accounts.probing())
+    if why:
+        _log.warning("kernels_not_forked", why=why)
+        return None
+    return Forking(isolation, machine.spawner, machine.template)
+
+
+def _ground(machine: Machine, isolation: Isolation, starter: Starter) -> Ground:
+    home = machine.home
+    return Ground(isolation, machine.accounts, machine.bounds, starter, machine.threads, home.slots)
 
 
 async def _prove(ground: Ground, home: Home, python: Interpreter) -> None:

@@ -6,13 +6,14 @@ Own namespaces of users, processes, network, hosts and IPC; a file system of its
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from services.sandbox.errors import TierUnavailable
 from services.sandbox.isolation import inside, seccomp
 from services.sandbox.isolation.inside import Inside
-from services.sandbox.isolation.port import Account, Bounds, Interpreter, Launch, Slot
+from services.sandbox.isolation.port import Account, Bounds, Interpreter, Launch, Seat, Slot
 from services.sandbox.isolation.processes import Tree
 from services.sandbox.kernel import confine
 
@@ -22,6 +23,8 @@ _PASSWD = f"analyst:x:{_UID}:{_UID}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/
 _GROUP = f"analyst:x:{_UID}:\nnogroup:x:65534:\n"
 _HOSTS = "127.0.0.1 localhost\n"
 _ETC = ("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts", "/etc/mime.types")
+# keeps namespaces for a kernel that joins them
+_HOLDER = ("/bin/sh", "-c", "echo held; exec sleep infinity")
 # --size and --disable-userns
 _OLDEST = (0, 8)
 _REMEDY = "install bubblewrap 0.8 or newer (apt install bubblewrap; dnf install bubblewrap)"
@@ -61,11 +64,23 @@ class Namespaces:
             )
 
     def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
+        config = inside.written(self._config(bounds, filtered=None))
+        command = inside.argv(self._interpreter, control, broker, config)
+        return self._wrapped(command, slot, bounds, config)
+
+    def seat(self, slot: Slot, bounds: Bounds) -> Seat:
+        """The kernel joins what bubblewrap made, and takes the filter upon itself."""
+        config = self._config(bounds, filtered=seccomp.program(namespaces=True))
+        told = inside.forked(config, _INSIDE, self._interpreter, slot, bounds)
+        return Seat(told, holder=self._wrapped(_HOLDER, slot, bounds))
+
+    def _config(self, bounds: Bounds, *, filtered: bytes | None) -> dict[str, Any]:
+        wall = _second_wall(self._roots())
+        return inside.config(_INSIDE, bounds, parent=0, landlock=wall, seccomp=filtered)
+
+    def _wrapped(self, command: Sequence[str], slot: Slot, bounds: Bounds, *more: int) -> Launch:
         data = [inside.memfd("data", text.encode()) for text in (_PASSWD, _GROUP, _HOSTS)]
         filter_fd = inside.memfd("filter", seccomp.program(namespaces=True))
-        config = inside.config(
-            _INSIDE, bounds, parent=0, landlock=_second_wall(self._roots()), seccomp=None
-        )
         options = [
             *_unshared(),
             *self._file_system(slot, bounds),
@@ -74,12 +89,11 @@ class Namespaces:
             *self._environment(bounds),
         ]
         args = inside.memfd("args", b"".join(word.encode() + b"\0" for word in options))
-        command = inside.argv(self._interpreter, control, broker, config)
         return Launch(
             argv=[shutil.which("bwrap") or "bwrap", "--args", str(args), "--", *command],
             env={"PATH": "/usr/bin:/bin"},
             account=slot.account,
-            descriptors=(*data, filter_fd, config, args),
+            descriptors=(*data, filter_fd, *more, args),
         )
 
     def _roots(self) -> list[str]:

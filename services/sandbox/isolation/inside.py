@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.sandbox.isolation.port import KERNEL_PACKAGE, Bounds, Interpreter
+from services.sandbox.isolation.port import KERNEL_PACKAGE, Bounds, Interpreter, Slot
 
 NICE = 5
 
@@ -70,10 +70,10 @@ def config(
     parent: int,
     landlock: Mapping[str, Any] | None,
     seccomp: bytes | None,
-) -> int:
-    """A memfd with what the kernel does to itself first. `parent`: whom it dies with, 0 = not
-    its own concern."""
-    content = {
+) -> dict[str, Any]:
+    """What the kernel does to itself first. `parent`: whom it dies with, 0 = not its own
+    concern."""
+    return {
         "workspace": inside.workspace,
         "scratch": inside.scratch,
         "library": inside.library,
@@ -85,7 +85,23 @@ def config(
         "threads": bounds.threads,
         "memory_bytes": bounds.memory_bytes,
     }
-    return memfd("config", json.dumps(content).encode())
+
+
+def written(config: Mapping[str, Any]) -> int:
+    """A memfd that holds it."""
+    return memfd("config", json.dumps(config).encode())
+
+
+def forked(
+    config: Mapping[str, Any], inside: Inside, interpreter: Interpreter, slot: Slot, bounds: Bounds
+) -> dict[str, Any]:
+    """What a kernel needs besides when it is forked: whom it runs as, and its environment."""
+    account = slot.account
+    return {
+        **config,
+        "account": [account.uid, account.gid] if account.switch else None,
+        "environment": environment(inside, interpreter, bounds),
+    }
 
 
 def outside_usr(roots: tuple[Path, ...]) -> list[str]:

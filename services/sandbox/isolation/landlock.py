@@ -6,14 +6,14 @@ missing, because /dev/shm belongs to everybody."""
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from services.sandbox.errors import TierUnavailable
 from services.sandbox.isolation import inside, seccomp
 from services.sandbox.isolation.inside import Inside
-from services.sandbox.isolation.port import Bounds, Interpreter, Launch, Slot
+from services.sandbox.isolation.port import Bounds, Interpreter, Launch, Seat, Slot
 from services.sandbox.isolation.processes import Group, threads_of
 from services.sandbox.kernel import confine
 
@@ -48,12 +48,17 @@ class Landlock:
             )
 
     def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
-        return _plain_launch(
+        return self._plain(slot, bounds).launch(slot, control, broker)
+
+    def seat(self, slot: Slot, bounds: Bounds) -> Seat:
+        return self._plain(slot, bounds).seat(slot)
+
+    def _plain(self, slot: Slot, bounds: Bounds) -> "_Plain":
+        return _plain(
             self._interpreter,
             self._library,
             slot,
             bounds,
-            (control, broker),
             landlock=self._rules(slot),
             filtered=seccomp.program(namespaces=False, shared=not slot.account.switch),
         )
@@ -95,15 +100,13 @@ class Bare:
         return None
 
     def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
-        return _plain_launch(
-            self._interpreter,
-            self._library,
-            slot,
-            bounds,
-            (control, broker),
-            landlock=None,
-            filtered=None,
-        )
+        return self._plain(slot, bounds).launch(slot, control, broker)
+
+    def seat(self, slot: Slot, bounds: Bounds) -> Seat:
+        return self._plain(slot, bounds).seat(slot)
+
+    def _plain(self, slot: Slot, bounds: Bounds) -> "_Plain":
+        return _plain(self._interpreter, self._library, slot, bounds, landlock=None, filtered=None)
 
     def enforcement(self) -> Mapping[str, str]:
         return {
@@ -120,25 +123,42 @@ class Bare:
         return Group(child)
 
 
-def _plain_launch(
+@dataclass(frozen=True)
+class _Plain:
+    """A process without namespaces, which confines itself."""
+
+    interpreter: Interpreter
+    place: Inside
+    bounds: Bounds
+    config: Mapping[str, Any]
+
+    def launch(self, slot: Slot, control: int, broker: int) -> Launch:
+        config = inside.written(self.config)
+        return Launch(
+            argv=inside.argv(self.interpreter, control, broker, config),
+            env=inside.environment(self.place, self.interpreter, self.bounds),
+            account=slot.account,
+            descriptors=(config,),
+        )
+
+    def seat(self, slot: Slot) -> Seat:
+        told = inside.forked(self.config, self.place, self.interpreter, slot, self.bounds)
+        return Seat(told, holder=None)
+
+
+def _plain(
     interpreter: Interpreter,
     library: Path,
     slot: Slot,
     bounds: Bounds,
-    sockets: tuple[int, int],
     *,
     landlock: Mapping[str, Any] | None,
     filtered: bytes | None,
-) -> Launch:
+) -> _Plain:
     if not slot.account.switch:
         # Linux counts all of an account's threads: those that are there come on top
         there = threads_of(slot.account.uid)
         bounds = replace(bounds, processes=bounds.processes + there)
     place = Inside(str(slot.workspace), str(slot.scratch), str(library))
     config = inside.config(place, bounds, parent=os.getpid(), landlock=landlock, seccomp=filtered)
-    return Launch(
-        argv=inside.argv(interpreter, *sockets, config),
-        env=inside.environment(place, interpreter, bounds),
-        account=slot.account,
-        descriptors=(config,),
-    )
+    return _Plain(interpreter, place, bounds, config)

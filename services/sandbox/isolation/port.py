@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 KERNEL_PACKAGE = "isobath_kernel"
 
@@ -100,6 +100,15 @@ class Launch:
     descriptors: Sequence[int] = field(default=())
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Where a kernel that is forked takes its place. `config`: what it does to itself first;
+    `holder`: makes the namespaces that it joins, and says a line once they stand."""
+
+    config: Mapping[str, Any]
+    holder: Launch | None
+
+
 class Isolation(Protocol):
     @property
     def name(self) -> str: ...
@@ -109,6 +118,9 @@ class Isolation(Protocol):
 
     def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
         """`control` and `broker`: the child's ends of its two sockets."""
+
+    def seat(self, slot: Slot, bounds: Bounds) -> Seat:
+        """For a kernel that is forked from a template: the same confinement as `launch` gives."""
 
     def enforcement(self) -> Mapping[str, str]:
         """What holds each limit."""

@@ -125,6 +125,23 @@ class Tree:
                 os.kill(pid, signal.SIGKILL)
 
 
+class Joined:
+    """bwrap's namespaces, and a kernel that was forked elsewhere and joined them, below a keeper:
+    both die with their init as well."""
+
+    def __init__(self, holder: int, keeper: int) -> None:
+        self._place, self._keeper = Tree(holder), keeper
+
+    def kernel(self) -> int | None:
+        return next(iter(children(self._keeper)), None)
+
+    def members(self) -> list[int]:
+        return [*self._place.members(), *descendants(self._keeper)[1:]]
+
+    def kill(self) -> None:
+        self._place.kill()
+
+
 class Group:
     """A process group that seccomp lets nobody leave: a signal to it reaches all at once."""
 

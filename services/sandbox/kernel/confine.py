@@ -66,7 +66,7 @@ def landlock(*, read: Iterable[str], write: Iterable[str], devices: Iterable[str
     files, network, scopes = handled(abi)
     attribute = struct.pack("=QQQ", files, network, scopes)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = _checked(libc.syscall(_SYS_CREATE_RULESET, attribute, size, 0), "landlock ruleset")
+    ruleset = checked(libc.syscall(_SYS_CREATE_RULESET, attribute, size, 0), "landlock ruleset")
     try:
         for path in read:
             _allow(ruleset, path, _READ & files)
@@ -75,7 +75,7 @@ def landlock(*, read: Iterable[str], write: Iterable[str], devices: Iterable[str
         for path in devices:
             _allow(ruleset, path, (_READ_FILE | _WRITE_FILE | _TRUNCATE) & files)
         no_new_privileges()
-        _checked(libc.syscall(_SYS_RESTRICT_SELF, ruleset, 0), "landlock")
+        checked(libc.syscall(_SYS_RESTRICT_SELF, ruleset, 0), "landlock")
     finally:
         os.close(ruleset)
 
@@ -89,7 +89,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         if not stat.S_ISDIR(os.fstat(place).st_mode):
             rights &= _OF_FILES
         rule = struct.pack("=Qi", rights, place)
-        _checked(
+        checked(
             libc.syscall(_SYS_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0), f"landlock {path}"
         )
     finally:
@@ -105,19 +105,19 @@ def seccomp(program: bytes) -> None:
     number = _SYS_SECCOMP.get(os.uname().machine)
     if number is None:
         raise CannotConfine(f"no seccomp for {os.uname().machine}")
-    _checked(
+    checked(
         libc.syscall(number, _SECCOMP_SET_MODE_FILTER, _SECCOMP_FILTER_FLAG_TSYNC, header),
         "seccomp",
     )
 
 
 def no_new_privileges() -> None:
-    _checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    checked(libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
 
 
 def die_with(parent: int) -> None:
     """SIGKILL when the thread that started this process ends; at once when it did already."""
-    _checked(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
+    checked(libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "pdeathsig")
     if os.getppid() != parent:
         sys.exit(1)
 
@@ -142,7 +142,8 @@ def first_victim() -> None:
         return  # no /proc here: then the machine decides as it likes
 
 
-def _checked(result: int, what: str) -> int:
+def checked(result: int, what: str) -> int:
+    """Raises CannotConfine where a call of libc gave an error."""
     if result < 0:
         number = ctypes.get_errno()
         raise CannotConfine(number, f"{what}: {os.strerror(number)}")

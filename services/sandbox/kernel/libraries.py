@@ -15,12 +15,18 @@ FONTS = "fonts"
 
 def prepare(settings: Mapping[str, Any]) -> None:
     _fonts(Path(settings["library"]) / FONTS, Path(settings["scratch"]) / ".matplotlib")
-    for name in _LOADED:
-        importlib.import_module(name)
+    load()
     _bound_arrow(settings["threads"])
     _bound_duckdb(settings["memory_bytes"] // 2, settings["threads"])
 
 
+def load() -> None:
+    for name in _LOADED:
+        importlib.import_module(name)
+    versions()
+
+
+@functools.cache
 def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _TOLD}
 
