@@ -46,9 +46,9 @@ def spans(
 
 async def arriving(
     container: Container, wanted: Iterator[Span], window: Window
-) -> AsyncGenerator[tuple[Span, bytes], None]:
+) -> AsyncGenerator[tuple[Span, memoryview], None]:
     """The ranges in order. Closing it cancels what is on its way."""
-    coming: deque[tuple[Span, asyncio.Task[bytes]]] = deque()
+    coming: deque[tuple[Span, asyncio.Task[memoryview]]] = deque()
     held, ahead = 0, next(wanted, None)
     try:
         while coming or ahead:
@@ -71,10 +71,10 @@ def _fits(span: Span, held: int, requests: int, window: Window) -> bool:
     return not requests or (held + span.length <= window.bytes and requests < window.requests)
 
 
-async def _read(container: Container, span: Span) -> bytes:
+async def _read(container: Container, span: Span) -> memoryview:
     if not span.length:
-        return b""
-    return await container.range(span.blob, span.offset, span.length)
+        return memoryview(b"")
+    return await container.view(span.blob, span.offset, span.length)
 
 
 class Md5:
@@ -84,7 +84,7 @@ class Md5:
         self._wanted = blob.md5 if whole else b""
         self._digest = hashlib.md5(usedforsecurity=False)
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: memoryview) -> None:
         if self._wanted:
             self._digest.update(data)
 

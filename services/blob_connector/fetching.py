@@ -78,18 +78,19 @@ async def raw(work: Work, window: Window, threads: Limiter) -> Events:
 
 
 async def _pieces(
-    item: Item, md5: Md5, data: bytes, threads: Limiter
+    item: Item, md5: Md5, data: memoryview, threads: Limiter
 ) -> Sequence[pb.FetchResponse]:
     if len(data) <= _HASHED_HERE:
         return _cut(item, md5, data)
     return await threads.run(_cut, item, md5, data)
 
 
-def _cut(item: Item, md5: Md5, data: bytes) -> Sequence[pb.FetchResponse]:
+def _cut(item: Item, md5: Md5, data: memoryview) -> Sequence[pb.FetchResponse]:
     md5.update(data)
     if len(data) <= PIECE_BYTES:
-        return [item.piece(data)] if data else []
-    return [item.piece(data[at : at + PIECE_BYTES]) for at in range(0, len(data), PIECE_BYTES)]
+        return [item.piece(bytes(data))] if data else []
+    starts = range(0, len(data), PIECE_BYTES)
+    return [item.piece(bytes(data[at : at + PIECE_BYTES])) for at in starts]
 
 
 def _check_md5(container: Container, span: Span, md5: Md5) -> None:

@@ -14,21 +14,24 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from servicekit.secrets import Secret
+from services.blob_connector import faults, links
 from services.blob_connector.entra import Signer
 from services.blob_connector.errors import BlobFault
-from services.blob_connector.faults import Answer, Words
+from services.blob_connector.faults import Words
+from services.blob_connector.links import ConnectFailed, Driver, Links
 from services.blob_connector.retrying import LONGEST_WAIT_S, told_wait_s
 from services.blob_connector.settings import Settings
 
 VERSION = "2021-12-02"
 SCOPE = "https://storage.azure.com/.default"
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-_FAULT_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -101,60 +104,100 @@ class Ranges:
         self._signature = signature
         self._words = words
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
+        self._driver: Driver | None = None
         self._closed = False
 
     async def aclose(self) -> None:
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            await driver.aclose()
 
-    async def get(self, url: str, name: str, etag: str, span: tuple[int, int]) -> bytes:
+    async def get(self, url: str, name: str, etag: str, span: tuple[int, int]) -> memoryview:
         """`span` = offset and length. Raises `Again` where the fault may pass, else `BlobFault`."""
-        if self._closed:
-            # what closing cut is not to be asked for again
-            raise self._words.torn(name)
         offset, length = span
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "If-Match": f'"{etag}"'}
         url, headers = await self._signature.signed(url, headers)
+        if self._closed:
+            # what closing cut is not to be asked for again
+            raise self._words.torn(name)
         try:
-            async with self._opened().get(
-                URL(url, encoded=True), headers=headers, allow_redirects=False
-            ) as answer:
-                if answer.status != 206:
-                    raise await self._fault(answer, name)
-                data = await answer.read()
-        except aiohttp.ClientConnectorError as exc:
+            answer = await self._opened(url).get(url, headers, length)
+        except ConnectFailed as exc:
             raise Again(self._words.away()) from exc
-        except (TimeoutError, aiohttp.ClientError, OSError) as exc:
+        except OSError as exc:
             raise Again(self._words.torn(name)) from exc
-        if len(data) != length:
+        if answer.status != 206:
+            raise self._fault(answer, name)
+        if len(answer.body) != length:
             raise Again(self._words.torn(name))
-        return data
+        return answer.body
 
-    async def _fault(self, answer: aiohttp.ClientResponse, name: str) -> BlobFault | Again:
-        text = (await answer.content.read(_FAULT_BYTES)).decode(errors="replace")
+    def _fault(self, answer: links.Answer, name: str) -> BlobFault | Again:
+        text = bytes(answer.body).decode(errors="replace")
         code = answer.headers.get("x-ms-error-code", "")
-        fault = self._words.answered(Answer(answer.status, code, text, answer.headers), name)
+        told = faults.Answer(answer.status, code, text, answer.headers)
+        fault = self._words.answered(told, name)
         wait = told_wait_s(answer.headers)
         if answer.status in _TRANSIENT and wait <= LONGEST_WAIT_S:
             return Again(fault, wait)
         return fault
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=_trusted(self._settings.ca_file)),
-                # bytes of a blob are left as they are, whatever its content encoding
-                auto_decompress=False,
-                read_bufsize=1024 * 1024,
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=self._settings.connect_timeout_s,
-                    sock_read=self._settings.read_timeout_s,
-                ),
-                # proxies by HTTPS_PROXY and NO_PROXY, as the SDK has it
-                trust_env=True,
-            )
-        return self._session
+    def _opened(self, url: str) -> Driver:
+        if self._driver is None:
+            self._driver = _driver(url, self._settings)
+        return self._driver
+
+
+def _driver(url: str, settings: Settings) -> Driver:
+    """Proxies by HTTPS_PROXY and NO_PROXY, as the SDK has it."""
+    parts = urlsplit(url)
+    if parts.scheme in getproxies() and not proxy_bypass(parts.netloc):
+        return _Proxied(settings)
+    return Links(
+        connect_s=settings.connect_timeout_s,
+        stall_s=settings.read_timeout_s,
+        trusted=lambda: _trusted(settings.ca_file),
+    )
+
+
+class _Proxied:
+    """Through a proxy, by aiohttp."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=_trusted(settings.ca_file)),
+            # bytes of a blob are left as they are, whatever its content encoding
+            auto_decompress=False,
+            read_bufsize=1024 * 1024,
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                sock_connect=settings.connect_timeout_s,
+                sock_read=settings.read_timeout_s,
+            ),
+            trust_env=True,
+        )
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def get(self, url: str, headers: Mapping[str, str], length: int) -> links.Answer:
+        """As `Driver`."""
+        try:
+            async with self._session.get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False
+            ) as answer:
+                most = length + 1 if answer.status == 206 else links.FAULT_BYTES
+                body = await _read(answer.content, most)
+        except aiohttp.ClientConnectorError as exc:
+            raise ConnectFailed(str(exc)) from exc
+        except aiohttp.ClientError as exc:
+            raise ConnectionError(str(exc)) from exc
+        return links.Answer(answer.status, CIMultiDict(answer.headers), memoryview(body))
+
+
+async def _read(content: aiohttp.StreamReader, most: int) -> bytearray:
+    body = bytearray()
+    while len(body) < most and (more := await content.read(most - len(body))):
+        body += more
+    return body
