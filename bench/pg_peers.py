@@ -53,7 +53,7 @@ def duckdb(dsn: str, sql: str) -> tuple[str, Fetch]:
     connection.execute("USE pg.public")
 
     def fetch() -> int:
-        reader = connection.execute(sql).to_arrow_reader(_ROWS)
+        reader: Any = connection.execute(sql).to_arrow_reader(_ROWS)
         return sum(batch.num_rows for batch in reader)
 
     return f"DuckDB {duck.__version__}", fetch
