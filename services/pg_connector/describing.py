@@ -7,6 +7,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from connectorkit.tables import TABLE_FORMATS
 from isobath.connector.v1 import connector_pb2 as pb
+from services.pg_connector import urls
 
 TYPE = "postgresql"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,10 +16,23 @@ CONFIG_SCHEMA: dict[str, Any] = {
     "$schema": _DRAFT,
     "type": "object",
     "additionalProperties": False,
-    "required": ["host", "database"],
-    "if": {"required": ["vault_role"]},
-    "else": {"required": ["user"]},
+    "if": {"required": ["url"]},
+    "then": {"not": {"anyOf": [{"required": [name]} for name in (*urls.GIVEN, "vault_role")]}},
+    "else": {
+        "required": ["host", "database"],
+        "if": {"required": ["vault_role"]},
+        "else": {"required": ["user"]},
+    },
     "properties": {
+        "url": {
+            "type": "string",
+            # no password: settings are not secret
+            "pattern": "^postgres(ql)?://(?!.*[?&]password=)([^:@/?]*@)?[^@]*$",
+            "title": "URL",
+            "description": "postgresql://user@host:port/database?sslmode=… instead of the fields"
+            " that it gives; without a password.",
+            "x-order": 0,
+        },
         "host": {
             "type": ["string", "array"],
             "minLength": 1,

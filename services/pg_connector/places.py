@@ -6,6 +6,7 @@ from typing import Any
 
 from grants.claims import Json
 from servicekit.status import InvalidField
+from services.pg_connector import urls
 from services.pg_connector.addresses import hosts_of
 from services.pg_connector.faults import Doing
 from services.pg_connector.securing import MODES
@@ -54,6 +55,7 @@ class Place:
 
 def place_of(config: Mapping[str, Json]) -> Place:
     """Raises InvalidField."""
+    config = _with_url(config)
     schemas = config.get("schemas") or []
     sslmode = str(config.get("sslmode") or "prefer")
     if sslmode not in MODES:
@@ -79,6 +81,18 @@ def place_of(config: Mapping[str, Json]) -> Place:
         ca_certificate=str(config.get("ca_certificate") or ""),
         pgbouncer=config.get("pgbouncer") is True,
     )
+
+
+def _with_url(config: Mapping[str, Json]) -> Mapping[str, Json]:
+    """A field beside a URL would leave open which of the two was looked at by whom: hosts are held
+    against lists of allowed ones in more than one place."""
+    url = config.get("url")
+    if url is None:
+        return config
+    beside = [name for name in (*urls.GIVEN, "vault_role") if name in config]
+    if beside or not isinstance(url, str):
+        raise InvalidField(urls.FIELD, f"url stands alone, without {', '.join(beside) or 'others'}")
+    return {**config, **urls.fields_of(url)}
 
 
 def _hosts(config: Mapping[str, Json]) -> tuple[tuple[str, int], ...]:

@@ -129,7 +129,7 @@ def test_documented_fields_and_examples_are_those_of_the_schema() -> None:
     whole = (Path(__file__).parents[2] / "docs" / "postgresql.md").read_text()
     part = whole.partition("## Connecting")[2].partition("\n## ")[0]
     examples = [json.loads(text) for text in re.findall(r"```json\n(.*?)```", part, re.DOTALL)]
-    assert len(examples) == 2
+    assert len(examples) == 3
     for example in examples:
         jsonschema.Draft202012Validator(CONFIG_SCHEMA).validate(example)
         place_of(example)
