@@ -15,7 +15,7 @@ from services.sandbox.isolation.port import Bounds
 from services.sandbox.live import Surroundings
 from services.sandbox.pool import Pool
 from services.sandbox.servicer import ALLOW, NAME, STATUSES, Servicer
-from services.sandbox.sessions import Sessions
+from services.sandbox.sessions import Rules, Sessions
 from services.sandbox.settings import Settings
 from services.sandbox.spawner import Spawner
 from services.sandbox.template import Template
@@ -52,7 +52,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             pool, connectors, threads, terms_of(settings), settings.broker_connections
         )
         sessions = await stack.enter_async_context(
-            Sessions(around, home.workspaces, settings.sessions, settings.idle_s)
+            Sessions(around, home.workspaces, rules_of(settings))
         )
         servicer = Servicer(settings, bounds, ground.isolation, sessions, connectors, threads)
         server.register(
@@ -74,6 +74,16 @@ def bounds_of(settings: Settings) -> Bounds:
         processes=settings.processes,
         cpu_s=settings.cpu_s,
         threads=settings.threads,
+    )
+
+
+def rules_of(settings: Settings) -> Rules:
+    return Rules(
+        limit=settings.sessions,
+        line=settings.line,
+        wait_s=settings.wait_s,
+        kernel_idle_s=settings.kernel_idle_s,
+        idle_s=settings.idle_s,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from servicekit import context, logs
@@ -40,6 +40,8 @@ class Surroundings:
     threads: Limiter
     terms: Terms
     broker_connections: int
+    # set whenever a slot may have come free
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class LiveSession:
@@ -82,6 +84,14 @@ class LiveSession:
             await asyncio.gather(self._running, return_exceptions=True)
         if remove_workspace:
             await self._around.threads.run(self.workspace.remove)
+
+    async def rest(self) -> None:
+        """Ends the kernel of a session that no run holds; the next program gets a fresh one."""
+        async with self._changing:
+            if self._state is State.IDLE and not self.sources.held:
+                self._apply(Event.DIE)
+                await self._leave_cell()
+                _log.info("kernel_put_away", session=self.session_id)
 
     @property
     def state(self) -> State:
@@ -213,6 +223,7 @@ class LiveSession:
             self._execution = None
             self.touch()
             self._apply(Event.FINISH if execution.cell.alive else Event.DIE)
+            self._around.changed.set()
 
     async def _drain(self, said: "asyncio.Queue[Said]") -> AsyncGenerator[Said, None]:
         running = self._running
@@ -244,6 +255,7 @@ class LiveSession:
     async def detach(self, run_id: str) -> None:
         before = set(self.sources.all())
         self.sources.detach(run_id)
+        self._around.changed.set()
         await self._broker.drop(before - set(self.sources.all()))
 
 

@@ -13,6 +13,7 @@ from typing import Self
 from servicekit import logs
 from services.sandbox.errors import NoSlot, UnknownSession
 from services.sandbox.isolation.port import Account, Bounds
+from services.sandbox.line import Line, LineFull
 from services.sandbox.live import LiveSession, Surroundings
 from services.sandbox.session import State
 from services.sandbox.workspace import Workspace, remove_tree
@@ -33,15 +34,28 @@ class Opened:
 @dataclass
 class _Entry:
     session: LiveSession
+    owner: str
+    idle_s: float
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`limit` sessions at once; for one more, at most `line` wait, each for `wait_s`. After
+    `kernel_idle_s` without a call a kernel ends, after `idle_s` its session and files."""
+
+    limit: int
+    line: int
+    wait_s: float
+    kernel_idle_s: float
     idle_s: float
 
 
 class Sessions:
     """`async with Sessions(…) as sessions`. On leaving, every session ends and its files go."""
 
-    def __init__(self, around: Surroundings, workspaces: Path, limit: int, idle_s: float) -> None:
-        self._around, self._workspaces = around, workspaces
-        self._limit, self._idle_s = limit, idle_s
+    def __init__(self, around: Surroundings, workspaces: Path, rules: Rules) -> None:
+        self._around, self._workspaces, self._rules = around, workspaces, rules
+        self._line = Line(rules.line, self._held)
         self._entries: dict[str, _Entry] = {}
         self._by_key: dict[str, str] = {}
         # workspaces without a session, and when they go
@@ -69,15 +83,15 @@ class Sessions:
         await self._around.threads.run(remove_tree, self._workspaces)
 
     async def open(self, owner: str, thread_id: str, bounds: Bounds, idle_s: float) -> Opened:
-        """Raises NoSlot, KernelFailed."""
+        """Waits in line when all slots are taken. Raises NoSlot, KernelFailed."""
         key = _key(owner, thread_id)
-        idle_s = min(idle_s or self._idle_s, self._idle_s)
+        idle_s = min(idle_s or self._rules.idle_s, self._rules.idle_s)
         lock = self._opening.setdefault(key, asyncio.Lock())
         async with lock:
             session = self._find(key)
             resumed = session is not None and session.state is not State.BROKEN
             if session is None:
-                session = await self._open(key, bounds, idle_s)
+                session = await self._open(key, owner, bounds, idle_s)
             session.touch()
             return Opened(session, resumed, idle_s)
 
@@ -101,6 +115,7 @@ class Sessions:
             await asyncio.shield(entry.session.close(remove_workspace=remove_workspace))
             if not remove_workspace:
                 self._kept[key] = time.monotonic() + entry.idle_s
+        self._around.changed.set()
         _log.info("session_closed", session=session_id, removed=remove_workspace)
         return True
 
@@ -108,28 +123,43 @@ class Sessions:
         entry = self._entries.get(self._by_key.get(key, ""))
         return entry.session if entry is not None else None
 
-    async def _open(self, key: str, bounds: Bounds, idle_s: float) -> LiveSession:
-        await self._make_room()
-        self._coming += 1
+    def _held(self, owner: str) -> int:
+        return sum(entry.owner == owner for entry in self._entries.values())
+
+    async def _open(self, key: str, owner: str, bounds: Bounds, idle_s: float) -> LiveSession:
+        await self._take_slot(owner)
         try:
             session = await self._opened(key, bounds)
         finally:
             self._coming -= 1
-        self._entries[session.session_id] = _Entry(session, idle_s)
+            self._around.changed.set()
+        self._entries[session.session_id] = _Entry(session, owner, idle_s)
         self._by_key[key] = session.session_id
         self._kept.pop(key, None)
         _log.info("session_opened", session=session.session_id)
         return session
 
+    async def _take_slot(self, owner: str) -> None:
+        """Counts one as coming. Raises NoSlot when the line is full, or moves too slowly."""
+        try:
+            async with asyncio.timeout(self._rules.wait_s), self._line.turn(owner):
+                await self._make_room()
+                self._coming += 1
+        except (TimeoutError, LineFull) as exc:
+            raise NoSlot(self._rules.limit) from exc
+
     async def _make_room(self) -> None:
         """When all slots are taken, puts away the session that nobody used for longest: its kernel
-        ends, its files stay for the next time. Raises NoSlot when all are in use."""
-        while len(self._entries) + self._coming >= self._limit:
+        ends, its files stay for the next time. Waits while all are in use."""
+        while len(self._entries) + self._coming >= self._rules.limit:
             session_id = self._spare(time.monotonic())
             if session_id is None:
-                raise NoSlot(self._limit)
+                # one waits here, the others for their turn
+                self._around.changed.clear()
+                await self._around.changed.wait()
+                continue
             _log.info("session_put_away", session=session_id)
-            await self.close(session_id, remove_workspace=False)
+            await asyncio.shield(self.close(session_id, remove_workspace=False))
 
     def _spare(self, now: float) -> str | None:
         """Of the sessions that no run holds, the one that was used least lately."""
@@ -156,16 +186,19 @@ class Sessions:
 
     async def _expire(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            rules = self._rules
+            await asyncio.sleep(min(_LOOK_EVERY_S, rules.idle_s, rules.kernel_idle_s))
             await self.expire(time.monotonic())
 
     async def expire(self, now: float) -> None:
-        """Removes what nobody used for its time."""
+        """Ends kernels, then removes sessions, that nobody used for their time."""
         for session_id, entry in list(self._entries.items()):
             running = entry.session.state in (State.RUNNING, State.INTERRUPTING)
             if not running and now - entry.session.used_at > entry.idle_s:
                 _log.info("session_expired", session=session_id)
                 await self.close(session_id, remove_workspace=True)
+            elif now - entry.session.used_at > self._rules.kernel_idle_s:
+                await entry.session.rest()
         for key, ends in list(self._kept.items()):
             if now > ends:
                 async with self._opening.setdefault(key, asyncio.Lock()):

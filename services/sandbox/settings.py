@@ -37,8 +37,14 @@ class Settings:
     forked: bool = True
     # sessions with a kernel at once; for one more, the one that is idle longest is put away
     sessions: int = 16
+    # who may wait for a slot when all are in use; one more is refused at once
+    line: int = 64
+    # the longest that one waits for a slot, in seconds; owners with fewer sessions go first
+    wait_s: float = 10.0
     # kernels that are kept started for sessions to come
     warm: int = 1
+    # a kernel without a call for this long ends, in seconds; its session and files stay
+    kernel_idle_s: float = 3600.0
     # a session without a call for this long ends, in seconds
     idle_s: float = 12 * 3600.0
     # limits of a session; a request can only narrow them
@@ -75,3 +81,5 @@ class Settings:
     def __post_init__(self) -> None:
         if self.sessions < 1 or self.warm < 0:
             raise ValueError("SESSIONS has to be 1 or more, WARM 0 or more")
+        if min(self.idle_s, self.kernel_idle_s, self.wait_s) <= 0 or self.line < 0:
+            raise ValueError("IDLE_S, KERNEL_IDLE_S and WAIT_S are above 0, LINE 0 or more")

@@ -114,7 +114,7 @@ async def test_idle_session_expires() -> None:
 
 
 async def test_slots_are_bounded() -> None:
-    async with place(TIERS[0], sessions=1, warm=0) as sandbox, sandbox.box() as box:
+    async with place(TIERS[0], sessions=1, warm=0, wait_s=0.2) as sandbox, sandbox.box() as box:
         async with streaming(
             box.call("print('on', flush=True)\nimport time\ntime.sleep(60)")
         ) as call:
@@ -278,7 +278,7 @@ async def test_idle_session_is_put_away_for_another_with_its_files_kept() -> Non
 
 @pytest.mark.req("C5")
 async def test_session_that_a_run_holds_keeps_its_slot() -> None:
-    async with place(TIERS[0], sessions=1) as sandbox:
+    async with place(TIERS[0], sessions=1, wait_s=0.2) as sandbox:
         first, second = Box(sandbox.stub, "a"), Box(sandbox.stub, "b")
         await first.open()
         await first.attach("grant", run_id="run-1")
