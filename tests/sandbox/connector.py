@@ -123,10 +123,13 @@ class Double(rpc.ConnectorServiceServicer):
             async for each in self._wait(b""):
                 yield each
         count = int(query.sql.removeprefix("ROWS "))
-        if request.limits.max_rows:
-            count = min(count, request.limits.max_rows)
+        asked, limit = count, request.limits.max_rows
+        if limit:
+            count = min(count, limit)
         table = pa.table({"n": range(count), "name": [f"é{n}" for n in range(count)]})
         for each in whole("query", table_bytes(table, request.format), request.format, count):
+            if count < asked and each.WhichOneof("event") == "summary":
+                each.summary.truncated, each.summary.truncated_by = True, "row limit"
             yield each
         yield pb.FetchResponse(complete=pb.Complete(items=1))
 

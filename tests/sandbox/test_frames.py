@@ -5,7 +5,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from services.sandbox.kernel.sources import frame
+from services.sandbox.kernel.shapes import frame
 
 
 @pytest.mark.req("X1", "P3")

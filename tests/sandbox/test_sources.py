@@ -32,6 +32,45 @@ async def test_query_gives_a_frame_under_the_runs_grant(sandbox: Place, box: Box
 
 
 @pytest.mark.req("X1")
+async def test_rows_as_a_file_a_preview_and_by_the_magic(box: Box) -> None:
+    await box.attach("read,list")
+    ran = await box.run(
+        "import pyarrow.parquet as pq\n"
+        "paths = [sources['shop'].query('ROWS 25000', as_='path') for _ in range(2)]\n"
+        "print(paths, pq.read_table(paths[1]).num_rows)\n"
+        "print(len(sources['shop'].preview('web/a.csv')))"
+    )
+    assert ran.traceback == ""
+    assert ran.out == "['shop.parquet', 'shop-2.parquet'] 25000\n1\n"
+    assert set(ran.artifacts) == {"shop.parquet", "shop-2.parquet"}
+    shown = await box.run("%%sql shop\nROWS 3;")
+    assert "é2" in shown.result
+    assert (await box.run("%%sql shop rows\nROWS 4")).result == ""
+    assert (await box.run("print(len(rows))")).out == "4\n"
+    told = await box.run("%%sql\nROWS 4")
+    assert (told.finished.error_name, "%%sql source" in told.finished.error_text) == (
+        "ValueError",
+        True,
+    )
+    wrong = await box.run("sources['shop'].query('ROWS 1', as_='list')")
+    assert "'polars', 'path'" in wrong.finished.error_text
+
+
+@pytest.mark.req("X1", "B7")
+async def test_cut_is_a_warning_each_time(box: Box) -> None:
+    await box.attach("read")
+    for _ in range(2):
+        ran = await box.run("x = 1\nlen(sources['shop'].query('ROWS 9', max_rows=2))")
+        assert ran.result == "2\n"
+        assert ran.err == "<program>:2: SourceWarning: shop: cut at the row limit\n"
+    ran = await box.run(
+        "import warnings\nwarnings.simplefilter('error', sources.SourceWarning)\n"
+        "sources['shop'].query('ROWS 9', max_rows=2)"
+    )
+    assert ran.finished.error_name == "SourceWarning"
+
+
+@pytest.mark.req("X1")
 async def test_many_rows_arrive_whole(box: Box) -> None:
     await box.attach("read")
     ran = await box.run("df = sources['shop'].query('ROWS 200000')\nprint(len(df), df.n.sum())")

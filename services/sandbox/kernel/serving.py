@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from . import confine, libraries
+from . import confine, libraries, magics
 from .interrupts import Interrupts
 from .output import Outlet, Stream
 from .protocol import Frame, Kind
 from .shell import Reporter, Shell, build
-from .sources import Sources
+from .sources import Sources, SourceWarning
 from .wire import Closed, Wire
 
 # what IPython calls a program
@@ -33,11 +33,14 @@ def serve(control: socket.socket, broker: socket.socket, settings: Mapping[str, 
         lambda name, text: wire.send(Kind.STREAM, {"name": name, "text": text}), interrupts
     )
     reporter = Reporter(wire, outlet)
-    shell = build(reporter, {"sources": Sources(broker)})
+    sources = Sources(broker)
+    shell = build(reporter, {"sources": sources})
+    magics.register(shell, sources)
     _take_over_streams(outlet)
     libraries.prepare(settings)
     # modules of the workspace come first, as for a script
     sys.path.insert(0, "")
+    warnings.simplefilter("always", SourceWarning)
     warnings.filterwarnings("ignore", message="To exit: use", category=UserWarning)
     wire.send(Kind.READY, {"python": sys.version.split()[0], "packages": libraries.versions()})
     kernel = Kernel(wire, outlet, shell, interrupts)

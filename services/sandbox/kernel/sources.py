@@ -5,6 +5,11 @@
     sources["lake"].list("web/")
     sources["sales"].tables()
     sources["sales"].schema("public.orders")
+    sources["sales"].preview("public.orders")
+    sources["sales"].query(sql, as_="path")      # a Parquet file, for what is too large for memory
+
+or, as the whole of a program, `%%sql sales` (or `%%sql sales orders`, which keeps the rows as
+`orders`) above a statement.
 
 Data comes from a broker outside, which holds the grants; what it refuses raises PermissionError,
 what is not there FileNotFoundError, what a database says of a query QueryError."""
@@ -12,23 +17,27 @@ what is not there FileNotFoundError, what a database says of a query QueryError.
 import io
 import os
 import socket
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from .protocol import Frame, Kind
+from .shapes import frame, polars, written
 from .wire import Closed, Wire
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 _UPLOAD_PIECE = 1024 * 1024
-Shape = Literal["pandas", "arrow"]
+Rows: TypeAlias = Any  # a DataFrame of pandas or polars, a pyarrow.Table, or the name of a file
+Shape = Literal["pandas", "arrow", "polars", "path"]
+_SHAPES = ("pandas", "arrow", "polars", "path")
 
 
 class SourceError(RuntimeError):
@@ -38,6 +47,10 @@ class SourceError(RuntimeError):
         super().__init__(message)
         self.reason = reason
         self.fields = dict(fields or {})
+
+
+class SourceWarning(UserWarning):
+    """What came is not all that there is."""
 
 
 class QueryError(SourceError):
@@ -208,8 +221,9 @@ class Source(Mapping[str, Any]):
         *,
         max_rows: int | None = None,
         as_: Shape = "pandas",
-    ) -> "pd.DataFrame | pa.Table":
-        """The rows of one reading statement; `params` stand for $1, $2 …"""
+    ) -> "Rows":
+        """The rows of one reading statement; `params` stand for $1, $2 … `as_="path"` writes them
+        to a Parquet file of the workspace, piece by piece, and returns its name."""
         what = {"sql": sql, "params": [_parameter(value) for value in params]}
         return self._table(what, max_rows, (), as_)
 
@@ -220,9 +234,14 @@ class Source(Mapping[str, Any]):
         columns: Sequence[str] = (),
         max_rows: int | None = None,
         as_: Shape = "pandas",
-    ) -> "pd.DataFrame | pa.Table":
+    ) -> "Rows":
         """A relation ("public.orders"), a blob, or all that match a glob as one table."""
         return self._table({"path": path}, max_rows, columns, as_)
+
+    def preview(self, path: str, rows: int = 10) -> "pd.DataFrame":
+        """The first rows of a relation or a blob."""
+        first: pd.DataFrame = self._table({"path": path}, rows, (), "pandas", cut_told=False)
+        return first
 
     def list(self, prefix: str = "", *, glob: str = "") -> "pd.DataFrame":
         """What lies there: path, kind, size, rows, time of change."""
@@ -280,23 +299,36 @@ class Source(Mapping[str, Any]):
         return self._asked("fetch", what=what, raw=raw, **more)
 
     def _table(
-        self, what: dict[str, Any], max_rows: int | None, columns: Sequence[str], as_: Shape
-    ) -> "pd.DataFrame | pa.Table":
+        self,
+        what: dict[str, Any],
+        max_rows: int | None,
+        columns: Sequence[str],
+        as_: Shape,
+        *,
+        cut_told: bool = True,
+    ) -> Any:
         import pyarrow as pa
 
-        if as_ not in ("pandas", "arrow"):
-            raise ValueError(f'as_ is "pandas" or "arrow", not {as_!r}')
+        if as_ not in _SHAPES:
+            raise ValueError(f"as_ is one of {', '.join(map(repr, _SHAPES))}, not {as_!r}")
         asked = self._fetch(what, max_rows=max_rows, columns=list(columns))
-        with self._bytes(asked) as content, pa.ipc.open_stream(content) as reader:
+        with (
+            self._bytes(asked, cut_told=cut_told) as content,
+            pa.ipc.open_stream(content) as reader,
+        ):
+            if as_ == "path":
+                return written(reader, self.name)
             table = reader.read_all()
-        return table if as_ == "arrow" else frame(table)
+        return table if as_ == "arrow" else polars(table) if as_ == "polars" else frame(table)
 
     @contextmanager
-    def _bytes(self, asked: dict[str, Any]) -> Iterator[io.BufferedReader]:
-        """What the source sends. That it cut the data short is told on standard error."""
+    def _bytes(
+        self, asked: dict[str, Any], *, cut_told: bool = True
+    ) -> Iterator[io.BufferedReader]:
+        """What the source sends. That it cut the data short is a SourceWarning."""
         with self._link.wire() as wire:
             wire.send(Kind.ASK, asked)
-            pieces = _Pieces(wire, self._tell_cut)
+            pieces = _Pieces(wire, self._warn_cut if cut_told else _pass)
             try:
                 yield io.BufferedReader(pieces, _UPLOAD_PIECE)
                 pieces.skip_to_end()
@@ -306,11 +338,21 @@ class Source(Mapping[str, Any]):
                     raise pieces.failed from None
                 raise
 
-    def _tell_cut(self, summary: dict[str, Any]) -> None:
+    def _warn_cut(self, summary: dict[str, Any]) -> None:
         if summary.get("truncated"):
-            import sys
+            text = f"{self.name}: cut at the {summary['truncated_by']}"
+            warnings.warn_explicit(text, SourceWarning, "<program>", _line_of_program())
 
-            print(f"[{self.name}: cut at the {summary['truncated_by']}]", file=sys.stderr)  # noqa: T201
+
+def _pass(_: dict[str, Any]) -> None:
+    """Of a preview, nobody expects more."""
+
+
+def _line_of_program() -> int:
+    at: Any = sys._getframe(1)
+    while at is not None and not at.f_code.co_filename.startswith("<ipython-input"):
+        at = at.f_back
+    return at.f_lineno if at is not None else 0
 
 
 def _parameter(value: Any) -> Any:
@@ -337,6 +379,7 @@ class Sources(Mapping[str, Source]):
     QueryError = QueryError
     QueryTimeout = QueryTimeout
     SourceError = SourceError
+    SourceWarning = SourceWarning
 
     def _all(self) -> dict[str, dict[str, Any]]:
         return {about["name"]: about for about in self._link.ask({"do": "sources"})["sources"]}
@@ -357,22 +400,3 @@ class Sources(Mapping[str, Source]):
     def __repr__(self) -> str:
         named = (f"{name} ({about['type']})" for name, about in self._all().items())
         return f"<sources: {', '.join(named)}>"
-
-
-def frame(table: "pa.Table") -> "pd.DataFrame":
-    """A DataFrame to compute with: exact numerics become floats. `as_="arrow"` keeps their digits.
-
-    A numeric without declared digits (a sum, an average) comes as text, whose field says what the
-    source calls it.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for at, field in enumerate(table.schema):
-        told = (field.metadata or {}).get(b"type", b"")
-        if pa.types.is_decimal(field.type) or (
-            told.startswith(b"numeric") and pa.types.is_string(field.type)
-        ):
-            table = table.set_column(at, field.name, pc.cast(table.column(at), pa.float64()))
-    made: pd.DataFrame = table.to_pandas()
-    return made
