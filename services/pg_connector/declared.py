@@ -1,4 +1,5 @@
-"""How many digits the numerics of a query have, which the client library keeps to itself.
+"""How many digits the numerics of a query have and how many dimensions its arrays, which the client
+library keeps to itself.
 
 The server tells by the plan that it makes: a column of the result that comes as it is from a
 relation has the digits of that column, and one that was cast last has those of the cast. All others
@@ -24,7 +25,7 @@ _PARENTHESIS = re.compile(r"""[()]|'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
 
 # domains by what they are made of, as the server tells them in results
 _DIGITS = """
-SELECT based.told
+SELECT based.told || pg_catalog.repeat('[]', a.attndims - 1) AS told
 FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(schema, relation, name, place)
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relation

@@ -26,8 +26,8 @@ T = TypeVar("T")
 _FIRST_ROWS = 64
 _MOST_ROWS = 8192
 _BATCH_BYTES = 2 * 1024 * 1024
-# whose digits count
-_DECLARED = ("numeric", "numeric[]")
+# whose digits or dimensions count
+_DECLARED = ("numeric", "[]")
 
 
 @dataclass(frozen=True)
@@ -230,10 +230,10 @@ async def _digits(
     arguments: Sequence[Any],
 ) -> list[str]:
     """The types of numerics in the source's words, where they are known; "" for other columns."""
-    if not any(attribute.type.name in _DECLARED for attribute in attributes):
+    if not any(attribute.type.name.endswith(_DECLARED) for attribute in attributes):
         return []
     found = await declared(reading, sql, arguments)
     # what a result is sorted by comes behind its columns
     pairs = zip(attributes, found, strict=False)
-    told = [words if attribute.type.name in _DECLARED else "" for attribute, words in pairs]
+    told = [words if attribute.type.name.endswith(_DECLARED) else "" for attribute, words in pairs]
     return told if len(told) == len(attributes) else []

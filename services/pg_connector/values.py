@@ -63,8 +63,8 @@ def beyond(kind: pa.DataType) -> str:
     return f"it is beyond the year 294246, so it is no {kind}"
 
 
-def many_dimensions(kind: pa.DataType) -> str:
-    return f"it has several dimensions, so it is no {kind}"
+def other_dimensions(kind: pa.DataType) -> str:
+    return f"it has other dimensions than its column was declared with, so it is no {kind}"
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,12 @@ class Column:
 
     @property
     def element(self) -> "Column | None":
-        """What an array is made of."""
+        """What an array is made of: arrays, where it was declared with several dimensions."""
         if not self.kind.endswith("[]"):
             return None
-        return replace(self, kind=self.kind.removesuffix("[]"), told=self.told.removesuffix("[]"))
+        told = self.told.removesuffix("[]")
+        kind = self.kind if told.endswith("[]") else self.kind.removesuffix("[]")
+        return replace(self, kind=kind, told=told)
 
     @property
     def arrow(self) -> pa.DataType:
@@ -217,8 +219,9 @@ def _lists(column: Column, element: Column, values: Sequence[Any]) -> pa.Array:
     for value in values:
         offsets.append(None if value is None else len(flat))
         flat.extend(value or ())
-    if any(isinstance(item, list) for item in flat):
-        raise ValueUnfit(column.name, many_dimensions(column.arrow))
+    nested = element.element is not None
+    if any(isinstance(item, list) is not nested for item in flat if item is not None):
+        raise ValueUnfit(column.name, other_dimensions(column.arrow))
     places = pa.array([*offsets, len(flat)], pa.int32())
     return pa.ListArray.from_arrays(places, _array(element, flat))
 

@@ -259,7 +259,30 @@ ARROW = (
     ),
 )  # fmt: skip
 
-DIFFERENCES = (*PSYCOPG, *ARROW)
+NESTED = (
+    Difference(
+        BOTH, r"int4\[\]\[\]", {"{1,2}": "[1, 2]", "{{{1}}}": "[[[1]]]"}, _DIMENSIONS,
+    ),
+    Difference(
+        BOTH, r"uuid\[\]\[\]", always("[[UUID('00000000-0000-0000-0000-000000000001')]]"), _PYTHON,
+    ),
+    Difference(
+        (ADBC,), r"int4\[\]\[\]",
+        {
+            "{}": "list<item: int32>: []",
+            "{{1,2},{3,NULL},{5,6}}": "list<item: int32>: [1, 2, 3, None, 5, 6]",
+            "{{7}}": "list<item: int32>: [7]",
+            "{1,2}": "list<item: int32>: [1, 2]",
+            "{{{1}}}": "list<item: int32>: [1]",
+        },
+        "dimensions are lost",
+    ),
+    Difference((ADBC,), r"text\[\]\[\]\[\]", always("list<item: string>: ['a', '', None, 'b']"), "dimensions are lost"),
+    Difference((ADBC,), r"uuid\[\]\[\]", always(f"list<uuid>: {[UUID(int=1).bytes]!r}"), "dimensions are lost"),
+    Difference((ADBC,), r"numeric\(6,2\)\[\]\[\]", always("list<opaque>: ['1.50', None]"), "dimensions are lost"),
+)  # fmt: skip
+
+DIFFERENCES = (*PSYCOPG, *ARROW, *NESTED)
 
 
 def expected(peer: str, kind: Kind, value: Value) -> tuple[str, Difference] | None:

@@ -256,6 +256,15 @@ ARRAYS = (
         # the first element's number is lost
         v("[0:1]={1,2}", [1, 2]), v("{{1,2},{3,4}}", Unfit("dimensions")),
     ),
+    kind(
+        "int4[][]", pa.list_(pa.list_(pa.int32())),
+        v("{}", []), v("{{1,2},{3,NULL},{5,6}}", [[1, 2], [3, None], [5, 6]]), v("{{7}}", [[7]]),
+        # the server does not hold columns to how they were declared
+        v("{1,2}", Unfit("dimensions")), v("{{{1}}}", Unfit("dimensions")), name="int4[]",
+    ),
+    kind("text[][][]", pa.list_(pa.list_(pa.list_(TEXT))), v('{{{a,""},{NULL,b}}}', [[["a", ""], [None, "b"]]]), name="text[]"),
+    kind("uuid[][]", pa.list_(pa.list_(TEXT)), v("{{00000000-0000-0000-0000-000000000001}}", [["00000000-0000-0000-0000-000000000001"]]), name="uuid[]"),
+    kind("numeric(6,2)[][]", pa.list_(pa.list_(pa.decimal128(6, 2))), v("{{1.50},{NULL}}", [["1.50"], [None]]), name="numeric[]"),
     kind("bool[]", pa.list_(pa.bool_()), v("{t,f,NULL}", [True, False, None])),
     kind("int2[]", pa.list_(pa.int16()), v("{-32768}", [-(2**15)])),
     kind("int8[]", pa.list_(pa.int64()), v("{9223372036854775807}", [2**63 - 1])),

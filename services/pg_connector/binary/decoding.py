@@ -187,11 +187,17 @@ _READERS: dict[tuple[str, pa.DataType], Decode] = {
 }
 
 
+def _innermost(column: Column) -> Column:
+    while column.element is not None:
+        column = column.element
+    return column
+
+
 def _decoder(column: Column) -> Decode | None:
     """None where the binary form is not read as that type."""
     kind = column.arrow
     if column.element is not None:
-        element = _decoder(column.element)
+        element = _decoder(_innermost(column))
         return element and partial(lists, kind=kind, elements=element)
     if pa.types.is_decimal(kind) and column.kind == "numeric":
         return partial(decimals, kind=kind)
