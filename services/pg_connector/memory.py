@@ -7,9 +7,9 @@ from contextlib import suppress
 
 # mallopt(3). Each thread would else keep an arena of its own.
 _M_ARENA_MAX, _ARENAS = -8, 1
-# What a piece of up to 1 MiB is handled by is freed at once and asked for again. Were it taken from the
-# kernel each time, its pages would be cleared each time, which costs as much as the decoding. What
-# is larger is given back.
+# What a piece of up to 1 MiB is handled by is freed at once and asked for again. Were it taken from
+# the kernel each time, its pages would be cleared each time, which costs as much as the decoding.
+# What is larger is given back.
 _M_MMAP_THRESHOLD, _MMAP_BYTES = -3, 1200 * 1024
 _M_TRIM_THRESHOLD, _TRIM_BYTES = -1, 8 * 1024 * 1024
 
