@@ -142,7 +142,7 @@ async def front(server: Postgres) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def pgbouncer(
-    server: Postgres, user: str, password: str, sessions: int
+    server: Postgres, user: str, password: str, *, sessions: int, mode: str = "transaction"
 ) -> AsyncIterator[int]:
     """The port of one that knows this user, with so many sessions."""
     assert PGBOUNCER is not None
@@ -158,7 +158,7 @@ async def pgbouncer(
             f"* = host=127.0.0.1 port={server.port}\n"
             "[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-            f"auth_type = scram-sha-256\nauth_file = {users}\npool_mode = transaction\n"
+            f"auth_type = scram-sha-256\nauth_file = {users}\npool_mode = {mode}\n"
             f"default_pool_size = {sessions}\nmin_pool_size = {sessions}\n"
             "server_round_robin = 1\n"
         )

@@ -9,6 +9,7 @@ import pytest
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import RemoteFault
+from services.pg_connector.settings import Settings
 from tests.pg_connector import pooler
 from tests.pg_connector.conftest import PASSWORD, Platform, body
 
@@ -25,7 +26,7 @@ async def port(request: pytest.FixtureRequest, platform: Platform) -> AsyncItera
     if pooler.PGBOUNCER is None:
         pytest.skip("pgbouncer is not installed; the front stands for it")
     user = platform.config["user"]
-    async with pooler.pgbouncer(platform.postgres, user, PASSWORD, SESSIONS) as port:
+    async with pooler.pgbouncer(platform.postgres, user, PASSWORD, sessions=SESSIONS) as port:
         yield port
 
 
@@ -114,3 +115,34 @@ async def test_pooler_that_nobody_told_of_is_seen(platform: Platform, port: int)
     told = await platform.call("Check", pb.CheckRequest(grant=grant))
     assert any("pgbouncer" in warning for warning in told.warnings)
     await other.close()
+
+
+@pytest.mark.req("P1")
+@pytest.mark.skipif(pooler.PGBOUNCER is None, reason="pgbouncer is not installed")
+async def test_pooler_of_whole_sessions_needs_no_setting(platform: Platform) -> None:
+    user = platform.config["user"]
+    # each of our connections holds one, used or not
+    async with pooler.pgbouncer(
+        platform.postgres, user, PASSWORD, sessions=Settings().pool_size, mode="session"
+    ) as port:
+        grant = await platform.grant(config={"port": port})
+        one = pb.Parameter(integer=1)
+        asked = [platform.fetch("SELECT id FROM orders WHERE id = $1", grant=grant,
+                                parameters=[one]) for _ in range(6)]  # fmt: skip
+        assert len({body(events) for events in await asyncio.gather(*asked)}) == 1
+
+
+@pytest.mark.req("P1")
+@pytest.mark.skipif(pooler.PGBOUNCER is None, reason="pgbouncer is not installed")
+async def test_what_pgbouncer_refuses_is_told(platform: Platform) -> None:
+    user = platform.config["user"]
+    async with pooler.pgbouncer(platform.postgres, user, "another-9", sessions=1) as port:
+        for config, kind in (
+            ({}, "SOURCE_AUTHENTICATION_FAILED"),
+            ({"user": "nobody_here"}, "SOURCE_AUTHENTICATION_FAILED"),
+        ):
+            with pytest.raises(RemoteFault) as caught:
+                await platform.fetch(
+                    _HERE, grant=await platform.grant(config={"port": port, **config})
+                )
+            assert caught.value.reason == kind, caught.value
