@@ -16,6 +16,7 @@ from services.pg_connector.addresses import require_allowed
 from services.pg_connector.errors import (
     AuthenticationFailed,
     DatabaseUnknown,
+    NoAnswer,
     NotLetIn,
     NotOfKind,
     PgFault,
@@ -48,7 +49,8 @@ async def connect(
         try:
             return await _connect_any(place, login, settings, pool)
         except SourceFault as exc:
-            if not _may_pass(exc):
+            # who did not answer was waited for long enough
+            if not _may_pass(exc) or isinstance(exc, NoAnswer):
                 raise
         # not for cryptography: so that those who wait do not all come back at once
         await asyncio.sleep(0.1 * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311

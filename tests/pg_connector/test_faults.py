@@ -100,15 +100,20 @@ async def test_role_that_pg_hba_does_not_let_in(postgres: Postgres, place: Place
     assert "sslmode require" in fault.remedy
 
 
-async def test_host_that_does_not_answer(place: Place) -> None:
+async def test_host_that_does_not_answer_is_waited_for_once(place: Place) -> None:
+    asked = list[int]()
+
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(1)
         await reader.read()
         writer.close()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
-        fault = await fault_of(replace(place, port=port, connect_timeout_s=0.05))
-    assert type(fault) is errors.NoAnswer and "firewall" in fault.remedy
+        silently = replace(place, port=port, connect_timeout_s=0.2)
+        with pytest.raises(errors.NoAnswer) as caught:
+            await connect(silently, Login(), Settings(connect_attempts=3))
+    assert len(asked) == 1 and "firewall" in caught.value.remedy
 
 
 @pytest.mark.parametrize(
