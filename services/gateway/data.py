@@ -38,8 +38,10 @@ class Grants:
         run_id: str = "",
         thread_id: str = "",
         lifetime_s: float = CALL_GRANT_S,
+        limits: connector.Limits | None = None,
     ) -> str:
-        """A signed grant for one source. Raises `ServiceLost`."""
+        """A signed grant for one source, for no more than the limits. Raises `ServiceLost`."""
+        bounds = limits or connector.Limits()
         request = credentials.MintGrantRequest(
             owner=caller.owner,
             caller=caller.key_id,
@@ -49,6 +51,10 @@ class Grants:
             config=ParseDict(dict(source.config), Struct()),
             operations=operations,
             scopes=scopes,
+            # below 0: the connector tells, by the caller's own names
+            max_rows=max(0, bounds.max_rows),
+            max_bytes=max(0, bounds.max_bytes),
+            max_time=bounds.timeout if bounds.timeout.ToNanoseconds() > 0 else None,
             run_id=run_id,
             thread_id=thread_id,
             lifetime=Duration(seconds=int(lifetime_s)),
@@ -144,7 +150,8 @@ class Data:
         """Put a grant into the request; what is done is written down before it happens."""
         found = await self._registry.get(caller.owner, source)
         await self._audit.write(caller, method.lower(), found.id, _path(request))
-        request.grant = await self._grants.mint(caller, found, operations)
+        limits = request.limits if hasattr(request, "limits") else None
+        request.grant = await self._grants.mint(caller, found, operations, limits=limits)
         return found
 
 

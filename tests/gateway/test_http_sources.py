@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pyarrow as pa
 import pytest
 
@@ -213,6 +214,18 @@ async def test_what_lies_in_a_source_is_shown(platform: Platform) -> None:
         assert missing.status_code == 400 and missing.json()["error"]["param"] == "path"
     absent = await platform.http.get(f"{BASE}/shop/schema", params={"path": "x"})
     assert absent.status_code == 422 and absent.json()["error"]["reason"] == "PATH_NOT_FOUND"
+
+
+@pytest.mark.req("D1", "S1")
+async def test_grant_of_a_query_is_for_no_more_than_it_asks(platform: Platform) -> None:
+    await platform.source()
+    body = {"sql": "SELECT 1", "limit": 7, "max_bytes": 4096, "timeout_s": 2.5}
+    answer = await platform.http.post(f"{BASE}/shop/query", json=body)
+    assert answer.status_code == 200, answer.text
+    grant = jwt.decode(platform.connector.grants[-1], options={"verify_signature": False})
+    assert (grant["max_rows"], grant["max_bytes"], grant["max_seconds"]) == (7, 4096, 2.5)
+    below = await platform.http.post(f"{BASE}/shop/query", json={**body, "limit": -1})
+    assert below.json()["error"]["reason"] == "INVALID_FIELD"
 
 
 @pytest.mark.req("D1", "P9", "P10")
