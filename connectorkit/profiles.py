@@ -80,5 +80,5 @@ def _top(column: pa.ChunkedArray, rows: int) -> list[pb.TopValue]:
 
 
 def _written(value: pa.Scalar) -> str:
-    text = texts.as_text(value.as_py()) or ""
+    text = texts.scalar_text(value) or ""
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -4,6 +4,7 @@ import json
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 
 
@@ -25,8 +26,34 @@ def as_text(value: object) -> str | None:
     return str(value)
 
 
+def scalar_text(value: pa.Scalar) -> str | None:
+    """Dates and timestamps that Python does not hold are written with more digits of the year, or
+    with one below zero; Arrow itself counts years in 16 bits."""
+    return as_text(_held(value))
+
+
 def text_array(column: pa.Array) -> pa.Array:
-    return pa.array([as_text(value) for value in column.to_pylist()], pa.large_string())
+    try:
+        values = column.to_pylist()
+    except OverflowError:
+        values = [_held(value) for value in column]
+    return pa.array([as_text(value) for value in values], pa.large_string())
+
+
+def _held(value: pa.Scalar) -> object:
+    if value.is_valid and pa.types.is_list(value.type):
+        return [_held(each) for each in value.values]
+    try:
+        return value.as_py()
+    except OverflowError:
+        return _expanded(value)
+
+
+def _expanded(value: pa.Scalar) -> str:
+    if pa.types.is_date(value.type):
+        return str(np.datetime64(value.cast(pa.int32()).as_py(), "D"))
+    moment = np.datetime64(value.cast(pa.int64()).as_py(), value.type.unit)
+    return str(moment).replace("T", " ") + ("+00:00" if value.type.tz else "")
 
 
 def _plain(value: object) -> object:
