@@ -5,19 +5,21 @@ speed (ADR 0006).
 """
 
 import asyncio
+import mmap
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-import numpy as np
 from httptools import HttpParserError, HttpResponseParser
 from multidict import CIMultiDict
 
 # the most that is kept of an answer which is not the range
 FAULT_BYTES = 16 * 1024
 _HEAD_BYTES = 64 * 1024
+# less costs more to map than to clear
+_MAPPED_BYTES = 256 * 1024
 _END = b"\r\n\r\n"
 # the service closes a connection later than that
 _IDLE_S = 15.0
@@ -44,6 +46,28 @@ class Driver(Protocol):
     async def aclose(self) -> None: ...
 
 
+class _Heard:
+    """What the parser tells. It does not lead back to the range, whose memory would else wait for
+    the collector of cycles."""
+
+    def __init__(self, headers: CIMultiDict[str]) -> None:
+        self._headers = headers
+        self.words = bytearray()
+        self.headed = self.complete = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.add(name.decode("latin-1"), value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        self.headed = True
+
+    def on_body(self, data: bytes) -> None:
+        self.words += data[: FAULT_BYTES - len(self.words)]
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+
+
 class Reading:
     """One answer: gives the memory that the next bytes belong into, and is told how many came.
 
@@ -52,14 +76,13 @@ class Reading:
     """
 
     def __init__(self, length: int) -> None:
-        # not zeroed, and in huge pages where the system has them
-        self._into = np.empty(length, np.uint8).data
+        self._into = _room(length)
         self._head = memoryview(bytearray(_HEAD_BYTES))
-        self._parser = HttpResponseParser(self)
         self._filled = 0
-        self._straight = False
-        self._words = bytearray()
+        self._straight = self._stays = False
         self.answer = Answer()
+        self._heard = _Heard(self.answer.headers)
+        self._parser = HttpResponseParser(self._heard)
         self.begun = self.done = self.reusable = False
 
     def buffer(self) -> memoryview:
@@ -102,7 +125,7 @@ class Reading:
     def _end_straight(self) -> None:
         if self._filled == len(self._into):
             self.answer.body = self._into
-            self.done, self.reusable = True, self._parser.should_keep_alive()
+            self.done, self.reusable = True, self._stays
 
     def _feed(self, data: memoryview) -> None:
         self._filled = 0
@@ -112,27 +135,21 @@ class Reading:
             self._parser.feed_data(bytes(data))
         except HttpParserError as exc:
             raise ConnectionError("it is no HTTP") from exc
+        if self._heard.headed and not self.answer.status:
+            self.answer.status = self._parser.get_status_code()
+            # asked now: behind the end of the answer the parser knows it no more
+            self._stays = self._parser.should_keep_alive()
+        if self._heard.complete or len(self._heard.words) == FAULT_BYTES:
+            self.answer.body = memoryview(self._heard.words)
+            self.reusable = self._heard.complete and self._stays
+            self.done = True
 
-    # what the parser calls
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.answer.headers.add(name.decode("latin-1"), value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        self.answer.status = self._parser.get_status_code()
-
-    def on_body(self, data: bytes) -> None:
-        self._words += data[: FAULT_BYTES - len(self._words)]
-        if len(self._words) == FAULT_BYTES:
-            self._end_words()
-
-    def on_message_complete(self) -> None:
-        self.reusable = self._parser.should_keep_alive()
-        self._end_words()
-
-    def _end_words(self) -> None:
-        self.done = True
-        self.answer.body = memoryview(bytes(self._words))
+def _room(length: int) -> memoryview:
+    """Much is mapped, so that it goes back to the system at once; malloc would keep it."""
+    if length < _MAPPED_BYTES:
+        return memoryview(bytearray(length))
+    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class _Link(asyncio.BufferedProtocol):
