@@ -113,7 +113,8 @@ async def memory(count: int, *, forked: bool) -> None:
 
 
 def _family() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    found: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return found
 
 
 def _cpu_s() -> float:
