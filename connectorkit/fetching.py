@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from connectorkit.bounds import Bounds
+from connectorkit.pieces import Event, Piece
 from connectorkit.tables import CONTENT_TYPES, PIECE_BYTES, Encoder, columns, encoder
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
@@ -69,12 +70,12 @@ class Item:
         header.item = self.number
         return pb.FetchResponse(header=header)
 
-    def piece(self, data: bytes) -> pb.FetchResponse:
-        """At most 1 MiB. For much data call it in a thread: it hashes."""
+    def piece(self, data: bytes | memoryview) -> Piece:
+        """At most 1 MiB, not changed any more. For much data call it in a thread: it hashes."""
         assert len(data) <= PIECE_BYTES
         self._hash.update(data)
         self.bytes += len(data)
-        return pb.FetchResponse(piece=data)
+        return Piece(data)
 
     def progress(self) -> pb.FetchResponse:
         return pb.FetchResponse(
@@ -121,14 +122,14 @@ class _Table:
         self._spent = file.overhead_bytes
         self.truncated_by = ""
 
-    def take(self, batch: pa.RecordBatch) -> list[pb.FetchResponse]:
+    def take(self, batch: pa.RecordBatch) -> list[Event]:
         kept = self._within(batch)
         if not kept.num_rows:
             return []
         self._item.rows += kept.num_rows
         return [self._item.piece(data) for data in _emptied(self._file.write(kept))]
 
-    def finish(self) -> list[pb.FetchResponse]:
+    def finish(self) -> list[Event]:
         return [self._item.piece(data) for data in _emptied(self._file.finish())]
 
     def _within(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -153,9 +154,9 @@ class Work(Protocol[C_contra]):
     # why nothing more is taken; "" while everything is
     truncated_by: str
 
-    def take(self, coming: C_contra, /) -> list[pb.FetchResponse]: ...
+    def take(self, coming: C_contra, /) -> list[Event]: ...
 
-    def finish(self) -> list[pb.FetchResponse]: ...
+    def finish(self) -> list[Event]: ...
 
 
 async def table(
@@ -167,7 +168,7 @@ async def table(
     limits: Bounds,
     threads: Limiter,
     progress_s: float = PROGRESS_S,
-) -> AsyncGenerator[pb.FetchResponse, None]:
+) -> AsyncGenerator[Event, None]:
     """One item. `batches` is read ahead by a task of its own, and closed on leaving; while it is
     silent, progress is told. The file is sound also when a bound cut it."""
     file = await threads.run(encoder, header.format, schema)
@@ -186,7 +187,7 @@ async def worked(
     header: pb.Header,
     threads: Limiter,
     progress_s: float = PROGRESS_S,
-) -> AsyncGenerator[pb.FetchResponse, None]:
+) -> AsyncGenerator[Event, None]:
     """One item, of whatever the work takes; as `table`."""
     yield item.header(header)
     told = time.monotonic()
@@ -208,9 +209,7 @@ async def worked(
     yield item.summary(truncated_by=work.truncated_by)
 
 
-async def completed(
-    item: Item, events: AsyncGenerator[pb.FetchResponse, None]
-) -> AsyncGenerator[pb.FetchResponse, None]:
+async def completed(item: Item, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
     """A whole answer of one item."""
     async with aclosing(events):
         async for event in events:
@@ -225,7 +224,7 @@ async def framed(
     schema: pa.Schema,
     limits: Bounds,
     threads: Limiter,
-) -> AsyncGenerator[pb.FetchResponse, None]:
+) -> AsyncGenerator[Event, None]:
     """A whole answer of one table."""
     item = Item()
     events = table(item, batches, header=header, schema=schema, limits=limits, threads=threads)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from connectorkit.bounds import Bounds
+from connectorkit.pieces import Event, Piece
 from grants.claims import Grant
 from grants.spending import Amount, is_bounded
-from isobath.connector.v1 import connector_pb2 as pb
 
 
 class Purse(Protocol):
@@ -29,10 +29,11 @@ class Share:
         # bytes of an item whose rows are not told yet
         self._open_bytes = 0
 
-    def counted(self, event: pb.FetchResponse) -> pb.FetchResponse:
-        self._bytes += len(event.piece)
-        self._open_bytes += len(event.piece)
-        if event.HasField("summary"):
+    def counted(self, event: Event) -> Event:
+        if isinstance(event, Piece):
+            self._bytes += len(event.piece)
+            self._open_bytes += len(event.piece)
+        elif event.HasField("summary"):
             self._rows += event.summary.rows
             self._open_bytes = 0
         return event

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 import grpc
@@ -31,6 +32,9 @@ _log = logs.get(__name__)
 
 Behaviour = Callable[[Any, Any], Any]
 Body = Callable[[], Awaitable[Any]]
+Serializer = Callable[[Any], bytes]
+Serializers = Mapping[str, Serializer]
+NO_SERIALIZERS: Serializers = MappingProxyType({})
 ANYONE = "*"
 
 
@@ -45,6 +49,8 @@ class Rules:
     public: bool = False
     # streams without an end of their own, which must not hold the drain up
     endless: frozenset[str] = frozenset()
+    # methods whose answers become bytes otherwise than by protobuf's own
+    serializers: Serializers = field(default_factory=lambda: NO_SERIALIZERS)
 
 
 _NO_RULES = Rules()
@@ -77,7 +83,11 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        return _wrapped(handler, partial(self._serve, handler_call_details.method))
+        path = handler_call_details.method
+        service, _, method = path.lstrip("/").rpartition("/")
+        rules = self._rules.get(service, _NO_RULES)
+        serializer = rules.serializers.get(method, handler.response_serializer)
+        return _wrapped(handler, serializer, partial(self._serve, path))
 
     async def _serve(self, path: str, servicer_context: Any, body: Body) -> Any:
         service, _, method = path.lstrip("/").rpartition("/")
@@ -219,7 +229,7 @@ def _code_of(code: Any) -> grpc.StatusCode:
 Serve = Callable[[Any, Body], Awaitable[Any]]
 
 
-def _wrapped(handler: Any, serve: Serve) -> Any:
+def _wrapped(handler: Any, serializer: Serializer, serve: Serve) -> Any:
     kind = (handler.request_streaming, handler.response_streaming)
     make, behaviour = {
         (False, False): (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
@@ -231,7 +241,7 @@ def _wrapped(handler: Any, serve: Serve) -> Any:
     return make(
         inner(behaviour, serve),
         request_deserializer=handler.request_deserializer,
-        response_serializer=handler.response_serializer,
+        response_serializer=serializer,
     )
 
 

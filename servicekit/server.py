@@ -18,7 +18,7 @@ from servicekit import health, logs, metrics
 from servicekit.addresses import is_local, is_unix, split_host_port
 from servicekit.callers import Callers
 from servicekit.channels import METADATA_LIMIT_BYTES
-from servicekit.interceptors import Pipeline, Rules
+from servicekit.interceptors import NO_SERIALIZERS, Pipeline, Rules, Serializers
 from servicekit.settings import SettingsError, load
 from servicekit.status import NO_STATUSES, StatusTable
 
@@ -96,13 +96,17 @@ class Server:
         statuses: StatusTable = NO_STATUSES,
         allow: Mapping[str, frozenset[str]] | None = None,
         endless: frozenset[str] = frozenset(),
+        serializers: Serializers = NO_SERIALIZERS,
     ) -> None:
         """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method
         that is not named is open to any. `endless`: methods whose streams have no end (watches);
-        the drain ends them at once, with UNAVAILABLE, instead of waiting for them."""
+        the drain ends them at once, with UNAVAILABLE, instead of waiting for them. `serializers`:
+        methods whose answers become bytes otherwise than by protobuf's own."""
         add(self._grpc)
         self._names.append(full_name)
-        self._pipeline.govern(full_name, Rules(statuses, allow or {}, endless=endless))
+        self._pipeline.govern(
+            full_name, Rules(statuses, allow or {}, endless=endless, serializers=serializers)
+        )
         self._health.set(False, full_name)
 
     def set_serving(self, serving: bool, full_name: str = "") -> None:

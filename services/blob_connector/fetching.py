@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from connectorkit.bounds import Bounds
 from connectorkit.fetching import PROGRESS_S, Item, complete, framed, table_header
+from connectorkit.pieces import Event, Piece
 from connectorkit.tables import PIECE_BYTES
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
@@ -21,7 +22,7 @@ from services.blob_connector.tables import Tables
 
 # less is hashed faster than it is given to a thread
 _HASHED_HERE = 64 * 1024
-Events = AsyncGenerator[pb.FetchResponse, None]
+Events = AsyncGenerator[Event, None]
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,18 @@ async def raw(work: Work, window: Window, threads: Limiter) -> Events:
     yield complete(items)
 
 
-async def _pieces(
-    item: Item, md5: Md5, data: memoryview, threads: Limiter
-) -> Sequence[pb.FetchResponse]:
+async def _pieces(item: Item, md5: Md5, data: memoryview, threads: Limiter) -> Sequence[Piece]:
     if len(data) <= _HASHED_HERE:
         return _cut(item, md5, data)
     return await threads.run(_cut, item, md5, data)
 
 
-def _cut(item: Item, md5: Md5, data: memoryview) -> Sequence[pb.FetchResponse]:
+def _cut(item: Item, md5: Md5, data: memoryview) -> Sequence[Piece]:
     md5.update(data)
     if len(data) <= PIECE_BYTES:
-        return [item.piece(bytes(data))] if data else []
+        return [item.piece(data)] if data else []
     starts = range(0, len(data), PIECE_BYTES)
-    return [item.piece(bytes(data[at : at + PIECE_BYTES])) for at in starts]
+    return [item.piece(data[at : at + PIECE_BYTES]) for at in starts]
 
 
 def _check_md5(container: Container, span: Span, md5: Md5) -> None:

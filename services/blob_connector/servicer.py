@@ -12,6 +12,7 @@ from connectorkit.access import STATUSES as GRANT_STATUSES
 from connectorkit.access import Gate
 from connectorkit.bounds import Bounds, effective
 from connectorkit.fetching import framed, table_header
+from connectorkit.pieces import Event
 from connectorkit.previews import preview, rows_wanted
 from connectorkit.tables import columns
 from grants.claims import Grant
@@ -139,9 +140,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
             extents = await self._tables.extents(container, table) if sample.more else {}
         return await self._threads.run(profiling.profiled, table, sample, extents)
 
-    async def Fetch(
-        self, request: pb.FetchRequest, context: Context
-    ) -> AsyncIterator[pb.FetchResponse]:
+    async def Fetch(self, request: pb.FetchRequest, context: Context) -> AsyncIterator[Event]:
         if request.selection.HasField("query"):
             async with aclosing(self._query(request)) as events:
                 async for event in events:
@@ -193,7 +192,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         table = pa.Table.from_batches(kept, answer.schema)
         return await self._threads.run(preview, table, wanted, more=table.num_rows > wanted)
 
-    async def _query(self, request: pb.FetchRequest) -> AsyncGenerator[pb.FetchResponse, None]:
+    async def _query(self, request: pb.FetchRequest) -> AsyncGenerator[Event, None]:
         if request.format == pb.FORMAT_RAW:
             raise Unsupported(
                 "the answer of a query is a table",

@@ -8,6 +8,7 @@ from typing import TypeVar
 from connectorkit.access import Gate
 from connectorkit.bounds import Bounds, effective
 from connectorkit.fetching import table_header
+from connectorkit.pieces import Event
 from connectorkit.previews import MAX_BYTES, preview, rows_wanted
 from connectorkit.refusals import OutsideGrant
 from connectorkit.tables import TABLE_FORMATS
@@ -101,7 +102,7 @@ class Reader:
             table, more = await rows.table(self._threads, wanted, max_bytes=2 * MAX_BYTES)
         return await self._threads.run(preview, table, wanted, more=more)
 
-    async def fetch(self, request: pb.FetchRequest) -> AsyncGenerator[pb.FetchResponse, None]:
+    async def fetch(self, request: pb.FetchRequest) -> AsyncGenerator[Event, None]:
         grant = self._admit(request.grant, request.selection)
         _require_table_format(request)
         limits = self._limits(request.limits, grant)

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator
 
 from connectorkit.bounds import Bounds
 from connectorkit.fetching import Item, completed, table, worked
+from connectorkit.pieces import Event
 from connectorkit.tables import header_line, pieces
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
@@ -13,7 +14,7 @@ from services.pg_connector.streams import Rows
 
 def sent(
     rows: Rows, *, header: pb.Header, limits: Bounds, threads: Limiter
-) -> AsyncGenerator[pb.FetchResponse, None]:
+) -> AsyncGenerator[Event, None]:
     """The whole answer. CSV goes on as the server wrote it; all else is made of batches, which
     for CSV have the server's texts."""
     item = Item()
@@ -42,16 +43,16 @@ class _WholeCsv:
     def counted(self, rows: int) -> None:
         self._rows = rows
 
-    def take(self, data: bytes) -> list[pb.FetchResponse]:
+    def take(self, data: bytes) -> list[Event]:
         # lines until the server tells: a value may have several
         self._item.rows += lines(data)
         return self._pieces(data)
 
-    def finish(self) -> list[pb.FetchResponse]:
+    def finish(self) -> list[Event]:
         self._item.rows = self._rows
         return self._pieces(b"")
 
-    def _pieces(self, data: bytes) -> list[pb.FetchResponse]:
+    def _pieces(self, data: bytes) -> list[Event]:
         if self._head:
             data, self._head = self._head + data, b""
         return [self._item.piece(piece) for piece in pieces(data)]
@@ -68,15 +69,15 @@ class _Csv:
     def counted(self, rows: int) -> None:
         """It counts by itself, for it may give fewer."""
 
-    def take(self, data: bytes) -> list[pb.FetchResponse]:
+    def take(self, data: bytes) -> list[Event]:
         whole = self._cut.take(data)
         self._item.rows, self.truncated_by = self._cut.rows, self._cut.truncated_by
         return self._pieces(whole)
 
-    def finish(self) -> list[pb.FetchResponse]:
+    def finish(self) -> list[Event]:
         return self._pieces(b"")
 
-    def _pieces(self, data: bytes) -> list[pb.FetchResponse]:
+    def _pieces(self, data: bytes) -> list[Event]:
         if self._head:
             data, self._head = self._head + data, b""
         return [self._item.piece(piece) for piece in pieces(data)]

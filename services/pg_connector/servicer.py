@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from connectorkit.pieces import Event
 from connectorkit.refusals import STATUSES as REFUSALS
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
@@ -61,9 +62,7 @@ class ConnectorServicer(rpc.ConnectorServiceServicer):
     async def Profile(self, request: pb.ProfileRequest, context: Any) -> pb.ProfileResponse:
         return await self._reader.profile(request)
 
-    async def Fetch(
-        self, request: pb.FetchRequest, context: Any
-    ) -> AsyncIterator[pb.FetchResponse]:
+    async def Fetch(self, request: pb.FetchRequest, context: Any) -> AsyncIterator[Event]:
         async with aclosing(self._reader.fetch(request)) as events:
             async for event in events:
                 yield event

@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from connectorkit.bounds import Bounds, effective
 from connectorkit.fetching import Item, framed, table_header
 from connectorkit.fetching import table as events_of_table
+from connectorkit.pieces import Event, Piece, serialized
 from connectorkit.previews import preview
 from connectorkit.profiles import profile
 from connectorkit.tables import TABLE_FORMATS
@@ -53,7 +54,12 @@ async def fetched(
     header = table_header("t", schema, format)
     async with Limiter("encode", 1) as threads:
         events = framed(source, header=header, schema=schema, limits=limits, threads=threads)
-        return [event async for event in events]
+        return [decoded(event) async for event in events]
+
+
+def decoded(event: Event) -> pb.FetchResponse:
+    """As a client has it."""
+    return pb.FetchResponse.FromString(serialized(event))
 
 
 def kinds(events: list[pb.FetchResponse]) -> list[str]:
@@ -127,7 +133,7 @@ async def test_progress_is_told_while_the_source_is_silent() -> None:
             threads=threads,
             progress_s=0.01,
         ):
-            seen.append(str(event.WhichOneof("event")))
+            seen.append(str(decoded(event).WhichOneof("event")))
             if seen.count("progress") == 2:
                 told.set()
     assert seen[:3] == ["header", "progress", "progress"]
@@ -159,7 +165,7 @@ async def test_source_is_closed_when_the_reader_leaves() -> None:
         events = framed(endless(), header=header, schema=schema, limits=Bounds(), threads=threads)
         async with aclosing(events):
             async for event in events:
-                if event.WhichOneof("event") == "piece":
+                if isinstance(event, Piece):
                     break
         assert closed.is_set()
 
