@@ -5,21 +5,19 @@ speed (ADR 0006).
 """
 
 import asyncio
-import mmap
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import numpy as np
 from httptools import HttpParserError, HttpResponseParser
 from multidict import CIMultiDict
 
 # the most that is kept of an answer which is not the range
 FAULT_BYTES = 16 * 1024
 _HEAD_BYTES = 64 * 1024
-# less costs more to map than to clear
-_MAPPED_BYTES = 256 * 1024
 _END = b"\r\n\r\n"
 # the service closes a connection later than that
 _IDLE_S = 15.0
@@ -76,7 +74,8 @@ class Reading:
     """
 
     def __init__(self, length: int) -> None:
-        self._into = _room(length)
+        # not cleared, and in huge pages where the system has them
+        self._into = np.empty(length, np.uint8).data
         self._head = memoryview(bytearray(_HEAD_BYTES))
         self._filled = 0
         self._straight = self._stays = False
@@ -143,13 +142,6 @@ class Reading:
             self.answer.body = memoryview(self._heard.words)
             self.reusable = self._heard.complete and self._stays
             self.done = True
-
-
-def _room(length: int) -> memoryview:
-    """Much is mapped, so that it goes back to the system at once; malloc would keep it."""
-    if length < _MAPPED_BYTES:
-        return memoryview(bytearray(length))
-    return memoryview(mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
 
 
 class _Link(asyncio.BufferedProtocol):
