@@ -1,7 +1,6 @@
 """Connections that read the body of an answer straight into the memory where it is wanted.
 
-asyncio's streams hand each byte on through two more buffers, which costs a large blob half its
-speed (ADR 0006).
+asyncio's streams would keep what arrives in buffers of their own first (ADR 0006).
 """
 
 import asyncio

@@ -27,6 +27,8 @@ _WATCH_IDLE_S = 2.0
 # looking through a workspace costs more than looking at processes
 _WORKSPACE_EVERY = 4
 _EVENTS = 32
+# between a caller's leave and its call's being told of it, on a busy machine
+_HEAR_OF_CANCEL_S = 1.0
 _TIDYING_BYTES = 1024 * 1024
 _LOST = "[a fresh kernel: variables of earlier programs are lost, files are kept]\n"
 
@@ -179,9 +181,7 @@ class LiveSession:
     async def execute(self, code: str, timeout_s: float) -> AsyncGenerator[Said, None]:
         """`Ended` comes last. Leaving early interrupts the program. Raises SessionBusy."""
         self.touch()
-        if self._abandoned and self._running is not None:
-            # who asked for that program has gone; it is on its way out
-            await asyncio.shield(asyncio.gather(self._running, return_exceptions=True))
+        await self._let_go()
         if self._state is State.BROKEN:
             await self._recover()
         if self._state is State.CLOSED or self._cell is None:
@@ -193,6 +193,14 @@ class LiveSession:
         async with aclosing(self._drain(said)) as events:
             async for each in events:
                 yield each
+
+    async def _let_go(self) -> None:
+        """Waits for a program whose caller has gone, also where its call does not know that yet."""
+        if self._running is None:
+            return
+        await asyncio.wait({self._running}, timeout=_HEAR_OF_CANCEL_S)
+        if self._abandoned:
+            await asyncio.wait({self._running})
 
     def _begin(self, cell: Cell, said: "asyncio.Queue[Said]", code: str, timeout_s: float) -> None:
         self._apply(Event.EXECUTE)

@@ -66,12 +66,13 @@ async def test_memory_does_not_follow_the_size_of_the_blob(
         await _put(lake, "large.csv", 64)
         grant = await lake.grant()
         for format, most in ((pb.FORMAT_RAW, 48), (pb.FORMAT_CSV, 80), (pb.FORMAT_PARQUET, 96)):
+            # the small one loads what reading needs, so that the large one is measured alone
             for name, size in (("small.csv", 1), ("large.csv", 64)):
                 selection = pb.Selection(path=name)
                 call = stub.Fetch(pb.FetchRequest(grant=grant, selection=selection, format=format))
                 grown, read = await peak_while(pid, call)
                 assert read >= size * MIB or format == pb.FORMAT_PARQUET
-                assert grown < most * MIB, (name, format, grown // MIB)
+            assert grown < most * MIB, (format, grown // MIB)
 
 
 async def _put(lake: Lake, name: str, size: int) -> None:
