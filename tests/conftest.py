@@ -1,5 +1,6 @@
 """What every test has: the real parts, a loop that tells when it is blocked, the marker `req`."""
 
+import asyncio
 import json
 import re
 from collections import defaultdict
@@ -23,8 +24,11 @@ shown: dict[str, list[str]] = defaultdict(list)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Run every loop in asyncio's debug mode: a step that takes longer than 100 ms is logged with
-    its name, and a call into the loop from a foreign thread raises."""
+    its name, and a call into the loop from a foreign thread raises. The mode's third part, the stack
+    that every future and handle was made on, would take half of the suite's time: they ask
+    `get_debug` for it, and the loop itself does not."""
     config.option.asyncio_debug = True
+    asyncio.BaseEventLoop.get_debug = lambda self: False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
