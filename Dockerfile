@@ -4,11 +4,14 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim-bookworm AS build
 ARG SERVICE
 WORKDIR /src
-RUN python -m venv /opt/isobath
+# one loop of the PostgreSQL connector is C; it does without where this is left out
+RUN if [ "$SERVICE" = pg_connector ]; then \
+      apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; fi \
+ && python -m venv /opt/isobath
 COPY requirements requirements
 RUN /opt/isobath/bin/pip install --no-cache-dir --require-hashes \
       -r "requirements/$(echo "$SERVICE" | tr _ -).txt"
-COPY pyproject.toml README.md ./
+COPY pyproject.toml hatch_build.py README.md ./
 COPY servicekit servicekit
 COPY grants grants
 COPY connectorkit connectorkit

@@ -66,11 +66,9 @@ async def copied(
     doing: Doing,
     *,
     done: Callable[[int], None] = unheard,
-    at_once: int = 1,
 ) -> AsyncGenerator[bytes, None]:
     """Its bytes; CSV without a header line. `done` hears how many rows the server counted, before
-    the end is told; not where it is left earlier. `at_once` = how many such are read for one
-    answer: together their pieces are as large as those of one.
+    the end is told; not where it is left earlier.
 
     The transaction is to have standard_conforming_strings on, for COPY goes through the simple
     protocol, which takes any number of statements.
@@ -78,7 +76,7 @@ async def copied(
     Leaving it stops the query at the server. Raises PgFault, RevokedGrant.
     """
     coming: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(_PIECES_AHEAD)
-    gathering = _Gathering(coming, _PIECE_BYTES // at_once)
+    gathering = _Gathering(coming)
     task = asyncio.create_task(_fill(gathering, reading, copy, doing, done), name="copy")
     try:
         while (piece := await coming.get()) is not None:
@@ -93,9 +91,8 @@ async def copied(
 class _Gathering:
     """What the client library brings, in pieces."""
 
-    def __init__(self, coming: "asyncio.Queue[bytes | Exception | None]", piece_bytes: int) -> None:
+    def __init__(self, coming: "asyncio.Queue[bytes | Exception | None]") -> None:
         self.coming = coming
-        self._piece_bytes = piece_bytes
         self._parts = list[bytes]()
         self._given = self._size = 0
 
@@ -103,7 +100,7 @@ class _Gathering:
         """The client library reads no more from the socket until this returns."""
         self._parts.append(data)
         self._size += len(data)
-        if self._size >= min(self._given, self._piece_bytes):
+        if self._size >= min(self._given, _PIECE_BYTES):
             await self.flush()
         elif len(data) < _GATHERED_BYTES:
             await asyncio.sleep(_GATHER_S)

@@ -96,8 +96,7 @@ class Rows:
         for reading, sql in self._parts:
             copy = copy_of(sql, self._columns, form=form, max_rows=max_rows)
             doing = reading.doing(sql=sql, path=self._work.path, shift=copy.shift)
-            at_once = len(self._parts)
-            coming.append(copied(reading, copy, doing, done=done, at_once=at_once))
+            coming.append(copied(reading, copy, doing, done=done))
         return coming
 
     def _merged(self, sources: list[AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:

@@ -1,19 +1,26 @@
 """COPY's binary format, written here by the manual, read by the connector however it is cut."""
 
+import shutil
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.pg_connector import values
+from services.pg_connector.binary import kernel
+from services.pg_connector.binary.cells import Cells
 from services.pg_connector.binary.decoding import Decoder, way_of
-from services.pg_connector.binary.framing import SIGNATURE, Framing, Malformed
+from services.pg_connector.binary.fields import Malformed
+from services.pg_connector.binary.framing import SIGNATURE, Framing
+from services.pg_connector.binary.numerics import Unfit, decimals
 from services.pg_connector.copying import copy_of
 from services.pg_connector.errors import ValueUnfit
 from services.pg_connector.values import Column, schema_of
@@ -21,7 +28,18 @@ from services.pg_connector.values import Column, schema_of
 pytestmark = pytest.mark.req("P3")
 HEADER = SIGNATURE + struct.pack("!ii", 0, 0)
 END = struct.pack("!h", -1)
+COMPILED = kernel.KERNEL
 _DAY_0, _MOMENT_0 = date(2000, 1, 1), datetime(2000, 1, 1)
+
+
+@pytest.fixture(scope="module", params=["compiled", "numpy"], autouse=True)
+def loops(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All that follows is read by the compiled loops, and once more without them."""
+    if request.param == "compiled" and COMPILED is None:
+        pytest.skip("the loops are not compiled here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "KERNEL", COMPILED if request.param == "compiled" else None)
+        yield
 
 
 def row(fields: Sequence[bytes | None]) -> bytes:
@@ -83,6 +101,18 @@ def read(columns: Sequence[Column], parts: Sequence[bytes]) -> list[tuple[Any, .
     ]
 
 
+# as a server writes them, but for some signs
+_NUMERICS = st.builds(
+    lambda weight, sign, digits: (
+        struct.pack("!hhHh", len(digits), weight, sign, 0)
+        + struct.pack(f"!{len(digits)}H", *digits)
+    ),
+    st.integers(-12, 12),
+    st.sampled_from([0, 0x4000, 0, 0x4000, 0xC000, 0xD000, 0xF000, 0x1234]),
+    st.lists(st.sampled_from([0, 1, 10, 100, 1000, 1200, 5000, 9999]), max_size=6).filter(
+        lambda digits: not digits or (digits[0] and digits[-1])
+    ),
+)
 _MOMENTS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31))
 
 
@@ -302,3 +332,58 @@ def test_every_type_that_is_not_text_is_read() -> None:
     for name in set(values._PLAIN) - {"xml"}:
         assert way_of(column(name)).written("x") == "x"
         assert way_of(column(f"{name}[]")).written("x") == "x"
+
+
+def test_loops_are_compiled_where_there_is_a_compiler() -> None:
+    assert COMPILED is not None or not any(map(shutil.which, ("cc", "gcc", "clang")))
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=200), st.integers(0, 5), st.integers(0, 20))
+def test_walk_stays_within_its_bytes_whatever_they_are(data: bytes, columns: int, at: int) -> None:
+    assert COMPILED is not None
+    whole = row([data[:at]] * columns) + data
+    try:
+        walk = COMPILED.walk(whole, 0, columns)
+    except Malformed:
+        return
+    ends = walk.fields.starts + np.maximum(walk.fields.lengths, 0)
+    assert len(walk.fields) >= 1
+    assert (ends <= walk.end).all() and walk.end <= len(whole)
+    assert walk.wanted > walk.end
+
+
+def decimals_of(fields: list[bytes | None], digits: tuple[int, int]) -> list[Decimal] | str:
+    data = np.frombuffer(b"".join(each or b"" for each in fields) + b"\0" * 8, np.uint8)
+    lengths = np.array([-1 if each is None else len(each) for each in fields], np.int64)
+    sizes = np.maximum(lengths, 0)
+    try:
+        cells = Cells(data, np.cumsum(sizes) - sizes, lengths)
+        return decimals(cells, pa.decimal128(*digits)).to_pylist()
+    except (Unfit, Malformed) as exc:
+        return str(exc)
+
+
+_DIGITS = st.integers(1, 38).flatmap(lambda most: st.tuples(st.just(most), st.integers(0, most)))
+
+
+@settings(max_examples=300)
+@given(st.none() | _NUMERICS, _DIGITS)
+def test_numeric_that_need_not_fit_is_the_same_by_both_loops(
+    field: bytes | None, digits: tuple[int, int]
+) -> None:
+    found = list[Any]()
+    for loops in (COMPILED, None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernel, "KERNEL", loops)
+            found.append(decimals_of([field, None], digits))
+    assert found[0] == found[1]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.none() | st.binary(max_size=16), min_size=1, max_size=3), _DIGITS)
+def test_numeric_of_any_bytes_is_a_number_or_refused(
+    fields: list[bytes | None], digits: tuple[int, int]
+) -> None:
+    found = decimals_of(fields, digits)
+    assert found if isinstance(found, str) else len(found) == len(fields)

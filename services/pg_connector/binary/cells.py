@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from services.pg_connector.binary.framing import Bytes, Fields, Malformed, Places
+from services.pg_connector.binary import kernel
+from services.pg_connector.binary.fields import Bytes, Fields, Places, too_short
 
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -40,18 +41,26 @@ class Cells:
         """Of a type such as "i4", `at` bytes behind each start; any number for NULL.
         Raises Malformed where a field is too short."""
         wire = np.dtype(kind).newbyteorder(">")
-        places = self._places(at, wire.itemsize)
+        self.require(at + wire.itemsize)
+        if kernel.KERNEL is not None:
+            values = np.empty(len(self), kind)
+            kernel.KERNEL.numbers(self.data, self.starts, self.lengths, at, values)
+            return values
+        places = self._places(at)
         if places is None:
             return np.zeros(len(self), kind)
         view = np.ndarray((len(self.data) - wire.itemsize + 1,), wire, self.data, strides=(1,))
         return view[places].astype(kind)
 
-    def _places(self, at: int, size: int) -> Places | None:
+    def require(self, size: int) -> None:
+        """Raises Malformed where a field has fewer bytes."""
+        if self._shortest < size:
+            raise too_short()
+
+    def _places(self, at: int) -> Places | None:
         """Where to read; for NULL where some other is. None where all are NULL."""
         if self._shortest == _NO_ROWS:
             return None
-        if self._shortest < at + size:
-            raise Malformed("a field is shorter than its type")
         places = self.starts + at if at else self.starts
         if self.valid is not None:
             places = np.where(self.valid, places, places[np.argmax(self.valid)])
@@ -62,8 +71,7 @@ class Cells:
 
     def behind(self, size: int) -> "Cells":
         """The same without the first bytes of each."""
-        if self._places(0, size) is None:
-            return self
+        self.require(size)
         lengths = np.where(self.lengths < 0, self.lengths, self.lengths - size)
         return Cells(self.data, self.starts + size, lengths)
 
@@ -85,11 +93,21 @@ def numbers_array(cells: Cells, kind: pa.DataType, values: Numbers) -> pa.Array:
 
 
 def bytes_array(cells: Cells, kind: pa.DataType) -> pa.Array:
-    """binary or string, copied value by value by Arrow itself: the fields and the gaps between them
-    are taken for the values of one array, and every other one is wanted."""
-    count = len(cells)
-    if not count:
+    """binary or string."""
+    if not len(cells):
         return pa.array([], kind)
+    if kernel.KERNEL is not None:
+        joined = kernel.KERNEL.joined(cells.data, cells.starts, cells.lengths)
+        offsets, data = map(pa.py_buffer, joined)
+    else:
+        offsets, data = _taken(cells)
+    return pa.Array.from_buffers(kind, len(cells), [cells.valid_bits, offsets, data])
+
+
+def _taken(cells: Cells) -> tuple[pa.Buffer, pa.Buffer]:
+    """Offsets and bytes, copied value by value by Arrow itself: the fields and the gaps between
+    them are taken for the values of one array, and every other one is wanted."""
+    count = len(cells)
     ends = cells.starts + np.maximum(cells.lengths, 0)
     offsets = np.empty(2 * count, np.int32)
     # places fit: the server sends no row of 1 GiB or more, and pieces are smaller by far
@@ -100,4 +118,4 @@ def bytes_array(cells: Cells, kind: pa.DataType) -> pa.Array:
     every_other = pa.py_buffer(np.arange(0, 2 * count, 2))
     wanted = pa.Array.from_buffers(pa.int64(), count, [None, every_other])
     _, offsets_taken, data = both.take(wanted).buffers()
-    return pa.Array.from_buffers(kind, count, [cells.valid_bits, offsets_taken, data])
+    return offsets_taken, data

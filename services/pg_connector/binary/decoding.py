@@ -15,7 +15,8 @@ from services.pg_connector.binary.cells import (
     cells_of,
     numbers_array,
 )
-from services.pg_connector.binary.framing import Fields, Framing, Malformed
+from services.pg_connector.binary.fields import Fields, Malformed
+from services.pg_connector.binary.framing import Framing
 from services.pg_connector.binary.lists import lists
 from services.pg_connector.binary.numerics import Unfit, decimals
 from services.pg_connector.errors import ValueUnfit

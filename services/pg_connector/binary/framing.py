@@ -7,15 +7,20 @@ https://www.postgresql.org/docs/18/sql-copy.html
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from services.pg_connector.errors import PgFault
-
-Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.int64]
+from services.pg_connector.binary import kernel
+from services.pg_connector.binary.fields import (
+    Bytes,
+    Fields,
+    Malformed,
+    Places,
+    Walk,
+    bad_length,
+    other_fields,
+)
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER_BYTES = len(SIGNATURE) + 8
@@ -24,23 +29,6 @@ _END = b"\xff\xff"
 _HEAD_BYTES = 6
 # what no row reaches
 _NOWHERE = 1 << 62
-
-
-class Malformed(PgFault):
-    """The bytes are not what the server writes."""
-
-
-@dataclass(frozen=True)
-class Fields:
-    """Rows that are whole. `starts` and `lengths` have one row for each column and one column for
-    each row: where a field's bytes begin in `data`, and how many they are, -1 for NULL."""
-
-    data: Bytes
-    starts: Places
-    lengths: Places
-
-    def __len__(self) -> int:
-        return int(self.starts.shape[1])
 
 
 class Framing:
@@ -68,9 +56,14 @@ class Framing:
             self._keep(data, 0, begin)
             return None
         self._at_header = False
-        fields, end, wanted = _rows(data, begin, self._columns, self._width)
-        self._keep(data, end, wanted)
-        return fields if len(fields) else None
+        walk = self._walk(data, begin)
+        self._keep(data, walk.end, walk.wanted)
+        return walk.fields if len(walk.fields) else None
+
+    def _walk(self, data: bytes, begin: int) -> Walk:
+        if kernel.KERNEL is not None:
+            return kernel.KERNEL.walk(data, begin, self._columns)
+        return _walk(data, begin, self._columns, self._width)
 
     def _keep(self, data: bytes, end: int, wanted: int) -> None:
         self._parts = [bytes(memoryview(data)[end:])]
@@ -83,9 +76,9 @@ def _behind_header(data: bytes) -> int:
     return _HEADER_BYTES + int.from_bytes(data[_HEADER_BYTES - 4 : _HEADER_BYTES], "big")
 
 
-def _rows(data: bytes, begin: int, columns: int, width: int) -> tuple[Fields, int, int]:
-    """Fields of whole rows, where the last of them ends, and how long the data must be for the
-    next, at least."""
+def _walk(data: bytes, begin: int, columns: int, width: int) -> Walk:
+    """With numpy: rows are found by what they begin with, and all that look like one are walked
+    column by column at once."""
     view = np.frombuffer(data, np.uint8)
     rows = _candidates(view, begin, columns, width)
     starts, lengths, ends = _walked(view, rows, columns)
@@ -93,7 +86,7 @@ def _rows(data: bytes, begin: int, columns: int, width: int) -> tuple[Fields, in
     end = int(ends[chosen[-1]]) if len(chosen) else begin
     if len(chosen) < len(rows):
         starts, lengths = starts[:, chosen], lengths[:, chosen]
-    return Fields(view, starts, lengths), end, _wanted(data, end, columns, rows, ends)
+    return Walk(Fields(view, starts, lengths), end, _wanted(data, end, columns, rows, ends))
 
 
 def _candidates(view: Bytes, begin: int, columns: int, width: int) -> Places:
@@ -158,7 +151,7 @@ def _wanted(data: bytes, end: int, columns: int, rows: Places, ends: Places) -> 
     place = int(np.searchsorted(rows, end))
     known = place < len(rows) and rows[place] == end
     if int.from_bytes(head, "big") != columns or (known and ends[place] >= _NOWHERE):
-        raise Malformed("a row with other fields than the query has")
+        raise other_fields()
     if not known and len(data) - end >= _HEAD_BYTES:
-        raise Malformed("a field of less than no bytes")
+        raise bad_length()
     return int(ends[place]) if known else end + _HEAD_BYTES

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from services.pg_connector.binary.cells import Cells
-from services.pg_connector.binary.framing import Malformed, Places
+from services.pg_connector.binary.fields import Malformed, Places
 from services.pg_connector.binary.numerics import Unfit
 from services.pg_connector.values import other_dimensions
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from services.pg_connector.binary import kernel
 from services.pg_connector.binary.cells import Cells, Numbers, numbers_array
+from services.pg_connector.binary.fields import too_short
 from services.pg_connector.values import not_a_number
 
 _BASE_DIGITS = 4
@@ -25,20 +27,58 @@ class Unfit(ValueError):
     """The type does not hold the value; the text says why."""
 
 
+def _unfit(kind: pa.DataType) -> Exception:
+    return Unfit(f"it is no {kind}")
+
+
+def _not_a_number(kind: pa.DataType) -> Exception:
+    return Unfit(not_a_number(kind))
+
+
+def _endless(_: pa.DataType) -> Exception:
+    return Unfit("it is infinity")
+
+
+def _too_short(_: pa.DataType) -> Exception:
+    return too_short()
+
+
+_FAULTS = {
+    kernel.UNFIT: _unfit,
+    kernel.NOT_A_NUMBER: _not_a_number,
+    kernel.ENDLESS: _endless,
+    kernel.TOO_SHORT: _too_short,
+}
+
+
 def decimals(cells: Cells, kind: pa.DataType) -> pa.Array:
     """Exact. Raises Unfit, Malformed."""
+    compiled = kernel.KERNEL if pa.types.is_decimal128(kind) else None
+    values = _by_steps(cells, kind) if compiled is None else _compiled(compiled, cells, kind)
+    return numbers_array(cells, kind, values)
+
+
+def _compiled(compiled: kernel.Kernel, cells: Cells, kind: pa.DataType) -> Numbers:
+    status, values = compiled.decimals(
+        cells.data, cells.starts, cells.lengths, kind.precision, kind.scale
+    )
+    if status != kernel.FITS:
+        raise _FAULTS[status](kind)
+    return values
+
+
+def _by_steps(cells: Cells, kind: pa.DataType) -> Numbers:
+    cells.require(_HEAD_BYTES)
     sign = cells.numbers("u2", 4)
     if cells.valid is not None:
         sign[~cells.valid] = _POSITIVE
     if ((sign != _POSITIVE) & (sign != _NEGATIVE)).any():
         endless = (sign != _NEGATIVE) & (sign > _NAN)
-        raise Unfit("it is infinity" if endless.any() else not_a_number(kind))
+        raise (_endless if endless.any() else _not_a_number)(kind)
     steps = list(_steps(cells, kind))
     if kind.precision <= _INT64_DIGITS:
-        values = _narrow(steps, sign == _NEGATIVE, kind.bit_width // 64)
-    else:
-        values = _wide(steps, sign == _NEGATIVE, kind.bit_width // _LIMB_BITS)
-    return numbers_array(cells, kind, values)
+        return _narrow(steps, sign == _NEGATIVE, kind.bit_width // 64)
+    return _wide(steps, sign == _NEGATIVE, kind.bit_width // _LIMB_BITS)
 
 
 def _steps(cells: Cells, kind: pa.DataType) -> Iterator[tuple[int, Numbers]]:
@@ -48,12 +88,12 @@ def _steps(cells: Cells, kind: pa.DataType) -> Iterator[tuple[int, Numbers]]:
     if cells.valid is not None:
         count[~cells.valid] = 0
     if (cells.lengths < _HEAD_BYTES + 2 * count)[count > 0].any():
-        raise Unfit(f"it is no {kind}")
+        raise _unfit(kind)
     before, behind = kind.precision - kind.scale, kind.scale
     highest, lowest = -(-before // _BASE_DIGITS) - 1, -(-behind // _BASE_DIGITS)
     if ((weight > highest) & (count > 0)).any() or (count - 1 - weight > lowest)[count > 0].any():
-        raise Unfit(f"it is no {kind}")
-    view = np.ndarray((max(1, len(cells.data) - 1),), ">i2", cells.data, strides=(1,))
+        raise _unfit(kind)
+    view = np.ndarray((max(1, len(cells.data) - 1),), ">u2", cells.data, strides=(1,))
     for place in range(highest, -lowest - 1, -1):
         index = weight - place
         here = (index >= 0) & (index < count)
@@ -67,8 +107,9 @@ def _step(digit: Numbers, place: int, kind: pa.DataType) -> tuple[int, Numbers]:
     above = kind.precision - kind.scale - _BASE_DIGITS * place
     beyond = -place * _BASE_DIGITS - kind.scale if place < 0 else 0
     cut = 10 ** max(0, beyond)
-    if (place >= 0 and above < _BASE_DIGITS and (digit >= 10**above).any()) or (digit % cut).any():
-        raise Unfit(f"it is no {kind}")
+    limit = 10 ** min(above, _BASE_DIGITS) if place >= 0 else _BASE
+    if (digit >= limit).any() or (digit % cut).any():
+        raise _unfit(kind)
     return _BASE // cut, digit // cut
 
 
