@@ -55,6 +55,8 @@ class Platform:
     config: dict[str, Any]
     postgres: Postgres
     database: str
+    # where the connector listens
+    address: str
 
     passwords: dict[str, str] = field(default_factory=dict)
 
@@ -182,6 +184,7 @@ async def platform(
             {"host": postgres.host, "port": postgres.port, "database": database, "user": role},
             postgres,
             database,
+            server.address,
         )
         await platform.put()
         yield platform

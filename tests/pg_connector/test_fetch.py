@@ -2,6 +2,10 @@ import asyncio
 import csv
 import hashlib
 import io
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -11,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from isobath.connector.v1 import connector_pb2 as pb
-from servicekit.channels import streaming
+from isobath.connector.v1.connector_pb2_grpc import ConnectorServiceStub
+from servicekit.channels import channel, streaming
 from servicekit.status import RemoteFault
 from tests.pg_connector.conftest import Platform, body, limits
 
@@ -197,11 +202,55 @@ async def test_timeout_is_told(platform: Platform) -> None:
     assert (await arrow(platform, "SELECT 1 AS a")).num_rows == 1
 
 
-@pytest.mark.req("P9")
-async def test_cancelling_stops_the_query_at_the_server(platform: Platform) -> None:
-    request = await platform.request("SELECT pg_sleep(120), 'find me' AS x")
+@asynccontextmanager
+async def cancelling(platform: Platform, request: pb.FetchRequest) -> AsyncIterator[None]:
     async with streaming(platform.stub.Fetch(request)) as call:
         assert (await call.read()).WhichOneof("event") == "header"
+        yield
+
+
+@asynccontextmanager
+async def disconnecting(platform: Platform, request: pb.FetchRequest) -> AsyncIterator[None]:
+    async with channel(platform.address) as link:
+        call = ConnectorServiceStub(link).Fetch(request)
+        assert (await call.read()).WhichOneof("event") == "header"
+        yield
+
+
+CLIENT = """
+import sys
+import grpc
+from isobath.connector.v1 import connector_pb2, connector_pb2_grpc
+request = connector_pb2.FetchRequest.FromString(sys.stdin.buffer.read())
+with grpc.insecure_channel(sys.argv[1]) as link:
+    for event in connector_pb2_grpc.ConnectorServiceStub(link).Fetch(request):
+        print(event.WhichOneof("event"), flush=True)
+"""
+
+
+@asynccontextmanager
+async def dying(platform: Platform, request: pb.FetchRequest) -> AsyncIterator[None]:
+    client = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", CLIENT, platform.address), stdin=PIPE, stdout=PIPE
+    )
+    assert client.stdin is not None and client.stdout is not None
+    client.stdin.write(request.SerializeToString())
+    client.stdin.close()
+    assert await client.stdout.readline() == b"header\n"
+    try:
+        yield
+    finally:
+        client.kill()
+        await client.communicate()
+
+
+@pytest.mark.req("P9")
+@pytest.mark.parametrize("leaving", [cancelling, disconnecting, dying])
+async def test_query_stops_at_the_server_when_its_client_leaves(
+    platform: Platform, leaving: Callable[..., AbstractAsyncContextManager[None]]
+) -> None:
+    request = await platform.request("SELECT pg_sleep(120), 'find me' AS x")
+    async with leaving(platform, request):
         while not await platform.activity("find me"):
             await asyncio.sleep(0.02)
     while await platform.activity("find me"):
