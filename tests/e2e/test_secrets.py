@@ -105,3 +105,48 @@ async def test_planted_secrets_are_found_nowhere(
             looked += 1
             assert marker.encode() not in content, place
     assert looked > 30
+
+
+# where each type looks for its source: nobody listens there
+CONFIGS: dict[str, dict[str, object]] = {
+    "postgresql": {"host": "127.0.0.1", "port": 1, "database": "x", "user": "x"},
+    "azure_blob": {"account_url": "http://127.0.0.1:1/x", "container": "x"},
+}
+# who signs in by these asks Microsoft Entra, which is elsewhere: they are kept, and not used
+ENTRA = {
+    ("azure_blob", name): {"tenant_id": "x", "client_id": "x"}
+    for name in ("client_secret", "client_certificate")
+}
+
+
+@pytest.mark.req("D2", "S1")
+def test_no_field_of_any_type_is_found_anywhere(platform: Platform) -> None:
+    said, markers = list[str](), list[str]()
+    with platform.http() as api:
+        types = api.get("/v1/data-source-templates").json()["data"]
+        assert {each["type"] for each in types} == set(CONFIGS)
+        for kind, schema in ((each["type"], each["secrets_schema"]) for each in types):
+            for field in schema["properties"]:
+                needed = [field, *schema.get("dependentRequired", {}).get(field, [])]
+                secrets = {each: f"Planted-{kind}-{field}-{each}-4c1e" for each in needed}
+                markers += secrets.values()
+                elsewhere = ENTRA.get((kind, field), {})
+                name = f"planted-{kind}-{field}".replace("_", "-")
+                body = {"name": name, "type": kind, "config": CONFIGS[kind] | elsewhere}
+                made = api.post("/v1/data-sources", json=body | {"secrets": secrets})
+                assert made.status_code == 201, made.text
+                said.append(made.text)
+                said.append(api.post("/v1/data-sources", json=body | {"secrets": secrets}).text)
+                if not elsewhere:
+                    said.append(api.post(f"/v1/data-sources/{name}/test").text)
+                    asked = {"sql": "SELECT 1 AS one"}
+                    said.append(api.post(f"/v1/data-sources/{name}/query", json=asked).text)
+                said.append(api.patch(f"/v1/data-sources/{name}", json={"secrets": secrets}).text)
+                said.append(api.delete(f"/v1/data-sources/{name}").text)
+        said.append(api.get("/metrics").text)
+    time.sleep(0.5)  # buffered log lines reach their files
+    assert len(markers) > 8
+    for marker in markers:
+        assert not [text for text in said if marker in text]
+    for place, content in traces(platform):
+        assert not [marker for marker in markers if marker.encode() in content], place
