@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SERVICES := gateway credentials pg_connector blob_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-vllm test-vault check format protos locks bench bench-pg bench-blob bench-sandbox requirements images clean
+.PHONY: help env demo up test test-vllm test-vault check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bench-pg: env ## PostgreSQL beside its peers; PEERS=FOLDER names those installed
 
 bench-blob: env ## Azure Blob beside its peers; `pip install obstore` measures that one too
 	$(RUN)/python -m bench.blob_fetch
+
+bench-grpc: env ## Fetch over gRPC beside Arrow Flight and sockets
+	$(RUN)/python -m bench.grpc_fetch
 
 bench-sandbox: env ## sessions of the sandbox, and a soak of 2,000; beside ipykernel where it is installed
 	$(RUN)/python -m bench.sandbox
