@@ -92,6 +92,10 @@ def ask(
     file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="A file to send.")] = None,
     thread: Annotated[str, typer.Option(help="Go on with this thread.")] = "",
     model: Annotated[str, typer.Option(help="A model of `isobath models`.")] = "",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Rows of each selection at most, 0 = all; else the service's."),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Save report and figures here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
@@ -101,7 +105,12 @@ def ask(
         uploaded = [client.upload(path).id for path in file or ()]
         last = messages.Event()
         for last in client.ask(
-            question, data=data or (), files=uploaded, thread=thread, model=model
+            question,
+            data=data or (),
+            files=uploaded,
+            thread=thread,
+            model=model,
+            max_rows=limit,
         ):
             show(last)
         if save and last.HasField("completed"):

@@ -57,16 +57,21 @@ class Isobath:
         files: Iterable[str] = (),
         thread: str = "",
         model: str = "",
+        max_rows: int | None = None,
     ) -> Iterator[messages.Event]:
         """Ask, and give each event as it happens; the last is completed, failed or cancelled.
 
         `data` holds selections (see `selection`), `files` ids of uploaded files, `thread` the
-        thread to go on with. Closing the iterator early cancels the run.
+        thread to go on with. `max_rows` bounds each selection that is given as text: 0 = all rows,
+        None = the service's own limit. Closing the iterator early cancels the run.
         """
+        chosen = [
+            selection(each, max_rows=max_rows) if isinstance(each, str) else each for each in data
+        ]
         request = messages.ChatRequest(
             model=model,
             messages=[messages.ChatMessage(role="user", content=question)],
-            data_sources=[selection(each) if isinstance(each, str) else each for each in data],
+            data_sources=chosen,
             file_ids=files,
             thread_id=thread,
         )

@@ -14,15 +14,21 @@ from isobath.connector.v1 import connector_pb2 as connector
 _SHAPE = re.compile(r"(?P<source>[A-Za-z0-9_-]+)(?P<mark>[:=])(?P<what>.+)", re.DOTALL)
 
 
-def selection(text: str, *, target: str = "") -> analyst.DataSelection:
-    """Parse one selection; `target` names its file in the workspace.
+def selection(text: str, *, target: str = "", max_rows: int | None = None) -> analyst.DataSelection:
+    """Parse one selection; `target` names its file in the workspace. `max_rows`: 0 = all, None =
+    the service's own limit.
 
     Raises `ValueError` with the two shapes when the text has neither.
     """
     found = _SHAPE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"{text!r} is neither SOURCE:PATH nor SOURCE=SELECT …")
+        raise ValueError(
+            f"{text!r} is neither SOURCE:PATH nor SOURCE=SELECT …; "
+            "`isobath sources browse SOURCE` lists the paths"
+        )
     chosen = analyst.DataSelection(source=found["source"], target=target)
+    if max_rows is not None:
+        chosen.limits.max_rows = max_rows
     if found["mark"] == ":":
         chosen.path = found["what"]
     else:

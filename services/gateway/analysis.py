@@ -442,5 +442,5 @@ def _data_file(file: sandbox.ImportedFile, source: Source, selection: Selection)
         columns=[(column.name, column.type) for column in file.columns],
         rows=file.rows if file.HasField("rows") else None,
         origin=f"{source.name} ({source.type}): {selection.path or selection.sql}",
-        note=f"cut by {file.truncated_by}" if file.truncated else "",
+        note=f"the first rows, cut by {file.truncated_by}" if file.truncated else "",
     )

@@ -27,6 +27,13 @@ def test_selection_reads_both_shapes(text: str, source: str, kind: str, value: s
     assert (chosen.query.sql if kind == "query" else chosen.path) == value
 
 
+@pytest.mark.parametrize("limit", [None, 0, 7])
+def test_selection_takes_a_limit_of_its_rows(limit: int | None) -> None:
+    chosen = selection("sales:orders", max_rows=limit)
+    assert chosen.limits.HasField("max_rows") is (limit is not None)
+    assert chosen.limits.max_rows == (limit or 0)
+
+
 @pytest.mark.parametrize("text", ["", "sales", "sales:", ":x", "a b:c"])
 def test_selection_refuses_the_rest(text: str) -> None:
     with pytest.raises(ValueError, match="SOURCE:PATH"):

@@ -306,7 +306,8 @@ def test_note_of_the_platform_reaches_the_answer(shop):
         '"size": "1.0KB"', '"size": "1.0KB", "note": "the first 10,000 rows"', 1
     )
     text = respond([Message("user", told), *run.messages[1:-1]])
-    assert "`orders.csv`: the first 10,000 rows" in text
+    cut = "**Not all rows are here: `orders.csv` (the first 10,000 rows).**"
+    assert cut in text and text.index(cut) < text.index("|")
 
 
 def test_live_sources_are_not_taken_for_the_question(shop):

@@ -238,7 +238,23 @@ def _answer(state: _State) -> str:
         else:
             parts.append(part)
     opening, offer = checked
-    return _final([*_broken(state), opening, *parts, offer, *_caveats(state)])
+    return _final([*_broken(state), *_partial(state), opening, *parts, offer, *_caveats(state)])
+
+
+def _partial(state: _State) -> list[str]:
+    """What is said before any number where not all rows are here: a total would be taken for the
+    whole, and a cut month for a fall."""
+    noted = [
+        f"`{entry.name}` ({cell(entry.facts['note'])})"
+        for entry in state.files
+        if entry.facts.get("note")
+    ]
+    if not noted:
+        return []
+    return [
+        f"**Not all rows are here: {listing(noted)}.** Totals, shares and changes over time are of "
+        f"these rows only. Ask with a higher limit, or with a query that aggregates, for all."
+    ]
 
 
 def _doubts(state: _State) -> tuple[str, str] | Fault:
@@ -287,7 +303,7 @@ def _cannot(state: _State, tables: Schema) -> str:
         )
     offered = "\n".join(f"- {cell(question)}" for question in suggestions.questions(tables))
     parts = [opening, sizes(tables), gaps(tables), f"Questions that I can answer:\n\n{offered}"]
-    return _final([*parts, *_caveats(state)])
+    return _final([*_partial(state), *parts, *_caveats(state)])
 
 
 def _unreadable(state: _State) -> str:
@@ -310,11 +326,7 @@ def _no_data(state: _State) -> str:
 
 
 def _caveats(state: _State) -> list[str]:
-    lines = [
-        f"- `{entry.name}`: {cell(entry.facts['note'])}"
-        for entry in state.files
-        if entry.facts.get("note")
-    ]
+    lines: list[str] = []
     if state.tables:
         lines += [
             f"- `{file}` could not be read: {cell(error)}" for file, error in state.tables.problems

@@ -29,10 +29,6 @@ class FileEntry:
     name: str
     facts: dict[str, object] = field(default_factory=dict)
 
-    @property
-    def truncated(self) -> bool:
-        return bool(self.facts.get("truncated"))
-
 
 @dataclass(frozen=True)
 class Asking:
