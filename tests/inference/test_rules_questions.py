@@ -155,6 +155,7 @@ QUESTIONS: list[tuple[str, str, Expected]] = [
     ("retail", "Top 10 days by orders", _best_days),
     ("retail", "Why does Nordvik return so much?", _nordvik),
     ("shop_lines", "revenue by category", lambda t: every(_lines(t).groupby("category")["revenue"].sum().round(2))),
+    ("shop_lines", "Which product category brings the most revenue?", lambda t: top(_lines(t).groupby("category")["revenue"].sum().round(2))),
     ("shop_lines", "top 3 products by quantity sold", lambda t: top(_lines(t).groupby("name")["quantity"].sum())),
     ("shop_lines", "What was revenue in 2024 vs 2025?", lambda t: every(_lines(t).groupby(_lines(t)["ordered_at"].dt.year)["revenue"].sum().round(2))),
     ("shop_lines", "average revenue per order", lambda t: [f": {shown(_lines(t).groupby('order_id')['revenue'].sum().mean())}**"]),

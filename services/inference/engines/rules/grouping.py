@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import mentions, times
 from .mentions import Mention
@@ -160,12 +160,28 @@ def _options(
         best = max((m.score for m in here), default=0.0)
         options = [m for m in options if m.score >= min(best, 1.0) - 0.5]
         if options and options[0].score >= best - 1.0:
-            return tuple(options)
+            return _compound(words, found, options) or tuple(options)
         if here and best >= 0.8:
             return ()
         if mentions.steering(words[index]) and not _passed(words[index]):
             return ()
     return ()
+
+
+def _compound(
+    words: Sequence[Token], found: Sequence[Mention], things: Sequence[Mention]
+) -> tuple[Mention, ...]:
+    """'Product category' is the category of products, not products."""
+    start, end = things[0].start, things[0].end
+    if end >= len(words) or words[end].start > words[end - 1].end + 1:
+        return ()
+    tables = {each.table.name for each in things if each.column is None}
+    return tuple(
+        replace(each, start=start)
+        for each in found
+        if each.start == end and each.column is not None and each.table.name in tables
+        if each.score >= 1.0 and _groupable(each)
+    )
 
 
 _SKIPPED = frozenset(("the", "each", "every", "different", "all", "a", "an", "of", "kind"))

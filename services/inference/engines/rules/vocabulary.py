@@ -43,28 +43,28 @@ SMALL = frozenset(
         """
         a about above actually after all also altogether am an and any anyone anything
         are as ask asked at average away back be because been before being below best
-        better both but by calculate came can case cases chart check come comes coming
-        compute could count d data dataset day days did display do does doing done draw
-        during each either else entries entry ever every everyone everything exactly far
-        few fewer figure figures file files find for found from further get gets getting
-        give given go goes going got graph had handle handled handles happen happened
-        happening happens has have having he hello help her here hey hi highest him his
-        how however i i'd i'm identify if in information into is isn it item items its
-        itself just keep kept kindly know last least less let let's like likely list ll
-        look looking lot lowest m made make makes making many may maybe me mean might
-        more most much must my need needed next no nobody none nor not now number
-        numbers of off often ok okay on once one ones only onto or other others our ours
-        out over overall own people per place placed please plot possible present
-        provide question quickly quite rather re really record recorded records
-        regarding respectively result results row rows s said same say see seem seen set
-        several shall she should show shown shows simply since so some somebody someone
-        something still such sum t table take taken takes tell than
-        thank part participate participated thanks took that
-        the their them then there there's these they thing things think this those
-        through till time times to together too toward tried try two under until up upon
-        us use used using value values ve very via vs want was way we went were what
-        what's whatever when where whether which while who whole whom whose why will
-        with within without would yes yet you your
+        better both bring bringing brings brought but by calculate came can case cases
+        chart check come comes coming compute could count d data dataset day days did
+        display do does doing done draw during each either else entries entry ever every
+        everyone everything exactly far few fewer figure figures file files find for
+        found from further get gets getting give given go goes going got graph had
+        handle handled handles happen happened happening happens has have having he
+        hello help her here hey hi highest him his how however i i'd i'm identify if in
+        information into is isn it item items its itself just keep kept kindly know last
+        least less let let's like likely list ll look looking lot lowest m made make
+        makes making many may maybe me mean might more most much must my need needed
+        next no nobody none nor not now number numbers of off often ok okay on once one
+        ones only onto or other others our ours out over overall own people per place
+        placed please plot possible present provide question quickly quite rather re
+        really record recorded records regarding respectively result results row rows s
+        said same say see seem seen set several shall she should show shown shows simply
+        since so some somebody someone something still such sum t table take taken takes
+        tell than thank part participate participated thanks took that the their them
+        then there there's these they thing things think this those through till time
+        times to together too toward tried try two under until up upon us use used using
+        value values ve very via vs want was way we went were what what's whatever when
+        where whether which while who whole whom whose why will with within without
+        would yes yet you your
         """
     )
 )
