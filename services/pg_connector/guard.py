@@ -143,7 +143,7 @@ def _reading(sql: str, statement: ast.Node | None) -> ast.Node:
         case ast.ExplainStmt(query=ast.Node() as explained):
             raise _refused(sql, f"EXPLAIN of {_name(explained)}", explained)
         case ast.Node():
-            raise _refused(sql, _name(statement), statement)
+            raise _refused(sql, _name(statement), statement, _beginning(sql))
     raise QueryFailed("the query is empty", sqlstate=_SYNTAX_ERROR)
 
 
@@ -208,12 +208,21 @@ def _denied_in(parts: Iterable[object], denied: Callable[[str], bool]) -> str:
     return ""
 
 
-def _refused(sql: str, construct: str, node: ast.Node) -> QueryNotReadOnly:
+_COMMENTS = ("SQL_COMMENT", "C_COMMENT")
+
+
+def _beginning(sql: str) -> int:
+    """Where the statement's first word stands, from 1."""
+    return next((each.start + 1 for each in scan(sql) if each.name not in _COMMENTS), 1)
+
+
+def _refused(sql: str, construct: str, node: ast.Node, place: int = 0) -> QueryNotReadOnly:
+    """At that place, or else at the node's."""
     return QueryNotReadOnly(
         f"{construct} is not allowed: only reading statements are run",
         construct=construct,
         sql=sql,
-        position=position(node),
+        position=place or position(node),
     )
 
 

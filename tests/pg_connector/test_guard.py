@@ -34,6 +34,8 @@ def test_corpora_are_large_enough() -> None:
         ("SELECT\n  1,\n  nextval('s')", "the function nextval", 3, "  nextval"),
         ("SELECT 'é', lo_create(1)", "the function lo_create", 1, "lo_create"),
         ("SELECT 1;\n\nDROP TABLE x", "several statements", 3, "DROP"),
+        ("DELETE FROM t", "DELETE", 1, "DELETE FROM"),
+        ("-- über\n/* é */ VACUUM", "VACUUM", 2, "VACUUM"),
         ("WITH x AS (\n\tDELETE FROM t RETURNING 1\n) SELECT 1", "DELETE", 2, "t RETURNING"),
     ],
 )
