@@ -34,7 +34,7 @@ MIB = 1024 * 1024
 SMALL = 20 * 1024
 KEY = base64.b64encode(b"of no account at all").decode()
 _OWN = Settings()
-WINDOW = Window(_OWN.range_bytes, _OWN.range_bytes * _OWN.ranges_ahead, _OWN.requests_ahead)
+WINDOW = Window.of(_OWN)
 
 
 def blob(number: int, size: int) -> Blob:
@@ -109,11 +109,10 @@ def obstore_way(url: str, blobs: list[Blob], *, range_bytes: int, ahead: int) ->
     return read
 
 
-def sockets(url: str, blobs: list[Blob]) -> Way:
-    """The floor: threads that read ranges of the same size, as many at once."""
+def sockets(url: str, blobs: list[Blob], *, workers: int) -> Way:
+    """The floor: threads that read ranges of the same size, so many at once."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 0)
-    workers = _OWN.ranges_ahead if blobs[0].size_bytes > WINDOW.range_bytes else WINDOW.requests
 
     def work(wanted: list[tuple[Blob, int]]) -> int:
         total, buffer = 0, memoryview(bytearray(MIB))
@@ -165,8 +164,9 @@ def listing(url: str, count: int) -> dict[str, Way]:
 def large(url: str, mib: int) -> dict[str, Way]:
     blobs = [blob(0, mib * MIB)]
     ways = {
-        "sockets, 4 x 4 MiB": sockets(url, blobs),
-        "isobath, 4 x 4 MiB": isobath(url, blobs),
+        "sockets, 4 x 4 MiB": sockets(url, blobs, workers=_OWN.ranges_ahead),
+        "sockets, 8 x 4 MiB": sockets(url, blobs, workers=_OWN.ranges_most),
+        "isobath, 4 to 8 x 4 MiB": isobath(url, blobs),
         "azure-storage-blob, 8 x 4 MiB": sdk(url, blobs, workers=1, chunk=4 * MIB, ahead=8),
         "azure-storage-blob, 8 x 16 MiB": sdk(url, blobs, workers=1, chunk=16 * MIB, ahead=8),
     }
@@ -179,7 +179,7 @@ def large(url: str, mib: int) -> dict[str, Way]:
 def small(url: str, count: int) -> dict[str, Way]:
     blobs = [blob(number, SMALL) for number in range(count)]
     ways = {
-        "sockets, 16 at once": sockets(url, blobs),
+        "sockets, 16 at once": sockets(url, blobs, workers=WINDOW.requests),
         "isobath, 16 at once": isobath(url, blobs),
         "azure-storage-blob, 8 workers": sdk(url, blobs, workers=8, chunk=4 * MIB, ahead=1),
         "azure-storage-blob, 16 workers": sdk(url, blobs, workers=16, chunk=4 * MIB, ahead=1),

@@ -8,8 +8,11 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from services.blob_connector.azure import Blob, Container
+from services.blob_connector.pace import Pace
+from services.blob_connector.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,19 @@ class Span:
 
 @dataclass(frozen=True)
 class Window:
-    """What may be on its way at once, and how it is cut."""
+    """What may be on its way at once, and how it is cut. `most_bytes` where more than `bytes` makes
+    it faster."""
 
     range_bytes: int
     bytes: int
     requests: int
+    most_bytes: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        size = settings.range_bytes
+        held, most = size * settings.ranges_ahead, size * settings.ranges_most
+        return cls(size, held, settings.requests_ahead, most)
 
 
 def spans(
@@ -50,9 +61,10 @@ async def arriving(
     """The ranges in order. Closing it cancels what is on its way."""
     coming: deque[tuple[Span, asyncio.Task[memoryview]]] = deque()
     held, ahead = 0, next(wanted, None)
+    pace = Pace(window.bytes, window.most_bytes, asyncio.get_running_loop().time)
     try:
         while coming or ahead:
-            while ahead and _fits(ahead, held, len(coming), window):
+            while ahead and _fits(ahead, held, len(coming), pace.bytes, window):
                 coming.append((ahead, asyncio.create_task(_read(container, ahead))))
                 held += ahead.length
                 ahead = next(wanted, None)
@@ -60,6 +72,7 @@ async def arriving(
             data = await task
             coming.popleft()
             held -= span.length
+            pace.arrived(span.length)
             yield span, data
     finally:
         for _, task in coming:
@@ -67,8 +80,8 @@ async def arriving(
         await asyncio.gather(*(task for _, task in coming), return_exceptions=True)
 
 
-def _fits(span: Span, held: int, requests: int, window: Window) -> bool:
-    return not requests or (held + span.length <= window.bytes and requests < window.requests)
+def _fits(span: Span, held: int, requests: int, most: int, window: Window) -> bool:
+    return not requests or (held + span.length <= most and requests < window.requests)
 
 
 async def _read(container: Container, span: Span) -> memoryview:

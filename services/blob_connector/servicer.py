@@ -80,8 +80,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         self._tables = Tables(threads)
         self._settings = settings
         self._queries = queries
-        held = settings.range_bytes * settings.ranges_ahead
-        self._window = Window(settings.range_bytes, held, settings.requests_ahead)
+        self._window = Window.of(settings)
 
     async def Describe(self, request: pb.DescribeRequest, context: Context) -> pb.DescribeResponse:
         return described()
