@@ -36,6 +36,8 @@ Serializer = Callable[[Any], bytes]
 Serializers = Mapping[str, Serializer]
 NO_SERIALIZERS: Serializers = MappingProxyType({})
 ANYONE = "*"
+# method name -> identities
+Allow = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,9 @@ class Rules:
     """What holds for one service on this server."""
 
     statuses: StatusTable = field(default_factory=lambda: NO_STATUSES)
-    # method name -> identities; a method that is not named is open to any identity
-    allow: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # method name -> identities, where a method that is not named is nobody's; None = any identity
+    # may call any
+    allow: Allow | None = None
     # open to those without a token too: health, reflection
     public: bool = False
     # streams without an end of their own, which must not hold the drain up
@@ -136,10 +139,10 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return
         identity = self._callers.identify(call.header("authorization"))
         context.set_caller(identity)
-        allowed = call.rules.allow.get(call.method)
-        if allowed is None or ANYONE in allowed or identity in allowed:
+        if call.rules.allow is None or identity == context.LOCAL:
             return
-        if identity != context.LOCAL:
+        allowed = call.rules.allow.get(call.method, frozenset())
+        if ANYONE not in allowed and identity not in allowed:
             raise CallerNotAllowed(identity, call.method)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from os import environ
@@ -18,7 +18,7 @@ from servicekit import health, logs, metrics
 from servicekit.addresses import is_local, is_unix, split_host_port
 from servicekit.callers import Callers
 from servicekit.channels import METADATA_LIMIT_BYTES
-from servicekit.interceptors import NO_SERIALIZERS, Pipeline, Rules, Serializers
+from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Rules, Serializers
 from servicekit.settings import SettingsError, load
 from servicekit.status import NO_STATUSES, StatusTable
 
@@ -94,18 +94,19 @@ class Server:
         add: Callable[[grpc.aio.Server], object],
         *,
         statuses: StatusTable = NO_STATUSES,
-        allow: Mapping[str, frozenset[str]] | None = None,
+        allow: Allow | None = None,
         endless: frozenset[str] = frozenset(),
         serializers: Serializers = NO_SERIALIZERS,
     ) -> None:
         """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method
-        that is not named is open to any. `endless`: methods whose streams have no end (watches);
-        the drain ends them at once, with UNAVAILABLE, instead of waiting for them. `serializers`:
-        methods whose answers become bytes otherwise than by protobuf's own."""
+        that is not named is nobody's. None: the service itself looks at who calls. `endless`:
+        methods whose streams have no end (watches); the drain ends them at once, with UNAVAILABLE,
+        instead of waiting for them. `serializers`: methods whose answers become bytes otherwise
+        than by protobuf's own."""
         add(self._grpc)
         self._names.append(full_name)
         self._pipeline.govern(
-            full_name, Rules(statuses, allow or {}, endless=endless, serializers=serializers)
+            full_name, Rules(statuses, allow, endless=endless, serializers=serializers)
         )
         self._health.set(False, full_name)
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from connectorkit.access import Gate
+from connectorkit.callers import ALLOW
 from connectorkit.pieces import SERIALIZERS
 from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from servicekit.limits import Limiter
@@ -32,6 +33,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             SERVICE,
             lambda target: add_ConnectorServiceServicer_to_server(servicer, target),
             statuses=STATUSES,
+            allow=ALLOW,
             serializers=SERIALIZERS,
         )
         yield

@@ -16,7 +16,7 @@ from services.inference.engines.openai import OpenAIEngine
 from services.inference.engines.port import Adapters, Engine
 from services.inference.engines.rules import respond
 from services.inference.models import Model
-from services.inference.servicer import SERVICE, STATUSES, InferenceServicer
+from services.inference.servicer import ALLOW, SERVICE, STATUSES, InferenceServicer
 from services.inference.settings import Settings
 
 _RULES_THREADS = 2
@@ -31,6 +31,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             SERVICE,
             lambda target: rpc.add_InferenceServiceServicer_to_server(servicer, target),
             statuses=STATUSES,
+            allow=ALLOW,
         )
         yield
     finally:

@@ -10,12 +10,16 @@ import grpc
 from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit import context
+from servicekit.interceptors import Allow
 from servicekit.status import Outcome, Status, StatusTable, outcome
 from services.inference import errors, wire
 from services.inference.engines.port import Adapters, Engine
 from services.inference.models import Event, Request
 from services.inference.multiplex import Cancelled, Multiplexer
 
+ALLOW: Allow = dict.fromkeys(
+    pb.DESCRIPTOR.services_by_name["InferenceService"].methods_by_name, frozenset({"gateway"})
+)
 SERVICE = str(pb.DESCRIPTOR.services_by_name["InferenceService"].full_name)
 
 _Code = grpc.StatusCode

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from connectorkit.access import Gate
+from connectorkit.callers import ALLOW
 from connectorkit.pieces import SERIALIZERS
 from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from servicekit.limits import Limiter
@@ -30,6 +31,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             NAME,
             lambda to: add_ConnectorServiceServicer_to_server(servicer, to),
             statuses=STATUSES,
+            allow=ALLOW,
             serializers=SERIALIZERS,
         )
         yield

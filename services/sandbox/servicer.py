@@ -47,7 +47,7 @@ _PIECE = 1024 * 1024
 _PAGE, _LONGEST_PAGE = 100, 1_000
 # what a message of a display may hold: below the 4 MiB that clients take by default
 _DISPLAY_BYTES = 3 * 1024 * 1024
-_CALLERS = frozenset({"gateway", "local"})
+_CALLERS = frozenset({"gateway"})
 _METHODS = (
     *("OpenSession", "AttachSources", "DetachSources", "Import", "Execute", "Interrupt"),
     *("ListFiles", "ReadFile", "WriteFile", "CloseSession"),

