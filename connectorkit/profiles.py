@@ -1,7 +1,9 @@
 """Statistics of a table's columns, from a sample that lies in memory."""
 
+from functools import cache
+from typing import Any
+
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from connectorkit import texts
 from connectorkit.tables import source_type
@@ -10,6 +12,14 @@ from isobath.connector.v1 import connector_pb2 as pb
 TOP_VALUES = 10
 # A value of a column may be as long as the source allows; a profile is for reading.
 _LONGEST_VALUE = 200
+
+
+@cache
+def _arrow() -> Any:
+    """Arrow's functions: 8 MiB, for the first who asks for a profile."""
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 def profile(table: pa.Table) -> list[pb.ColumnProfile]:
@@ -24,7 +34,7 @@ def _column(field: pa.Field, column: pa.ChunkedArray) -> pb.ColumnProfile:
     if rows:
         found.null_fraction = column.null_count / rows
     column = _countable(column)
-    found.distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    found.distinct = _arrow().count_distinct(column, mode="only_valid").as_py()
     if column.null_count < rows:
         _order(found, column)
         found.top_values.extend(_top(column, rows))
@@ -45,11 +55,11 @@ def _order(found: pb.ColumnProfile, column: pa.ChunkedArray) -> None:
     kind = column.type
     if is_number(kind):
         column = _without_nan(column)
-        mean = pc.mean(column).as_py()
+        mean = _arrow().mean(column).as_py()
         if mean is not None:
             found.mean = float(mean)
     try:
-        ends = pc.min_max(column)
+        ends = _arrow().min_max(column)
     except pa.ArrowNotImplementedError:
         return
     if ends["min"].is_valid:
@@ -65,13 +75,13 @@ def is_number(kind: pa.DataType) -> bool:
 def _without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pa.types.is_floating(column.type):
         return column
-    return column.filter(pc.invert(pc.is_nan(column)))
+    return column.filter(_arrow().invert(_arrow().is_nan(column)))
 
 
 def _top(column: pa.ChunkedArray, rows: int) -> list[pb.TopValue]:
-    counted = pc.value_counts(column.drop_null())
+    counted = _arrow().value_counts(column.drop_null())
     counts = counted.field("counts")
-    order = pc.select_k_unstable(counts, TOP_VALUES, sort_keys=[("", "descending")])
+    order = _arrow().select_k_unstable(counts, TOP_VALUES, sort_keys=[("", "descending")])
     values = counted.field("values").take(order)
     return [
         pb.TopValue(value=_written(value), fraction=count.as_py() / rows)

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 
 from services.blob_connector.schemas import Written, distinct
@@ -185,6 +184,9 @@ def _head(read: Callable[[int], bytes]) -> bytes:
 
 def _with_nulls(batch: pa.RecordBatch) -> pa.RecordBatch:
     """An empty field is NULL also in a column of texts."""
+    # 8 MiB, for the first who reads CSV
+    import pyarrow.compute as pc
+
     arrays = [
         pc.if_else(pc.equal(column, ""), pa.scalar(None, column.type), column)
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
