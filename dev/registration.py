@@ -62,7 +62,11 @@ def sources(postgres: Postgres, login: Login, azurite: Azurite) -> list[Source]:
             name="lake",
             type="azure_blob",
             description="Shipments (Parquet by month), web sessions (CSV), the catalogue (JSON)",
-            config={"account_url": azurite.account_url, "container": CONTAINER},
+            config={
+                "account_url": azurite.account_url,
+                "container": CONTAINER,
+                "write_prefixes": ["results/"],
+            },
             secrets={"account_key": Secret(azurite.key)},
         ),
     ]

@@ -113,9 +113,18 @@ def test_answer_names_region_and_carrier_that_the_data_shows(platform: Platform)
     assert any(f["name"].endswith(".md") for f in reply["generated_files"])
 
 
-@pytest.mark.req("C6")
-def test_figures_and_report_of_a_run_can_be_downloaded(api: httpx.Client) -> None:
-    reply = api.post("/v1/chat/completions", json=body()).raise_for_status().json()
+@pytest.mark.req("B4", "C6")
+def test_figures_and_report_of_a_run_can_be_downloaded_and_lie_in_the_lake(
+    api: httpx.Client,
+) -> None:
+    asked = body(artifacts_to={"source": "lake", "prefix": "results/{run_id}/"})
+    reply = api.post("/v1/chat/completions", json=asked).raise_for_status().json()
+    written = {each["path"]: each["bytes"] for each in reply["written_files"]}
+    assert len(written) == len(reply["generated_files"]) > 1
+    folder = next(iter(written)).rpartition("/")[0] + "/"
+    listed = api.get("/v1/data-sources/lake/browse", params={"path": folder})
+    found = {each["path"]: each["size_bytes"] for each in listed.raise_for_status().json()["data"]}
+    assert found == written
     for file in reply["generated_files"]:
         content = api.get(file["url"]).raise_for_status().content
         if file["name"].endswith(".png"):
