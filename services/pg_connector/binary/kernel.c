@@ -28,8 +28,8 @@ static inline uint64_t be64(const uint8_t *at) {
 enum { WALKED = 0, OTHER_FIELDS = 1, BAD_LENGTH = 2 };
 
 /* Start and length of each field of the whole rows from `begin` on, at [column * rows + row]; a
-   length of -1 = NULL. Without `starts` they are only counted. `found` = how many rows, where the
-   last of them ends, and how long the data must be, at least, for the next. */
+   length of -1 = NULL. Without `starts` they are only counted: `found` = how many, where the last
+   of them ends, and how long the data must be, at least, for the next. */
 int32_t walk(const uint8_t *data, int64_t size, int64_t begin, int32_t columns, int64_t rows,
              int64_t *starts, int64_t *lengths, int64_t *found) {
     int64_t row = 0, end = begin, wanted;

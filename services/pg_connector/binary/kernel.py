@@ -46,28 +46,14 @@ class Kernel:
 
     def walk(self, data: bytes, begin: int, columns: int) -> Walk:
         """Raises Malformed."""
-        found = np.zeros(3, np.int64)
-        self._walked(data, begin, columns, None, found)
-        shape = columns, int(found[0])
-        starts, lengths = np.empty(shape, np.int64), np.empty(shape, np.int64)
-        self._walked(data, begin, columns, (starts, lengths), found)
-        fields = Fields(np.frombuffer(data, np.uint8), starts, lengths)
-        return Walk(fields, int(found[1]), int(found[2]))
-
-    def _walked(
-        self,
-        data: bytes,
-        begin: int,
-        columns: int,
-        into: tuple[Places, Places] | None,
-        found: Places,
-    ) -> None:
-        addresses = [each.ctypes.data for each in into] if into else [None, None]
-        status = self._walk(
-            data, len(data), begin, columns, int(found[0]), *addresses, found.ctypes.data
-        )
-        if status:
+        found = np.empty(3, np.int64)
+        where = data, len(data), begin, columns
+        if status := self._walk(*where, 0, None, None, found.ctypes.data):
             raise _MALFORMED[status]()
+        rows, end, wanted = found.tolist()
+        starts, lengths = np.empty((2, columns, rows), np.int64)
+        self._walk(*where, rows, starts.ctypes.data, lengths.ctypes.data, found.ctypes.data)
+        return Walk(Fields(np.frombuffer(data, np.uint8), starts, lengths), end, wanted)
 
     def numbers(
         self, data: Bytes, starts: Places, lengths: Places, at: int, out: npt.NDArray[np.generic]
