@@ -6,6 +6,7 @@ thread would die with that thread, at any time."""
 import asyncio
 import os
 import queue
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
@@ -36,7 +37,8 @@ class Death:
 
 
 class Child:
-    """A started process. `ended` is set, on the loop, once it is gone and reaped."""
+    """A started process, the first of a group of its own. `ended` is set, on the loop, once it is
+    gone and reaped; what it left in its group goes with it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
@@ -53,6 +55,9 @@ class Child:
     def _on_end(self) -> None:
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
+        # nobody else has the number of a group whose first process is not reaped yet
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.death = Death.of(self._process.wait())
         self.ended.set()
 

@@ -9,7 +9,7 @@ import pytest
 
 from services.sandbox.isolation.port import Account, Interpreter
 from services.sandbox.template import forbidden
-from tests.sandbox.boxes import TIERS, Place, place
+from tests.sandbox.boxes import TIERS, Place, kernels_below, place
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,15 +77,19 @@ async def test_template_that_died_is_started_again(sandbox: Place) -> None:
     assert pid not in templates(sandbox.home)
 
 
-@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.req("S8", "X5")
+@pytest.mark.parametrize("tier", [*TIERS, "none"])
 async def test_kernels_can_be_executed_instead(tier: str) -> None:
     async with place(tier, forked=False, warm=0) as sandbox, sandbox.box() as box:
+        home = sandbox.home
         ran = await box.run("import matplotlib.pyplot as plt\nplt.plot([1])\nplt.show()")
         assert ran.displays[0]["image/png"].startswith(b"\x89PNG")
         assert templates(sandbox.home) == []
-        ran = await box.run("import os; os._exit(7)")
+        left = "import os, subprocess\nsubprocess.Popen(['sleep', '300'])\n"
+        ran = await box.run(f"{left}os._exit(7)")
         assert ran.finished.exit_code == 7
         assert (await box.run("print(1)")).out == "1\n"
+    assert kernels_below(home) == []
 
 
 async def test_interpreter_of_the_kernels_own_account_is_not_forked_in_namespaces(
