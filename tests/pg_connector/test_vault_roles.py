@@ -81,6 +81,7 @@ async def leased(no_leaks: object, postgres: Postgres, tmp_path: Path) -> AsyncI
             config,
             postgres,
             database,
+            server.address,
         )
         one = Leased(platform, engine, vault)
         await one.put()
