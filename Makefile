@@ -39,7 +39,7 @@ test-vault: env ## the vaults' suite, on the server of VAULT_ADDR or a vault or 
 check: env ## format, lint, types, contracts, architecture
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
-	$(RUN)/mypy servicekit grants connectorkit services client dev
+	$(RUN)/mypy servicekit grants connectorkit services client dev training bench tests
 	$(RUN)/buf lint
 	$(RUN)/buf breaking --against '.git#ref=HEAD'
 	$(RUN)/python -m pytest -q tests/test_architecture.py

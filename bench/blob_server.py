@@ -83,7 +83,7 @@ def listed(target: str) -> bytes:
     count = int(unquote(parts.path).rstrip("/").rsplit("/n", 1)[1])
     size = min(int(asked.get("maxresults", PAGE)), PAGE)
     prefix, begin = asked.get("prefix", ""), int(asked.get("marker", "0") or 0)
-    lines = []
+    lines: list[str] = []
     at = begin
     while at < count and len(lines) < size:
         name = name_of(at, count)

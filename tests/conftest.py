@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
     that every future and handle was made on, would take half of the suite's time: they ask
     `get_debug` for it, and the loop itself does not."""
     config.option.asyncio_debug = True
-    asyncio.BaseEventLoop.get_debug = lambda self: False
+    asyncio.BaseEventLoop.get_debug = lambda self: False  # type: ignore[method-assign]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

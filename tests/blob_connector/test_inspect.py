@@ -46,7 +46,7 @@ def workbook(*sheets: tuple[str, list[list[Any]]], hidden: str = "") -> bytes:
 
 @pytest.mark.req("D10")
 async def test_sheet_of_excel_is_a_table(lake: Lake) -> None:
-    rows = [
+    rows: list[list[object]] = [
         ["id", "name", "", "day", "ok", "id"],
         [1, "é", None, datetime(2026, 1, 2), True, 1.5],
         [2, None, None, None, False, 2],

@@ -43,7 +43,7 @@ async def test_each_way_to_sign_in_reads(lake: Lake, way: str) -> None:
         "sas_token": sas(lake),
     }
     await lake.container.upload_blob("a.csv", CSV)
-    await lake.secret(**{way: secrets[way]})
+    await lake.secret(**{way: secrets[way]})  # type: ignore[arg-type]
     assert joined(await lake.fetch("a.csv", grant=await lake.grant(version=2))) == CSV
 
 

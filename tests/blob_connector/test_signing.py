@@ -33,7 +33,7 @@ def sas(lake: Lake, permission: str, hours: float = 24 * 30, key: str = "") -> s
 
 
 async def checked(lake: Lake, version: int, **secret: str) -> pb.CheckResponse:
-    await lake.secret(**secret)
+    await lake.secret(**secret)  # type: ignore[arg-type]
     told: pb.CheckResponse = await lake.stub.Check(
         pb.CheckRequest(grant=await lake.grant(version=version))
     )
@@ -100,7 +100,7 @@ async def test_no_part_of_a_secret_is_told_or_logged(
     ]
     said: list[str] = []
     for version, way in enumerate(ways, 2):
-        await lake.secret(**way)
+        await lake.secret(**way)  # type: ignore[arg-type]
         grant = await lake.grant(version=version)
         said.append(str(await lake.stub.Check(pb.CheckRequest(grant=grant))))
         for call in (

@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from grants.revocations import Revocation
 from servicekit.secrets import Secret
 from services.credentials import revoking, store
 from services.credentials.audit import load
@@ -72,7 +73,7 @@ async def work(home: Path, answered: int) -> None:
         await vault.put(change("two"), now)
         done("two")
         ledger = await revoking.load(kept, now)
-        await ledger.add(revoking.Revocation("source", "ds-1", now))
+        await ledger.add(Revocation("source", "ds-1", now))
         done("revoked")
         await vault.delete("ds-1")
         done("deleted")

@@ -152,7 +152,7 @@ async def test_secret_is_bound_to_where_its_source_connects(vault: Vault) -> Non
     assert (await vault.get("ds-1")).binding == "here"
     for fields in ({}, {"password": "b"}):
         with pytest.raises(InvalidField) as refused:
-            await vault.put(replace(change(**fields), binding="there"), NOW)
+            await vault.put(replace(change(**fields), binding="there"), NOW)  # type: ignore[arg-type]
         assert refused.value.field == ("fields.key")
     whole = replace(change(1, clear=("key",), password="b"), binding="there")
     first = await vault.put(whole, NOW)

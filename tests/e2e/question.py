@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from openai.types.chat import ChatCompletionMessageParam
+
 QUESTION = "Which region returns the most, and is a carrier to blame?"
 DATA: list[dict[str, Any]] = [
     {"source": "sales", "table": "public.orders", "limit": 200_000},
@@ -9,7 +11,7 @@ DATA: list[dict[str, Any]] = [
     {"source": "sales", "table": "public.customers", "limit": 200_000},
     {"source": "lake", "path": "shipments/*.parquet"},
 ]
-MESSAGES = [{"role": "user", "content": QUESTION}]
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": QUESTION}]
 MODEL = "DeepAnalyze-8B"
 
 

@@ -28,7 +28,7 @@ def ask_by_openai(platform: Platform) -> tuple[str, list[dict[str, Any]]]:
     )
     stream = client.chat.completions.create(
         model=MODEL,
-        messages=MESSAGES,  # type: ignore[arg-type]
+        messages=MESSAGES,
         stream=True,
         extra_body={"data_sources": DATA},
     )
@@ -75,8 +75,10 @@ def selections() -> list[dict[str, Any]]:
 
 def kinds(events: list[dict[str, Any]]) -> list[str]:
     """What happened, without progress and notices, which depend on timing."""
-    oneof = ("started", "file_ready", "block_opened", "block_closed", "program_started")
-    oneof += ("figure", "artifact", "program_finished", "completed", "failed", "cancelled")
+    oneof = (
+        *("started", "file_ready", "block_opened", "block_closed", "program_started"),
+        *("figure", "artifact", "program_finished", "completed", "failed", "cancelled"),
+    )
     return [name for event in events for name in oneof if name in event]
 
 

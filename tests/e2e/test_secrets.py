@@ -10,9 +10,10 @@ import httpx
 import psutil
 import pytest
 
+from dev.azurite import Azurite
+from dev.postgres import Postgres
 from tests.e2e.conftest import ROOT, Platform
 from tests.e2e.question import MESSAGES, MODEL
-from tests.parts import Azurite, Postgres
 
 pytestmark = pytest.mark.slow
 PLANTED = "PlantedSecret-7f3a9c-in-no-log"

@@ -7,7 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.inference.rules_data.judging import Expected, best, every, misses, month, of, one, share
+from tests.inference.rules_data.judging import (
+    Expected,
+    best,
+    correlation,
+    every,
+    misses,
+    month,
+    of,
+    one,
+    share,
+)
 from tests.inference.rules_data.loop import ask
 from tests.inference.rules_data.odds import DATASETS, Tables
 
@@ -35,10 +45,6 @@ def taken(t: Tables) -> pd.DataFrame:
         t["enrolments"].merge(t["courses"], on="Course code").merge(t["students"], on="Student ID")
     )
     return found.assign(passed=found["Passed"] == "pass")
-
-
-def correlation(frame: pd.DataFrame, x: str, y: str) -> Expected:
-    return Expected(f"{frame[[x, y]].corr().to_numpy()[0, 1]:.3f}")
 
 
 ENERGY: list[tuple[str, Callable[[Tables], Expected]]] = [

@@ -179,7 +179,10 @@ def test_rows_are_read_however_the_bytes_come(table, places) -> None:
 
 def test_rows_are_read_split_at_every_byte() -> None:
     columns = [column("int8"), column("text"), column("numeric", "numeric(6,2)")]
-    sent = [[struct.pack("!q", 1), "é".encode(), numeric(Decimal("-1.50"))], [None, b"", None]]
+    sent: list[list[bytes | None]] = [
+        [struct.pack("!q", 1), "é".encode(), numeric(Decimal("-1.50"))],
+        [None, b"", None],
+    ]
     rows = [(1, "é", Decimal("-1.50")), (None, "", None)]
     data = file(sent)
     assert read(columns, [data[at : at + 1] for at in range(len(data))]) == rows

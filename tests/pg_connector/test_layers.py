@@ -9,7 +9,7 @@ import pytest
 
 from dev.postgres import Postgres
 from servicekit.status import RemoteFault
-from services.pg_connector import guard, reader, selecting
+from services.pg_connector import guard
 from services.pg_connector.errors import QueryTimeout
 from services.pg_connector.pools import _reset
 from tests.pg_connector.bare import reading_at
@@ -228,8 +228,7 @@ def _everything(sql: str) -> guard.Statement:
 async def test_service_without_its_guard_changes_nothing(
     platform: Platform, monkeypatch: pytest.MonkeyPatch, sql: str, *, as_superuser: bool
 ) -> None:
-    monkeypatch.setattr(selecting.guard, "admit", _everything)
-    monkeypatch.setattr(reader.guard, "admit", _everything)
+    monkeypatch.setattr(guard, "admit", _everything)
     grant = await platform.grant()
     if as_superuser:
         await platform.put(platform.postgres.password, "ds-root")

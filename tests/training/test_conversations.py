@@ -5,7 +5,7 @@ from training.conversations import SCRUBBED, conversation, scrub
 from training.evaluate import Question, missing
 
 
-def block(kind: int, text: str) -> list[analyst.Event]:
+def block(kind: analyst.BlockKind, text: str) -> list[analyst.Event]:
     return [
         analyst.Event(block_opened=analyst.BlockOpened(kind=kind)),
         analyst.Event(block_text=analyst.BlockText(kind=kind, text=text)),

@@ -38,6 +38,10 @@ def every(series: pd.Series, form: Callable[[float], str] = shown) -> Expected:
     return Expected(rows=[f"| {name!s} | {form(value)} |" for name, value in series.items()])
 
 
+def correlation(frame: pd.DataFrame, x: str, y: str) -> Expected:
+    return Expected(f"{frame[[x, y]].corr().to_numpy()[0, 1]:.3f}")
+
+
 def hours(value: float) -> str:
     return f"{value:,.2f} hours"
 
