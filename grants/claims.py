@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
-Operation = Literal["list", "read", "write"]
+# "write" makes what was not there; with "overwrite" beside it, over what is there too
+Operation = Literal["list", "read", "write", "overwrite"]
 OPERATIONS: frozenset[str] = frozenset(get_args(Operation))
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]

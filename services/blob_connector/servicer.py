@@ -252,6 +252,8 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         if not first.HasField("start"):
             raise InvalidField("start", "the first message must be start")
         grant = self._gate.admit(first.start.grant, "write", first.start.path or None)
+        if first.start.overwrite:
+            self._gate.check(grant, "overwrite", first.start.path or None)
         limits = effective(pb.Limits(), grant, ceiling=self._ceiling())
         async with self._held(grant, "write") as container:
             return await store(

@@ -7,7 +7,7 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from google.protobuf.duration_pb2 import Duration
@@ -34,6 +34,7 @@ from services.gateway.plan import Plan, Selection
 from services.gateway.prompt import DataFile, LiveSource, prompt
 from services.gateway.registry import Source
 from services.gateway.tags import Closed, Opened, TagParser, Text
+from services.gateway.writeback import Target
 
 BLOCKS = {
     "": analyst.BLOCK_KIND_UNSPECIFIED,
@@ -110,6 +111,7 @@ class Analysis:
     services: Services
     files: FileStore
     chat_rows: int
+    target: Target | None = None
     session_id: str = ""
     usage: Usage = field(default_factory=Usage)
 
@@ -124,6 +126,10 @@ class Analysis:
         self.live.emit(started=started)
         # also without a source: what a run holds is not put away under it
         sources = {each.source.id: _source(each) for each in self.chosen}
+        if self.target is not None:
+            sources.setdefault(self.target.source.id, _source(self.target)).MergeFrom(
+                sandbox.Source(write_grant=self.target.grant, write_prefix=self.target.folder)
+            )
         attach = sandbox.AttachSourcesRequest(
             session_id=self.session_id, run_id=self.run_id, sources=sources.values()
         )
@@ -248,10 +254,15 @@ class Analysis:
     async def _live_sources(self) -> list[LiveSource]:
         sources = {each.source.id: each.source for each in self.chosen}.values()
         described = [await self.services.connectors.describe(each.type) for each in sources]
-        return [
-            LiveSource(each.name, each.type, each.description, told.code_notes)
+        found = {
+            each.id: LiveSource(each.name, each.type, each.description, told.code_notes)
             for each, told in zip(sources, described, strict=True)
-        ]
+        }
+        if self.target is not None:
+            to = self.target.source
+            known = found.get(to.id, LiveSource(to.name, to.type, to.description))
+            found[to.id] = replace(known, folder=self.target.folder)
+        return list(found.values())
 
     async def _generate(self, action: Generate) -> Turn:
         request = render.generate_request(self.model, self.caller.owner, self.plan, action)
@@ -426,7 +437,7 @@ class Program:
         )
 
 
-def _source(chosen: Chosen) -> sandbox.Source:
+def _source(chosen: Chosen | Target) -> sandbox.Source:
     return sandbox.Source(
         name=chosen.source.name,
         source_id=chosen.source.id,

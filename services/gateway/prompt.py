@@ -46,12 +46,14 @@ class DataFile:
 
 @dataclass(frozen=True)
 class LiveSource:
-    """A source that code may query. `notes` are the connector's own lines on how."""
+    """A source that code may query. `notes` are the connector's own lines on how; `folder` is what
+    code may write there, "" = nothing."""
 
     name: str
     type: str
     description: str = ""
     notes: str = ""
+    folder: str = ""
 
 
 def prompt(
@@ -95,9 +97,12 @@ def _data(files: Sequence[DataFile]) -> str:
 def _sources(sources: Sequence[LiveSource]) -> str:
     lines = [
         "The files under # Data lie in the working directory. "
-        "Code can also read these live sources, without credentials:"
+        "Code can also use these live sources, without credentials:"
     ]
     for source in sources:
         lines.append(f'- sources["{source.name}"] ({source.type}) {source.description}'.rstrip())
         lines.extend(f"  {note}" for note in source.notes.splitlines())
+        if source.folder:
+            call = f'sources["{source.name}"].upload("result.csv", "{source.folder}result.csv")'
+            lines.append(f"  A file is put there by {call}, into that folder only.")
     return "\n".join(lines)

@@ -33,7 +33,7 @@ from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms
 from services.gateway.talk import PLAIN, talk
 from services.gateway.threads import Threads
-from services.gateway.writeback import Writeback, notice_of
+from services.gateway.writeback import Target, Writeback, notice_of
 
 GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
@@ -287,6 +287,7 @@ class Runs:
             return
         analysis.plan = await self._with_history(analysis.plan, analysis.caller)
         analysis.chosen = await self._granted(analysis, sources)
+        analysis.target = await self._target(analysis)
         await analysis.open()
         files = await analysis.fetch()
         await self._mark(analysis.run_id, state="working")
@@ -315,6 +316,18 @@ class Runs:
         }
         pairs = zip(analysis.plan.selections, sources, strict=True)
         return [Chosen(selection, source, grants[source.id]) for selection, source in pairs]
+
+    async def _target(self, analysis: Analysis) -> Target | None:
+        """What code may write: where the run's files go at its end, and nothing else."""
+        if (wanted := analysis.plan.artifacts_to) is None:
+            return None
+        return await self._writeback.granted(
+            analysis.caller,
+            wanted,
+            run_id=analysis.run_id,
+            thread_id=analysis.thread_id,
+            lifetime_s=analysis.plan.bounds.seconds + GRANT_MARGIN_S,
+        )
 
     async def _answered(self, analysis: Analysis, finish: Finish) -> None:
         kept = await self._files.of_run(analysis.run_id)

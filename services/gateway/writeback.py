@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
@@ -11,7 +12,7 @@ from servicekit.status import InvalidField, StatusTable, outcome
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call
-from services.gateway.data import SERVICE_OF, Grants
+from services.gateway.data import CALL_GRANT_S, SERVICE_OF, Grants
 from services.gateway.errors import WrittenDiffers
 from services.gateway.files import FileStore
 from services.gateway.plan import ArtifactsTo
@@ -19,6 +20,15 @@ from services.gateway.registry import Registry, Source
 
 FILE_S = 300.0
 _log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A folder of a source, and the grant that reaches it and nothing else."""
+
+    source: Source
+    folder: str
+    grant: str
 
 
 class Writeback:
@@ -49,6 +59,30 @@ class Writeback:
                 remedy="Name a source whose type does, such as azure_blob.",
             )
 
+    async def granted(
+        self,
+        caller: Caller,
+        wanted: ArtifactsTo,
+        *,
+        run_id: str,
+        thread_id: str,
+        lifetime_s: float = CALL_GRANT_S,
+    ) -> Target:
+        """Leave to write into the folder, and nowhere else. Raises `SourceNotFound`,
+        `ServiceLost`."""
+        source = await self._registry.get(caller.owner, wanted.source)
+        folder = folder_of(wanted, run_id, thread_id)
+        grant = await self._grants.mint(
+            caller,
+            source,
+            ("write", "overwrite") if wanted.overwrite else ("write",),
+            scopes=(folder,),
+            run_id=run_id,
+            thread_id=thread_id,
+            lifetime_s=lifetime_s,
+        )
+        return Target(source, folder, grant)
+
     async def write(
         self,
         caller: Caller,
@@ -59,40 +93,32 @@ class Writeback:
         thread_id: str,
     ) -> list[analyst.WrittenArtifact]:
         """Each file with where it is now, or why it is not: a file's fault is an answer here."""
-        folder = wanted.prefix.replace("{run_id}", run_id).replace("{thread_id}", thread_id)
+        folder = folder_of(wanted, run_id, thread_id)
         paths = [folder + name for name in distinct([each.name for each in files])]
         try:
-            source = await self._registry.get(caller.owner, wanted.source)
-            grant = await self._grants.mint(
-                caller,
-                source,
-                ("write",),
-                scopes=(folder,),
-                run_id=run_id,
-                thread_id=thread_id,
-            )
+            target = await self.granted(caller, wanted, run_id=run_id, thread_id=thread_id)
         except Exception as failed:
             return [
                 self._failed(file, wanted.source, path, failed)
                 for file, path in zip(files, paths, strict=True)
             ]
         return [
-            await self._one(caller, source, grant, file, path, overwrite=wanted.overwrite)
+            await self._one(caller, target, file, path, overwrite=wanted.overwrite)
             for file, path in zip(files, paths, strict=True)
         ]
 
     async def _one(
         self,
         caller: Caller,
-        source: Source,
-        grant: str,
+        target: Target,
         file: analyst.FileInfo,
         path: str,
         *,
         overwrite: bool,
     ) -> analyst.WrittenArtifact:
+        source = target.source
         start = connector.StoreStart(
-            grant=grant, path=path, content_type=file.media_type, overwrite=overwrite
+            grant=target.grant, path=path, content_type=file.media_type, overwrite=overwrite
         )
         try:
             await self._audit.write(caller, "store", source.id, path)
@@ -145,6 +171,11 @@ class Writeback:
             message=told.message,
             remedy=told.fields.get("remedy", ""),
         )
+
+
+def folder_of(wanted: ArtifactsTo, run_id: str, thread_id: str) -> str:
+    """The folder of this run."""
+    return wanted.prefix.replace("{run_id}", run_id).replace("{thread_id}", thread_id)
 
 
 def distinct(names: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import Fault, InvalidField
-from services.sandbox.errors import NoSuchSource, UnknownSourceType
+from services.sandbox.errors import NoSuchSource, NothingToWrite, UnknownSourceType
 
 _INT64 = 2**63
 _TEXT_LIMIT = 1024 * 1024
@@ -14,6 +14,8 @@ def reason(error: Fault) -> str:
     """The platform's word for a refusal of this service itself."""
     if isinstance(error, NoSuchSource):
         return "SOURCE_NOT_FOUND"
+    if isinstance(error, NothingToWrite):
+        return "BEYOND_GRANT"
     return "UNSUPPORTED" if isinstance(error, UnknownSourceType) else "INVALID_FIELD"
 
 

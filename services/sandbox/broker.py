@@ -20,7 +20,7 @@ from servicekit.channels import calling, faults, streaming
 from servicekit.status import Fault, InvalidField, RemoteFault
 from services.sandbox import asks
 from services.sandbox.connectors import Connectors
-from services.sandbox.errors import NoSuchSource
+from services.sandbox.errors import NoSuchSource, NothingToWrite
 from services.sandbox.kernel.protocol import Decoder, Frame, Kind, ProtocolError, encode
 
 _log = logs.get(__name__)
@@ -36,12 +36,15 @@ _REFUSED = ("BEYOND_GRANT", "GRANT_INVALID", "GRANT_EXPIRED", "GRANT_REVOKED")
 
 @dataclass(frozen=True)
 class Attached:
-    """A source as a run was given it. `grant` never leaves this process but to its connector."""
+    """A source as a run was given it. The grants never leave this process but to its connector.
+    `write_prefix`: the folder that `write_grant` reaches; "" = nothing may be written."""
 
     name: str
     source_id: str
     type: str
     grant: str
+    write_grant: str = ""
+    write_prefix: str = ""
 
     def __repr__(self) -> str:
         return f"Attached({self.name!r}, {self.source_id!r}, {self.type!r})"
@@ -135,6 +138,9 @@ class Broker:
             reason = exc.reason if isinstance(exc, RemoteFault) else asks.reason(exc)
             if reason in _REFUSED:
                 self._audit(asked, reason)
+            # the kernel reads no answer before it has sent everything
+            async for _ in talk.uploaded():
+                pass
             failed = {"reason": reason, "message": exc.message, "remedy": exc.remedy}
             await talk.send(Kind.FAILED, {**failed, "fields": exc.metadata()})
 
@@ -160,13 +166,14 @@ class Broker:
         if operation == "fetch":
             await self._fetch(stub, asks.fetch(asked, source.grant), talk)
         elif operation == "upload":
-            await self._upload(stub, asks.store(asked, source.grant), talk)
+            await self._upload(stub, asks.store(asked, _write_grant(source)), talk)
         else:
             await talk.send(Kind.ANSWER, await self._told(stub, source, asked))
 
     def _about(self, source: Attached) -> dict[str, str]:
         notes = self._connectors.notes(source.type)
-        return {"name": source.name, "type": source.type, "notes": notes}
+        about = {"name": source.name, "type": source.type, "notes": notes}
+        return about | ({"write_prefix": source.write_prefix} if source.write_grant else {})
 
     async def _told(self, stub: Any, source: Attached, asked: dict[str, Any]) -> dict[str, Any]:
         operation = asked.get("do")
@@ -219,14 +226,16 @@ class Broker:
             async for piece in talk.uploaded():
                 yield pb.StoreRequest(piece=piece)
 
-        try:
-            stored = await calling(stub.Store(requests(), timeout=3600.0))
-        finally:
-            # the kernel reads no answer before it has sent everything
-            async for _ in talk.uploaded():
-                pass
+        stored = await calling(stub.Store(requests(), timeout=3600.0))
+        _log.info("uploaded", session=self._session_id, path=stored.path, bytes=stored.size_bytes)
         told = {"path": stored.path, "size_bytes": stored.size_bytes, "etag": stored.etag}
         await talk.send(Kind.ANSWER, told)
+
+
+def _write_grant(source: Attached) -> str:
+    if not source.write_grant:
+        raise NothingToWrite(source.name)
+    return source.write_grant
 
 
 _Answer = Callable[[dict[str, Any], "_Talk"], Coroutine[Any, Any, None]]

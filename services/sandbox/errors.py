@@ -11,7 +11,8 @@ SandboxFault
 ├── KernelFailed       no kernel could be started
 ├── UnknownSourceType  no connector serves it
 ├── BrokenTransfer     a connector's stream is not what it says
-└── NoSuchSource       code asked for a source that the run does not have
+├── NoSuchSource       code asked for a source that the run does not have
+└── NothingToWrite     code would write to a source that the run may only read
 """
 
 from servicekit.status import Fault
@@ -135,3 +136,12 @@ class NoSuchSource(SandboxFault):
 
     def metadata(self) -> dict[str, str]:
         return {"source": self.name}
+
+
+class NothingToWrite(SandboxFault):
+    remedy = (
+        "Name the source in artifacts_to of the request: its prefix is what code may write too."
+    )
+
+    def __init__(self, source: str) -> None:
+        super().__init__(f"this run may not write to {source}")

@@ -213,7 +213,14 @@ def narrowed(bounds: Bounds, limits: pb.SessionLimits) -> Bounds:
 def _attached(source: pb.Source) -> Attached:
     if not source.name:
         raise InvalidField("sources.name", "a source needs the name it has in code")
-    return Attached(source.name, source.source_id, source.type, source.grant)
+    return Attached(
+        source.name,
+        source.source_id,
+        source.type,
+        source.grant,
+        source.write_grant,
+        source.write_prefix,
+    )
 
 
 def _wanted(number: int, item: pb.ImportItem) -> Wanted:

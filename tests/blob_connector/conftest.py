@@ -78,7 +78,7 @@ class Lake:
             source_type="azure_blob",
             source_version=version,
             config=config,
-            operations=operations or ("list", "read", "write"),
+            operations=operations or ("list", "read", "write", "overwrite"),
             **changes,
         )
         return str((await self.credentials.MintGrant(request)).grant)

@@ -22,8 +22,28 @@ for sql in ("FROM 'other/x.csv'", "FROM read_text('/etc/hostname')"):
 """
 
 
-async def attach(box: Box, grant: str) -> None:
+WRITING = """
+import pandas as pd
+lake = sources['lake']
+pd.DataFrame({'n': [1, 2]}).to_csv('n.csv', index=False)
+told = lake.upload('n.csv', lake['write_prefix'] + 'n.csv')
+print(told['path'], told['size_bytes'], bool(told['etag']))
+for path, more in (('results/other/n.csv', {}), ('results/r1/n.csv', {'overwrite': True}),
+                   ('results/r1/../n.csv', {}), ('results/r1/n.csv', {}), ('n.csv', {})):
+    try:
+        lake.upload('n.csv', path, **more)
+    except OSError as error:
+        print(type(error).__name__, path)
+try:
+    lake.read('results/r1/n.csv')
+except PermissionError:
+    print('not read')
+"""
+
+
+async def attach(box: Box, grant: str, writes: str = "", folder: str = "") -> None:
     source = pb.Source(name="lake", source_id="ds-lake", type="azure_blob", grant=grant)
+    source.MergeFrom(pb.Source(write_grant=writes, write_prefix=folder))
     request = pb.AttachSourcesRequest(session_id=box.id, run_id="run", sources=[source])
     await calling(box.stub.AttachSources(request))
 
@@ -38,3 +58,25 @@ async def test_code_in_the_sandbox_queries_files_under_its_grant(lake: Lake) -> 
         ran = await box.run(CODE)
     assert ran.traceback == ""
     assert ran.out == ("DataFrame ['n', 's'] [10.5, 4.0]\n3\nPermissionError\nPermissionError\n")
+
+
+@pytest.mark.req("B4", "X4")
+@pytest.mark.skipif(not TIERS, reason="this machine holds no tier of the sandbox")
+async def test_code_in_the_sandbox_writes_where_its_run_may_and_nowhere_else(lake: Lake) -> None:
+    config = {"write_prefixes": ["results/"]}
+    grant = await lake.grant("read", "list", scopes=["sales/"], config=config)
+    writes = await lake.grant("write", scopes=["results/r1/"], config=config)
+    async with place(TIERS[0], connectors=(lake.address,)) as sandbox, sandbox.box() as box:
+        await attach(box, grant, writes, "results/r1/")
+        ran = await box.run(WRITING)
+    assert ran.traceback == ""
+    assert ran.out == (
+        "results/r1/n.csv 6 True\n"
+        "PermissionError results/other/n.csv\n"
+        "PermissionError results/r1/n.csv\n"
+        "PermissionError results/r1/../n.csv\n"
+        "FileExistsError results/r1/n.csv\n"
+        "PermissionError n.csv\n"
+        "not read\n"
+    )
+    assert [blob.name async for blob in lake.container.list_blobs()] == ["results/r1/n.csv"]

@@ -207,7 +207,7 @@ def test_json_rows_are_found_wherever_the_text_is_cut(
 async def test_preview_and_profile_of_a_large_blob_read_little_of_it(
     lake: Lake, proxy: Proxy
 ) -> None:
-    lines = b"id,text\n" + b"1234567,some words that make the line longer\n" * 500_000
+    lines = b"id,text\n" + b"1234567,some words that make the line longer\n" * 800_000
     import numpy
 
     values = numpy.random.default_rng(1).random((16, 100_000))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import pytest_asyncio
 
@@ -104,6 +105,28 @@ async def test_what_is_there_stays_unless_overwriting_is_asked_for(lake: Written
     reply = await lake.ask(prefix="results/", overwrite=True)
     assert [each.get("reason") for each in reply["written_files"]] == [None]
     assert b"It is." in (await lake.blobs())["results/report.md"][0]
+
+
+@pytest.mark.req("B4", "X4")
+@pytest.mark.parametrize("overwrite", [False, True])
+async def test_code_may_write_into_the_runs_folder_and_is_told_so(
+    lake: Written, *, overwrite: bool
+) -> None:
+    lake.program("1")
+    await lake.ask(overwrite=overwrite)
+    (given,) = lake.platform.sandbox.attached.values()
+    source = next(each for each in given if each.name == "lake")
+    (run_id,) = lake.platform.sandbox.detached
+    claims = jwt.decode(source.write_grant, options={"verify_signature": False})
+    assert source.write_prefix == f"results/{run_id}/"
+    assert claims["scopes"] == [source.write_prefix]
+    assert sorted(claims["operations"]) == (["overwrite", "write"] if overwrite else ["write"])
+    asked = lake.platform.models.requests[0].messages[-1].content
+    assert f'sources["lake"].upload("result.csv", "results/{run_id}/result.csv")' in asked
+    lake.program("1")
+    (await lake.platform.chat()).raise_for_status()
+    *_, given = lake.platform.sandbox.attached.values()
+    assert not any(each.write_grant for each in given)
 
 
 @pytest.mark.req("B4")

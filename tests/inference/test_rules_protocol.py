@@ -312,7 +312,7 @@ def test_note_of_the_platform_reaches_the_answer(shop):
 
 def test_live_sources_are_not_taken_for_the_question(shop):
     sources = (
-        "\n\nThe files under # Data lie in the working directory. Code can also read these live sources, "
+        "\n\nThe files under # Data lie in the working directory. Code can also use these live sources, "
         'without credentials:\n- sources["sales"] (postgresql) average missing outliers'
     )
     plain = prompt("total by region", shop)

@@ -94,8 +94,12 @@ class Box:
                 ran.take(event)
         return ran
 
-    async def attach(self, grant: str, run_id: str = "run", name: str = "shop") -> None:
+    async def attach(
+        self, grant: str, run_id: str = "run", name: str = "shop", *, writes: str = ""
+    ) -> None:
         source = pb.Source(name=name, source_id="ds-1", type="double", grant=grant)
+        if writes:
+            source.MergeFrom(pb.Source(write_grant=writes, write_prefix="out/"))
         await calling(
             self.stub.AttachSources(
                 pb.AttachSourcesRequest(session_id=self.id, run_id=run_id, sources=[source])

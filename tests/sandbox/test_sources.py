@@ -79,23 +79,38 @@ async def test_many_rows_arrive_whole(box: Box) -> None:
 
 @pytest.mark.req("X1")
 async def test_read_list_tables_schema_download_upload(sandbox: Place, box: Box) -> None:
-    await box.attach("read,list,write")
+    await box.attach("read,list", writes="write")
     ran = await box.run(
         "s = sources['shop']\n"
         "print(s.read('web/a.csv').y.tolist())\n"
         "print(len(s.list('public.')), s.tables().path.tolist()[-1], s.schema('public.t').attrs['rows'])\n"
         "print(s.download('web/a.csv'), open('a.csv').read())\n"
-        "print(s.upload('a.csv', 'out/a.csv')['path'], s['notes'])"
+        "print(s.upload('a.csv', s['write_prefix'] + 'a.csv')['path'], s['notes'])"
     )
     assert ran.traceback == ""
     assert ran.out == "[2]\n5 public.t4 3\na.csv x,y\n1,2\n\nout/a.csv ask it\n"
     assert sandbox.seen.stored["out/a.csv"] == b"x,y\n1,2\n"
 
 
+@pytest.mark.req("X4", "B4")
+async def test_nothing_is_written_where_the_run_may_only_read(sandbox: Place, box: Box) -> None:
+    await box.attach("read,list,write")
+    ran = await box.run(
+        "s = sources['shop']\nprint('write_prefix' in s)\nopen('f', 'w').write('x' * 3_000_000)\n"
+        "try: s.upload('f', 'out/f')\nexcept PermissionError as e: print(e)\n"
+        "print(len(s.query('ROWS 2')))"
+    )
+    assert ran.traceback == ""
+    assert ran.out.startswith(
+        "False\nthis run may not write to shop Name the source in artifacts_to"
+    )
+    assert ran.out.endswith("\n2\n") and "out/f" not in sandbox.seen.stored
+
+
 @pytest.mark.req("X4")
 @pytest.mark.parametrize("call", ["query('ROWS 1')", "read('web/a.csv')", "upload('f', 'p')"])
 async def test_beyond_the_grant_is_a_permission_error(box: Box, call: str) -> None:
-    await box.attach("list")
+    await box.attach("list", writes="list")
     ran = await box.run(f"open('f', 'w').write('x')\nsources['shop'].{call}")
     assert ran.finished.error_name == "PermissionError"
     assert "does not reach that far" in ran.finished.error_text

@@ -158,7 +158,7 @@ class ConnectorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Store(self, request_iterator, context):
-        """Writes one object: start, then pieces, in order. Needs "write". Nothing is visible before the last piece
+        """Writes one object: start, then pieces, in order. Needs "write", and "overwrite" for start.overwrite. Nothing is visible before the last piece
         arrived and the stream was half-closed; a torn stream leaves nothing. Not safe to retry blindly unless
         start.overwrite is set. Errors: ALREADY_EXISTS, TOO_LARGE, UNSUPPORTED.
         """

@@ -84,16 +84,20 @@ class OpenSessionResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ("name", "source_id", "type", "grant")
+    __slots__ = ("name", "source_id", "type", "grant", "write_grant", "write_prefix")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
+    WRITE_GRANT_FIELD_NUMBER: _ClassVar[int]
+    WRITE_PREFIX_FIELD_NUMBER: _ClassVar[int]
     name: str
     source_id: str
     type: str
     grant: str
-    def __init__(self, name: _Optional[str] = ..., source_id: _Optional[str] = ..., type: _Optional[str] = ..., grant: _Optional[str] = ...) -> None: ...
+    write_grant: str
+    write_prefix: str
+    def __init__(self, name: _Optional[str] = ..., source_id: _Optional[str] = ..., type: _Optional[str] = ..., grant: _Optional[str] = ..., write_grant: _Optional[str] = ..., write_prefix: _Optional[str] = ...) -> None: ...
 
 class AttachSourcesRequest(_message.Message):
     __slots__ = ("session_id", "run_id", "sources")
