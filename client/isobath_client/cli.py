@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -207,19 +208,32 @@ def check_source(source: SourceName) -> None:
         raise typer.Exit(1)
 
 
+class Include(StrEnum):
+    """What may be shown beside what is there now."""
+
+    SNAPSHOTS = "snapshots"
+    VERSIONS = "versions"
+    DELETED = "deleted"
+
+
 @sources.command("browse")
 def browse(
     source: SourceName,
     path: Annotated[str, typer.Argument(help="A schema, or a prefix.")] = "",
     glob: Annotated[str, typer.Option(help="A pattern over whole names.")] = "",
+    include: Annotated[
+        list[Include] | None, typer.Option(help="Beside what is there now; with --glob.")
+    ] = None,
 ) -> None:
     """What lies in a source."""
-    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
+    more = ["version"] if include else []
+    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment", *more)
     with _connected() as client:
-        for entry in client.browse(source, path, glob=glob):
+        for entry in client.browse(source, path, glob=glob, include=include or ()):
             size = f"{entry.size_bytes:,}" if entry.HasField("size_bytes") else ""
             rows = f"{entry.row_estimate:,}" if entry.HasField("row_estimate") else ""
-            table.add_row(entry.path, _entry_kind(entry), size, rows, entry.comment)
+            told = [entry.path, _entry_kind(entry), size, rows, entry.comment]
+            table.add_row(*told, *([entry.version] if include else []))
     console.print(table)
 
 
@@ -237,7 +251,8 @@ def schema(source: SourceName, path: str) -> None:
 @sources.command("query")
 def query(
     text: Annotated[str, typer.Argument(help="SOURCE:PATH or SOURCE=SELECT …")],
-    format: Annotated[str, typer.Option(help="csv, parquet, arrow or raw.")] = "csv",
+    format: Annotated[str, typer.Option(help="csv, parquet, arrow, raw or unpacked.")] = "csv",
+    version: Annotated[str, typer.Option(help="Of one blob, as browse told it.")] = "",
     limit: Annotated[int | None, typer.Option(help="Rows at most.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; default stdout.")
@@ -245,7 +260,9 @@ def query(
 ) -> None:
     """Stream a table, a query's result or a blob."""
     with _connected() as client:
-        events = client.fetch(selection(text), format=format, max_rows=limit)
+        chosen = selection(text)
+        chosen.version = version
+        events = client.fetch(chosen, format=format, max_rows=limit)
         if output:
             with output.open("wb") as sink:
                 _copy(events, sink.write)

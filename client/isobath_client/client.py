@@ -1,7 +1,7 @@
 """The client: one connection, and the calls of the three public services on it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -166,9 +166,17 @@ class Isobath:
             messages.CheckDataSourceResponse,
         )
 
-    def browse(self, source: str, path: str = "", *, glob: str = "") -> Iterator[connector.Entry]:
-        """What lies in a source, one level under `path` or by `glob`."""
-        request = messages.BrowseDataSourceRequest(id=source, path=path, glob=glob)
+    def browse(
+        self, source: str, path: str = "", *, glob: str = "", include: Sequence[str] = ()
+    ) -> Iterator[connector.Entry]:
+        """What lies in a source, one level under `path` or by `glob`; with a glob also, where the
+        source keeps such, "snapshots", "versions" and "deleted". Raises ValueError for others."""
+        request = messages.BrowseDataSourceRequest(
+            id=source,
+            path=path,
+            glob=glob,
+            include=[f"INCLUDE_{each.upper()}" for each in include],
+        )
         return self._pages(
             self._sources.BrowseDataSource,
             request,
@@ -195,7 +203,8 @@ class Isobath:
     def fetch(
         self, chosen: messages.DataSelection, *, format: str = "csv", max_rows: int | None = None
     ) -> Iterator[connector.FetchResponse]:
-        """Stream a table, a query's result or a blob; `format` is csv, parquet, arrow or raw."""
+        """Stream a table, a query's result or a blob; `format` is csv, parquet, arrow, raw or
+        unpacked."""
         request = messages.FetchDataSourceRequest(
             id=chosen.source,
             format=f"FORMAT_{format.upper()}",
@@ -205,6 +214,7 @@ class Isobath:
             request.selection.query.CopyFrom(chosen.query)
         else:
             request.selection.path = chosen.path or chosen.table
+            request.selection.version = chosen.version
         return self._stream(self._sources.FetchDataSource, request, connector.FetchResponse)
 
     def types(self) -> list[connector.DescribeResponse]:

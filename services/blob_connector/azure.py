@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +22,8 @@ from services.blob_connector.retrying import wait_s
 from services.blob_connector.settings import Settings
 
 _log = logs.get(__name__)
+# the SDK's words for the service's own
+_ASKED = {"snapshot": "snapshot", "versionid": "version_id"}
 # the service's own most for one page
 PAGE = 5000
 
@@ -39,6 +41,12 @@ class Blob:
     tier: str = ""
     # such as rehydrate-pending-to-hot
     archive_status: str = ""
+    # gzip, where it was stored so without an ending that says it
+    encoding: str = ""
+    # "snapshot=…" or "versionid=…"; "" = the blob of now
+    version: str = ""
+    # of one that was deleted: how many days it can be had back
+    deleted_days: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,6 +63,19 @@ class Listed:
 
     entries: Sequence[Blob | Folder]
     marker: str
+
+
+def _place(entry: Blob | Folder) -> tuple[str, bool, str]:
+    version = entry.version if isinstance(entry, Blob) else ""
+    return entry.name, not version, version
+
+
+def _version(found: BlobProperties) -> str:
+    if found.snapshot:
+        return f"snapshot={found.snapshot}"
+    if found.version_id and not found.is_current_version:
+        return f"versionid={found.version_id}"
+    return ""
 
 
 def _is_folder(found: BlobProperties | BlobPrefix) -> bool:
@@ -83,9 +104,16 @@ class Container:
             await self.place.signer.close()
 
     async def page(
-        self, prefix: str, *, size: int, marker: str = "", folders: bool = True
+        self,
+        prefix: str,
+        *,
+        size: int,
+        marker: str = "",
+        folders: bool = True,
+        include: Sequence[str] = (),
     ) -> Listed:
-        """Blobs whose name begins with `prefix`, one level of them where `folders` is set."""
+        """Blobs whose name begins with `prefix`, one level of them where `folders` is set. To
+        `include`: "snapshots", "versions", "deleted"; of all levels only."""
         full = self.place.prefix + prefix
         with self.spoken(prefix):
             if folders:
@@ -97,13 +125,14 @@ class Container:
                 )
             else:
                 found = self._client.list_blobs(
-                    name_starts_with=full, results_per_page=size, include=["metadata"]
+                    name_starts_with=full, results_per_page=size, include=["metadata", *include]
                 )
             pages = found.by_page(marker or None)
             async for page in pages:
                 entries = [self._entry(each) async for each in page if not _is_folder(each)]
                 # the SDK gives a page's folders first; the service keeps all in name order
-                entries.sort(key=lambda entry: entry.name)
+                # of one name, the oldest first and what is now last
+                entries.sort(key=_place)
                 return Listed(entries, pages.continuation_token or "")
         return Listed([], "")
 
@@ -136,17 +165,21 @@ class Container:
             tier=found.blob_tier or "",
             archive_status=found.archive_status or "",
             metadata=found.metadata or {},
+            encoding=settings.content_encoding or "",
+            version=_version(found),
+            deleted_days=(found.remaining_retention_days or 0) if found.deleted else None,
         )
 
     def _relative(self, name: str) -> str:
         return name[len(self.place.prefix) :]
 
-    async def properties(self, name: str) -> Blob:
-        """One blob. Raises `BlobNotFound`."""
+    async def properties(self, name: str, version: str = "") -> Blob:
+        """One blob, or what it was. Raises `BlobNotFound`."""
         if is_deceitful(name):
             raise self.words.deceitful(name)
         with self.spoken(name):
-            return self._blob(await self.client_of(name).get_blob_properties())
+            client = self.client_of(name, version)
+            return replace(self._blob(await client.get_blob_properties()), version=version)
 
     async def range(self, blob: Blob, offset: int, length: int) -> bytes:
         """As `view`, at the price of a copy."""
@@ -157,7 +190,7 @@ class Container:
 
         Raises `Changed` when it is another one meanwhile, `Torn` when the retries are used up.
         """
-        url = self._url(blob.name)
+        url = self._url(blob)
         attempt = 1
         while True:
             try:
@@ -203,14 +236,18 @@ class Container:
         server, spoken = seen.get("Server", ""), seen.get("x-ms-version", "")
         return f"{server.replace(' Microsoft-HTTPAPI/2.0', '')} ({spoken})"
 
-    def _url(self, name: str) -> str:
+    def _url(self, blob: Blob) -> str:
         """As `client_of(name).url`, without making a client for each range."""
-        place, mark, query = self._client.url.partition("?")
-        return f"{place}/{quote(self.place.prefix + name, safe='~/')}{mark}{query}"
+        place, _, query = self._client.url.partition("?")
+        asked = "&".join(filter(None, (blob.version, query)))
+        name = quote(self.place.prefix + blob.name, safe="~/")
+        return f"{place}/{name}?{asked}" if asked else f"{place}/{name}"
 
-    def client_of(self, name: str) -> BlobClient:
+    def client_of(self, name: str, version: str = "") -> BlobClient:
         """The SDK's client of one blob, sharing the connections."""
-        return self._client.get_blob_client(self.place.prefix + name)
+        kind, _, moment = version.partition("=")
+        asked = {_ASKED[kind]: moment} if version else {}
+        return self._client.get_blob_client(self.place.prefix + name, **asked)
 
     def spoken(self, name: str, *, writing: bool = False) -> AbstractContextManager[None]:
         """The SDK's errors as ours."""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +14,6 @@ import pyarrow.csv
 from services.blob_connector.schemas import Written, distinct
 
 SNIFF_BYTES = 64 * 1024
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 # Arrow holds 32 blocks ahead, and no line may be longer than one: larger ones only where lines are
 BLOCKS = tuple(size * 1024 for size in (256, 4 * 1024, 32 * 1024))
 _DELIMITERS = ",;\t|"
@@ -57,12 +55,6 @@ class Enough:
             (self.rows and self.seen_rows > self.rows)
             or (self.bytes and self.seen_bytes >= self.bytes)
         )
-
-
-def unpacked(name: str, file: io.RawIOBase) -> Any:
-    """What is within a compressed file, by its ending."""
-    packing = COMPRESSIONS.get(PurePosixPath(name.lower()).suffix)
-    return pa.CompressedInputStream(file, packing) if packing else file
 
 
 def batches(
@@ -153,13 +145,12 @@ def _wider(kind: pa.DataType) -> Iterator[pa.DataType]:
 def _reader(
     name: str, file: io.RawIOBase, types: dict[str, pa.DataType], written: Written
 ) -> tuple[pa.csv.CSVStreamingReader, Dialect]:
-    source = unpacked(name, file)
-    head = _head(source.read)
+    head = _head(file.read)
     if not head.strip():
         raise ValueError("it is empty")
     dialect = sniffed(name, head, written.encoding)
     reader = pa.csv.open_csv(
-        pa.PythonFile(_Rejoined(head, source.read), mode="r"),
+        pa.PythonFile(_Rejoined(head, file.read), mode="r"),
         read_options=pa.csv.ReadOptions(
             block_size=written.block_bytes,
             encoding=dialect.encoding,

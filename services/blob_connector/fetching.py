@@ -16,6 +16,8 @@ from services.blob_connector.azure import Blob, Container
 from services.blob_connector.csvs import Enough
 from services.blob_connector.downloads import Md5, Span, Window, arriving, spans
 from services.blob_connector.errors import TooSlow
+from services.blob_connector.members import packed_too_large
+from services.blob_connector.packing import packing_of, without_packing
 from services.blob_connector.paths import is_pattern, name_of
 from services.blob_connector.schemas import selected
 from services.blob_connector.tables import Tables
@@ -76,6 +78,35 @@ async def raw(work: Work, window: Window, threads: Limiter) -> Events:
                 told = time.monotonic()
                 yield items[-1].progress()
     yield complete(items)
+
+
+async def unpacked(work: Work, tables: Tables, threads: Limiter, most: int) -> Events:
+    """An item for each blob, what is compressed unpacked, `most` bytes in all. Raises
+    `Unreadable`, `TooLarge`, `Changed`."""
+    items: list[Item] = []
+    left = most
+    for blob in work.found:
+        items.append(item := Item(len(items)))
+        yield item.header(_unpacked_header(blob))
+        async with aclosing(tables.pieces(work.container, blob)) as pieces:
+            async for piece in pieces:
+                work.standing()
+                left -= len(piece)
+                if left < 0:
+                    raise packed_too_large(blob.name, most)
+                yield await threads.run(item.piece, piece)
+        yield item.summary(of_rows=False)
+    yield complete(items)
+
+
+def _unpacked_header(blob: Blob) -> pb.Header:
+    header = _raw_header(blob)
+    header.format = pb.FORMAT_UNPACKED
+    if packing_of(blob.name, blob.encoding):
+        header.ClearField("size_bytes")
+        header.ClearField("content_type")
+    header.name = without_packing(blob.name)
+    return header
 
 
 async def _pieces(item: Item, md5: Md5, data: memoryview, threads: Limiter) -> Sequence[Piece]:

@@ -18,14 +18,20 @@ DEFAULT, LARGEST = 100, 1000
 # pages of 5,000 names that one call looks through for a pattern: some seconds. Then it answers with
 # what it has, be it nothing, and a token to go on.
 MAX_PAGES = 10
+_INCLUDED = {
+    pb.INCLUDE_SNAPSHOTS: "snapshots",
+    pb.INCLUDE_VERSIONS: "versions",
+    pb.INCLUDE_DELETED: "deleted",
+}
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the next page begins: a page of the service, and the last name told of it."""
+    """Where the next page begins: a page of the service, and the last name and version told."""
 
     marker: str = ""
     after: str = ""
+    version: str = ""
 
 
 async def browse(
@@ -35,18 +41,24 @@ async def browse(
     size = _size(request.page_size)
     place = _place(request)
     prefix, matches, folders = _wanted(request)
+    include = _included(request)
     entries: list[pb.Entry] = []
     for number in range(MAX_PAGES):
         page = await container.page(
-            prefix, size=size if folders else PAGE, marker=place.marker, folders=folders
+            prefix,
+            size=size if folders else PAGE,
+            marker=place.marker,
+            folders=folders,
+            include=include,
         )
         if request.path and not (page.entries or page.marker or place.marker or number):
             raise container.words.nothing(prefix)
-        for entry in _after(page.entries, place.after):
+        for entry in _after(page.entries, place):
             if not (entry.name and matches(entry.name) and shown(entry.name)):
                 continue
             if len(entries) == size:
-                return _page(entries, request, _Place(place.marker, entries[-1].path))
+                last = entries[-1]
+                return _page(entries, request, _Place(place.marker, last.path, last.version))
             entries.append(entry_of(entry))
         if not page.marker:
             return _page(entries, request, None)
@@ -56,12 +68,25 @@ async def browse(
     return _page(entries, request, place)
 
 
-def _after(entries: Sequence[Blob | Folder], name: str) -> Sequence[Blob | Folder]:
-    """What follows the name; should it be gone meanwhile, what would follow it."""
-    names = [entry.name for entry in entries]
-    if name in names:
-        return entries[names.index(name) + 1 :]
-    return [entry for entry in entries if entry.name > name] if name else entries
+def _after(entries: Sequence[Blob | Folder], place: _Place) -> Sequence[Blob | Folder]:
+    """What follows the place; should it be gone meanwhile, what would follow it."""
+    told = [(entry.name, _version(entry)) for entry in entries]
+    if (place.after, place.version) in told:
+        return entries[told.index((place.after, place.version)) + 1 :]
+    return [entry for entry in entries if entry.name > place.after] if place.after else entries
+
+
+def _version(entry: Blob | Folder) -> str:
+    return entry.version if isinstance(entry, Blob) else ""
+
+
+def _included(request: pb.BrowseRequest) -> list[str]:
+    """As the service calls them. With a delimiter it refuses them."""
+    if request.include and not request.glob:
+        raise InvalidField("include", "include needs a glob", remedy='Such as "**" for all.')
+    if unknown := set(request.include) - set(_INCLUDED):
+        raise InvalidField("include", f"include holds {unknown.pop()}, which is none of its values")
+    return [_INCLUDED[each] for each in dict.fromkeys(request.include)]
 
 
 def _size(asked: int) -> int:
@@ -96,7 +121,8 @@ def entry_of(found: Blob | Folder) -> pb.Entry:
         size_bytes=found.size_bytes,
         content_type=found.content_type,
         etag=found.etag,
-        readable=found.tier != "Archive" and not is_deceitful(found.name),
+        readable=_readable(found),
+        version=found.version,
         comment=_comment(found),
         properties=_properties(found),
     )
@@ -105,7 +131,14 @@ def entry_of(found: Blob | Folder) -> pb.Entry:
     return entry
 
 
+def _readable(found: Blob) -> bool:
+    here = found.tier != "Archive" and found.deleted_days is None
+    return here and not is_deceitful(found.name)
+
+
 def _comment(found: Blob) -> str:
+    if found.deleted_days is not None:
+        return f"deleted: for {found.deleted_days} more days it can be undeleted, and then be read"
     if found.tier != "Archive":
         return ""
     if found.archive_status:
@@ -114,8 +147,11 @@ def _comment(found: Blob) -> str:
 
 
 def _properties(found: Blob) -> dict[str, str]:
-    tier = {"tier": found.tier} if found.tier else {}
-    return tier | {f"metadata.{name}": value for name, value in found.metadata.items()}
+    told = {"tier": found.tier, "content_encoding": found.encoding}
+    if found.deleted_days is not None:
+        told["deleted"] = "true"
+    told = {name: value for name, value in told.items() if value}
+    return told | {f"metadata.{name}": value for name, value in found.metadata.items()}
 
 
 def _time(found: Blob) -> Timestamp:
@@ -129,7 +165,7 @@ def _time(found: Blob) -> Timestamp:
 
 
 def _asked(request: pb.BrowseRequest) -> str:
-    text = f"{request.path}\0{request.glob}\0{request.page_size}"
+    text = f"{request.path}\0{request.glob}\0{request.page_size}\0{_included(request)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -138,7 +174,7 @@ def _page(
 ) -> pb.BrowseResponse:
     if after is None:
         return pb.BrowseResponse(entries=entries)
-    told = json.dumps([_asked(request), after.marker, after.after]).encode()
+    told = json.dumps([_asked(request), after.marker, after.after, after.version]).encode()
     token = base64.urlsafe_b64encode(told).decode()
     return pb.BrowseResponse(entries=entries, next_page_token=token)
 
@@ -147,9 +183,10 @@ def _place(request: pb.BrowseRequest) -> _Place:
     if not request.page_token:
         return _Place()
     try:
-        asked, marker, after = json.loads(base64.urlsafe_b64decode(request.page_token))
+        asked, *place = json.loads(base64.urlsafe_b64decode(request.page_token))
+        at = _Place(*place)
     except (ValueError, TypeError, binascii.Error) as torn:
         raise InvalidField("page_token", "page_token is not one that Browse gave") from torn
-    if asked != _asked(request) or not isinstance(marker, str) or not isinstance(after, str):
+    if asked != _asked(request) or not all(isinstance(each, str) for each in place):
         raise InvalidField("page_token", "page_token is of another list")
-    return _Place(marker, after)
+    return at

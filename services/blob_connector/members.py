@@ -1,5 +1,6 @@
 """What a path stands for: one blob, or those that a glob matches; and how much they may weigh."""
 
+import re
 from collections.abc import Sequence
 
 from servicekit.status import InvalidField
@@ -8,13 +9,20 @@ from services.blob_connector.errors import TooLarge
 from services.blob_connector.paths import BadPattern, Pattern, is_deceitful, is_pattern, pattern
 
 MAX_MEMBERS = 10_000
+_VERSION = re.compile(r"(snapshot|versionid)=[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}Z")
 
 
-async def members(container: Container, path: str) -> list[Blob]:
+async def members(container: Container, path: str, version: str = "") -> list[Blob]:
     """The blobs that a path stands for, in name order. A blob whose own name is the pattern is that
-    blob alone. Raises `BlobNotFound`, `InvalidField`."""
+    blob alone, and with a `version` a path is a name. Raises `BlobNotFound`, `InvalidField`."""
     if not path or path.endswith("/"):
         raise InvalidField("path", "path must name a blob or a pattern, not a folder")
+    if version:
+        if not _VERSION.fullmatch(version):
+            raise InvalidField(
+                "version", "version must be one that browsing gave: snapshot=… or versionid=…"
+            )
+        return [await container.properties(path, version)]
     if not is_pattern(path):
         return [await container.properties(path)]
     try:
@@ -62,6 +70,16 @@ def check_sizes(
     if max_request and total > max_request:
         what = found[0].name if len(found) == 1 else f"{len(found)} blobs together"
         raise too_large(what, total, max_request)
+
+
+def packed_too_large(name: str, limit: int) -> TooLarge:
+    """Told while it is unpacked: what a compressed blob holds is not known before."""
+    return TooLarge(
+        f"{name}: unpacked it has more than the {limit:,} bytes that may be read",
+        remedy="Fetch it as it is (raw), read it as a table, or have the limit raised.",
+        path=name,
+        limit_bytes=str(limit),
+    )
 
 
 def too_large(what: str, size: int, limit: int) -> TooLarge:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cache
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -61,7 +61,10 @@ class Signature:
         told = sorted((name, value) for name, value in headers.items() if name.startswith("x-ms-"))
         lines = ["GET", *[""] * 7, headers["If-Match"], "", "", headers["Range"]]
         lines += [f"{name}:{value}" for name, value in told]
-        text = "\n".join([*lines, f"/{self.account}{urlsplit(url).path}"])
+        place = urlsplit(url)
+        lines += [f"/{self.account}{place.path}"]
+        lines += [f"{name}:{value}" for name, value in sorted(parse_qsl(place.query))]
+        text = "\n".join(lines)
         key = base64.b64decode(self.key.reveal().strip())
         return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode()
 

@@ -6,17 +6,19 @@ All functions here block: call them in a thread.
 import io
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
 
+from connectorkit.tables import PIECE_BYTES
 from services.blob_connector import csvs, footers, jsons, sheets
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import Unreadable
 from services.blob_connector.footers import Extent
+from services.blob_connector.packing import ENDINGS, unpacked
 from services.blob_connector.schemas import Found, Written, fitted, selected
 
 # a row group that is read whole is held as it lies in the file
@@ -55,12 +57,13 @@ _ARROW_FILE = b"ARROW1"
 
 @dataclass(frozen=True)
 class Source:
-    """A blob to read: its name, its kind, and the file. `written`: how, as `schema_of` found it.
-    `sample`: only the first rows will be read."""
+    """A blob to read: its name, its kind, the file, and what it is compressed with. `written`: how,
+    as `schema_of` found it. `sample`: only the first rows will be read."""
 
     name: str
     kind: str
     file: io.RawIOBase
+    packing: str = ""
     written: Written | None = None
     sample: bool = False
 
@@ -69,7 +72,7 @@ def kind_of(name: str, content_type: str = "") -> str:
     """The format by the name's ending, before one of a compression, or else by the content type;
     "" = no table."""
     path = PurePosixPath(name.lower())
-    ending = path.with_suffix("").suffix if path.suffix in csvs.COMPRESSIONS else path.suffix
+    ending = path.with_suffix("").suffix if path.suffix in ENDINGS else path.suffix
     return KINDS.get(ending) or _CONTENT_TYPES.get(content_type.partition(";")[0].strip(), "")
 
 
@@ -102,7 +105,7 @@ def schema_of(source: Source, enough: Enough) -> Found:
         _known(source)
         match source.kind:
             case "csv":
-                schema, written = csvs.schema_of(source.name, _opened(source), enough)
+                schema, written = csvs.schema_of(source.name, _plain(source), enough)
                 return Found(source.name, schema, loose=True, written=written)
             case "json":
                 schema = jsons.schema_of(_plain(source), enough)
@@ -147,7 +150,7 @@ def batches(
 def _read(source: Source, schema: pa.Schema, wanted: pa.Schema) -> Iterator[pa.RecordBatch]:
     match source.kind:
         case "csv":
-            return csvs.batches(source.name, _opened(source), schema, source.written)
+            return csvs.batches(source.name, _plain(source), schema, source.written)
         case "json":
             return jsons.batches(_plain(source), wanted)
         case "parquet":
@@ -159,22 +162,20 @@ def _read(source: Source, schema: pa.Schema, wanted: pa.Schema) -> Iterator[pa.R
     return _arrow(source.file)
 
 
-def _opened(source: Source) -> Callable[[], io.RawIOBase]:
-    """The file from its start, as often as it is asked for."""
-
-    def opened() -> io.RawIOBase:
-        source.file.seek(0)
-        return source.file
-
-    return opened
+def pieces(source: Source) -> Generator[bytes, None, None]:
+    """The bytes, unpacked where they are compressed. Raises `Unreadable`."""
+    with _readable(replace(source, kind=source.packing)):
+        content = _plain(source)()
+        while piece := content.read(PIECE_BYTES):
+            yield piece
 
 
 def _plain(source: Source) -> Callable[[], io.RawIOBase]:
-    """As `_opened`, and unpacked."""
+    """The file from its start, unpacked, as often as it is asked for."""
 
     def opened() -> io.RawIOBase:
         source.file.seek(0)
-        return csvs.unpacked(source.name, source.file)  # type: ignore[no-any-return]
+        return unpacked(source.packing, source.file)  # type: ignore[no-any-return]
 
     return opened
 

@@ -105,7 +105,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
     async def Inspect(self, request: pb.InspectRequest, context: Context) -> pb.InspectResponse:
         grant = self._admit(request.grant, "list", request.path)
         async with self._held(grant, "list") as container:
-            found = await self._members(grant, "list", container, request.path)
+            found = await self._members(grant, "list", container, request.path, request.version)
             if len(found) == 1 and not kind_of(found[0].name, found[0].content_type):
                 # no table: there is nothing to tell of it but the blob itself
                 return pb.InspectResponse(entry=entry_of(found[0]))
@@ -123,11 +123,12 @@ class BlobServicer(rpc.ConnectorServiceServicer):
     async def Preview(self, request: pb.PreviewRequest, context: Context) -> pb.PreviewResponse:
         rows = rows_wanted(request)
         if request.selection.HasField("query"):
+            _require_now(request.selection)
             return await self._query_preview(request, rows)
         path = _path(request.selection)
         grant = self._admit(request.grant, "read", path)
         async with self._held(grant, "read") as container:
-            found = await self._members(grant, "read", container, path)
+            found = await self._members(grant, "read", container, path, request.selection.version)
             _, sample = await self._sampled(container, found, rows)
         return await self._threads.run(preview, sample.rows, rows, more=sample.more)
 
@@ -141,6 +142,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
 
     async def Fetch(self, request: pb.FetchRequest, context: Context) -> AsyncIterator[Event]:
         if request.selection.HasField("query"):
+            _require_now(request.selection)
             async with aclosing(self._query(request)) as events:
                 async for event in events:
                     yield event
@@ -154,7 +156,9 @@ class BlobServicer(rpc.ConnectorServiceServicer):
                     self._gate.share(grant, limits) as mine,
                     self._held(grant, "read") as container,
                 ):
-                    found = await self._members(grant, "read", container, path)
+                    found = await self._members(
+                        grant, "read", container, path, request.selection.version
+                    )
                     work = Work(container, found, request, mine.bounds, lambda: self._stand(grant))
                     async with aclosing(self._events(work, grant)) as events:
                         async for event in events:
@@ -173,6 +177,12 @@ class BlobServicer(rpc.ConnectorServiceServicer):
             most = min(most, work.limits.max_bytes or most)
             check_sizes(work.found, blob, most, length=length)
             return fetching.raw(work, self._window, self._threads)
+        if work.request.format == pb.FORMAT_UNPACKED:
+            if fetching.part_of(work.request, work.found) is not None:
+                raise InvalidField("offset_bytes", "a part can be asked for in FORMAT_RAW only")
+            most = min(most, work.limits.max_bytes or most)
+            check_sizes(work.found, blob, most)
+            return fetching.unpacked(work, self._tables, self._threads, most)
         # the request's own bound cuts the rows that are given, and that is told
         check_sizes(work.found, blob, min(most, grant.max_bytes or most))
         return fetching.table(work, self._tables, self._threads)
@@ -192,7 +202,7 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         return await self._threads.run(preview, table, wanted, more=table.num_rows > wanted)
 
     async def _query(self, request: pb.FetchRequest) -> AsyncGenerator[Event, None]:
-        if request.format == pb.FORMAT_RAW:
+        if request.format in (pb.FORMAT_RAW, pb.FORMAT_UNPACKED):
             raise Unsupported(
                 "the answer of a query is a table",
                 ability="format",
@@ -294,9 +304,9 @@ class BlobServicer(rpc.ConnectorServiceServicer):
         self._gate.check(grant, "read")
 
     async def _members(
-        self, grant: Grant, operation: str, container: Container, path: str
+        self, grant: Grant, operation: str, container: Container, path: str, version: str = ""
     ) -> list[Blob]:
-        found = await members(container, path)
+        found = await members(container, path, version)
         if grant.scopes:
             for blob in found:
                 self._gate.check(grant, operation, blob.name)
@@ -315,6 +325,11 @@ class BlobServicer(rpc.ConnectorServiceServicer):
 def _whole(path: str) -> str | None:
     """A path for the grant to judge; None: braces and sets are checked name by name."""
     return None if "[" in path or "{" in path else path
+
+
+def _require_now(selection: pb.Selection) -> None:
+    if selection.version:
+        raise InvalidField("selection.version", "a version is of a path; a query reads what is now")
 
 
 def _path(selection: pb.Selection) -> str:

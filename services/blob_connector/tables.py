@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import pyarrow as pa
 
@@ -13,10 +14,12 @@ from services.blob_connector.azure import Blob, Container
 from services.blob_connector.csvs import Enough
 from services.blob_connector.errors import BlobFault, Unreadable
 from services.blob_connector.footers import Extent, whole
+from services.blob_connector.packing import packing_of
 from services.blob_connector.partitions import columns_of, with_columns
 from services.blob_connector.rangefile import RangeFile
 from services.blob_connector.schemas import Found, Written, unified
 
+T = TypeVar("T")
 # of so many files at once the columns are looked at
 _LOOKED_AT_ONCE = 8
 # of this many the columns are shown; a table that is fetched looks at all
@@ -130,12 +133,20 @@ class Tables:
         names = [name for name in table.schema.names if all(name in each for each in found)]
         return {name: whole([each[name] for each in found]) for name in names}
 
+    async def pieces(self, container: Container, blob: Blob) -> AsyncGenerator[bytes, None]:
+        """What the blob holds, unpacked where it is compressed. Raises `Unreadable`."""
+        async with RangeFile(container, blob, straight=True) as file:
+            pieces = readers.pieces(_source(blob, file))
+            async with aclosing(self._pulled(file, pieces)) as pulled:
+                async for piece in pulled:
+                    yield piece
+
     async def _pulled(
-        self, file: RangeFile, rows: Generator[pa.RecordBatch, None, None]
-    ) -> AsyncGenerator[pa.RecordBatch, None]:
+        self, file: RangeFile, rows: Generator[T, None, None]
+    ) -> AsyncGenerator[T, None]:
         """Batch by batch, in a thread. On leaving, the thread is waited for: its file is aborted
         first, so that it does not take long."""
-        steps: list[asyncio.Future[pa.RecordBatch | None]] = []
+        steps: list[asyncio.Future[T | None]] = []
         try:
             while True:
                 steps[:] = [asyncio.ensure_future(self._threads.run(next, rows, None))]
@@ -175,7 +186,8 @@ def _source(
     blob: Blob, file: RangeFile, written: Written | None = None, *, sample: bool = False
 ) -> readers.Source:
     kind = readers.kind_of(blob.name, blob.content_type)
-    return readers.Source(blob.name, kind, file, written, sample)
+    packing = packing_of(blob.name, blob.encoding)
+    return readers.Source(blob.name, kind, file, packing, written, sample)
 
 
 def _told(found: Found) -> Mapping[str, str]:

@@ -174,6 +174,7 @@ class Analysis:
             selected.query.CopyFrom(render.query(given.sql, given.parameters))
         else:
             selected.path = given.path
+        selected.version = given.version
         return sandbox.ImportItem(
             source=_source(chosen),
             selection=selected,
@@ -446,12 +447,17 @@ def _source(chosen: Chosen | Target) -> sandbox.Source:
     )
 
 
+def _what(selection: Selection) -> str:
+    of = f" ({selection.version})" if selection.version else ""
+    return (selection.path or selection.sql) + of
+
+
 def _data_file(file: sandbox.ImportedFile, source: Source, selection: Selection) -> DataFile:
     return DataFile(
         path=file.path,
         size_bytes=file.size_bytes,
         columns=[(column.name, column.type) for column in file.columns],
         rows=file.rows if file.HasField("rows") else None,
-        origin=f"{source.name} ({source.type}): {selection.path or selection.sql}",
+        origin=f"{source.name} ({source.type}): {_what(selection)}",
         note=f"the first rows, cut by {file.truncated_by}" if file.truncated else "",
     )

@@ -13,7 +13,7 @@ from servicekit.status import InvalidField
 from services.gateway.conversation import Bounds, Message
 
 ROLES = ("system", "user", "assistant")
-FORMATS = ("csv", "parquet", "arrow", "raw")
+FORMATS = ("csv", "parquet", "arrow", "raw", "unpacked")
 MAX_SELECTIONS = 64
 MAX_FILES = 64
 
@@ -26,6 +26,7 @@ class Selection:
 
     source: str
     path: str = ""
+    version: str = ""
     sql: str = ""
     parameters: tuple[Any, ...] = ()
     type: str = ""
@@ -174,6 +175,7 @@ def selection(raw: Any, where: str) -> Selection:
     return Selection(
         source=source,
         path=what["path"] or what["table"],
+        version=_text(raw, "version", at),
         sql=what["query"] or what["sql"],
         parameters=tuple(_listed(raw, "params") or _listed(raw, "parameters")),
         type=_text(raw, "type", at),

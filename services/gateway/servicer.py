@@ -240,6 +240,7 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
             refresh=request.refresh,
+            include=request.include,
         )
         found = await self.gateway.data.browse(await self.caller(context), request.id, asked)
         return pb.BrowseDataSourceResponse(
@@ -249,7 +250,9 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
     async def InspectDataSource(
         self, request: pb.InspectDataSourceRequest, context: Context
     ) -> pb.InspectDataSourceResponse:
-        asked = connector.InspectRequest(path=request.path, refresh=request.refresh)
+        asked = connector.InspectRequest(
+            path=request.path, refresh=request.refresh, version=request.version
+        )
         found = await self.gateway.data.inspect(await self.caller(context), request.id, asked)
         return pb.InspectDataSourceResponse(schema=found)
 
@@ -353,6 +356,7 @@ def _selection(given: pb.DataSelection, number: int) -> Selection:
         source=given.source,
         type=given.type,
         path=given.path or given.table,
+        version=given.version,
         sql=given.query.sql,
         parameters=tuple(_value(each) for each in given.query.parameters),
         format=_FORMATS.get(given.format, ""),  # type: ignore[arg-type]

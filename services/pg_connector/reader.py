@@ -25,7 +25,7 @@ from services.pg_connector.pools import Pools
 from services.pg_connector.reading import Reading, Share, reading
 from services.pg_connector.resolving import Resolver
 from services.pg_connector.securing import login_of
-from services.pg_connector.selecting import selected, statement_of
+from services.pg_connector.selecting import require_now, selected, statement_of
 from services.pg_connector.sending import sent
 from services.pg_connector.settings import Settings
 from services.pg_connector.streams import prepared
@@ -54,6 +54,7 @@ class Reader:
 
     async def browse(self, request: pb.BrowseRequest) -> pb.BrowseResponse:
         """What a listing shows depends on what the grant reaches."""
+        require_now(*request.include)
         grant = self._gate.admit(request.grant, "list")
         page = (request.glob, str(request.page_size), request.page_token)
         key = (*_key(grant, "browse", request.path), *page, *grant.scopes)
@@ -65,6 +66,7 @@ class Reader:
         return answer
 
     async def inspect(self, request: pb.InspectRequest) -> pb.InspectResponse:
+        require_now(request.version)
         grant = self._gate.admit(request.grant, "list")
         key = _key(grant, "inspect", request.path)
         if (known := self._known(key, request.refresh, pb.InspectResponse)) is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from connectorkit.access import Gate
 from grants.claims import Grant
 from isobath.connector.v1 import connector_pb2 as pb
-from servicekit.status import InvalidField
+from servicekit.status import InvalidField, Unsupported
 from services.pg_connector import catalog, guard
 from services.pg_connector.browsing import found
 from services.pg_connector.catalog import Relation, quoted
@@ -26,12 +26,23 @@ class Selected:
 def statement_of(selection: pb.Selection) -> guard.Statement | None:
     """Of a query, judged before anything else is done; None for a path. Raises InvalidField,
     QueryFailed, QueryNotReadOnly."""
+    require_now(selection.version)
     match selection.WhichOneof("what"):
         case "query":
             return guard.admit(selection.query.sql)
         case "path" if selection.path:
             return None
     raise InvalidField("selection", "say which path or query")
+
+
+def require_now(*asked: object) -> None:
+    """Raises Unsupported where a state is asked for that is not the one of now."""
+    if any(asked):
+        raise Unsupported(
+            "a database keeps no earlier versions of its relations",
+            ability="versions",
+            remedy="Leave version and include out.",
+        )
 
 
 async def selected(

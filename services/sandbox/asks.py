@@ -8,6 +8,7 @@ from services.sandbox.errors import NoSuchSource, NothingToWrite, UnknownSourceT
 
 _INT64 = 2**63
 _TEXT_LIMIT = 1024 * 1024
+_FORMATS = {"True": pb.FORMAT_RAW, "unpacked": pb.FORMAT_UNPACKED}
 
 
 def reason(error: Fault) -> str:
@@ -27,7 +28,7 @@ def fetch(asked: dict[str, Any], grant: str) -> pb.FetchRequest:
     request = pb.FetchRequest(
         grant=grant,
         selection=_selection(what),
-        format=pb.FORMAT_RAW if asked.get("raw") else pb.FORMAT_ARROW,
+        format=_FORMATS.get(str(asked.get("raw")), pb.FORMAT_ARROW),
         columns=[_text("columns", name) for name in asked.get("columns") or ()],
     )
     max_rows = asked.get("max_rows")
@@ -40,10 +41,19 @@ def fetch(asked: dict[str, Any], grant: str) -> pb.FetchRequest:
 
 def _selection(what: dict[str, Any]) -> pb.Selection:
     if "path" in what:
-        return pb.Selection(path=_text("path", what["path"]))
+        return pb.Selection(path=_text("path", what["path"]), version=text(what, "version"))
     parameters = [_parameter(value) for value in what.get("params") or ()]
     query = pb.Query(sql=_text("sql", what.get("sql")), parameters=parameters)
     return pb.Selection(query=query)
+
+
+def browse(asked: dict[str, Any], grant: str) -> pb.BrowseRequest:
+    """Raises InvalidField."""
+    include = [f"INCLUDE_{_text('include', each).upper()}" for each in asked.get("include") or ()]
+    if not {*include} <= {*pb.Include.keys()}:
+        raise InvalidField("include", "include may hold snapshots, versions and deleted")
+    path, glob = text(asked, "prefix"), text(asked, "glob")
+    return pb.BrowseRequest(grant=grant, path=path, glob=glob, include=include)
 
 
 def text(asked: dict[str, Any], field: str) -> str:
@@ -98,6 +108,7 @@ def entry(found: pb.Entry) -> dict[str, Any]:
         "modified_at": found.modified_at.ToJsonString() if found.HasField("modified_at") else None,
         "comment": found.comment,
         "readable": found.readable,
+        "version": found.version,
     }
 
 

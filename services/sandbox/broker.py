@@ -178,8 +178,8 @@ class Broker:
     async def _told(self, stub: Any, source: Attached, asked: dict[str, Any]) -> dict[str, Any]:
         operation = asked.get("do")
         if operation == "list":
-            path, glob = asks.text(asked, "prefix"), asks.text(asked, "glob")
-            entries = await self._browse(stub, source.grant, path, glob)
+            wanted = asks.browse(asked, source.grant)
+            entries = await self._browse(stub, wanted)
             return {"entries": [asks.entry(each) for each in entries]}
         if operation == "tables":
             return {"entries": [asks.entry(e) for e in await self._tables(stub, source.grant)]}
@@ -190,22 +190,22 @@ class Broker:
 
     async def _tables(self, stub: Any, grant: str) -> list[Any]:
         found = []
-        for entry in await self._browse(stub, grant, "", ""):
-            is_schema = entry.kind == pb.ENTRY_KIND_SCHEMA
-            found += await self._browse(stub, grant, entry.path, "") if is_schema else [entry]
+        for entry in await self._browse(stub, pb.BrowseRequest(grant=grant)):
+            if entry.kind == pb.ENTRY_KIND_SCHEMA:
+                within = pb.BrowseRequest(grant=grant, path=entry.path)
+                found += await self._browse(stub, within)
+            else:
+                found.append(entry)
         return found[:_ENTRIES]
 
-    async def _browse(self, stub: Any, grant: str, path: str, glob: str) -> list[Any]:
+    async def _browse(self, stub: Any, request: Any) -> list[Any]:
         found: list[Any] = []
-        token = ""
+        request.page_size = _PAGE
         while len(found) < _ENTRIES:
-            request = pb.BrowseRequest(
-                grant=grant, path=path, glob=glob, page_size=_PAGE, page_token=token
-            )
             page = await calling(stub.Browse(request))
             found += page.entries
-            token = page.next_page_token
-            if not token:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 break
         return found[:_ENTRIES]
 

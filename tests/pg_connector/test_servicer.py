@@ -225,6 +225,20 @@ async def test_store_is_not_supported(platform: Platform) -> None:
     assert caught.value.reason == "UNSUPPORTED"
 
 
+@pytest.mark.req("B2", "D4")
+async def test_earlier_states_are_not_supported(platform: Platform) -> None:
+    grant = await platform.grant()
+    orders = pb.Selection(path="public.orders", version="snapshot=2026-01-01T00:00:00Z")
+    for method, request in (
+        ("Browse", pb.BrowseRequest(grant=grant, glob="**", include=[pb.INCLUDE_VERSIONS])),
+        ("Inspect", pb.InspectRequest(grant=grant, path="public.orders", version="v")),
+        ("Preview", pb.PreviewRequest(grant=grant, selection=orders)),
+    ):
+        with pytest.raises(RemoteFault) as caught:
+            await platform.call(method, request)
+        assert (caught.value.reason, caught.value.fields["ability"]) == ("UNSUPPORTED", "versions")
+
+
 async def test_disconnect_closes_what_was_kept(platform: Platform) -> None:
     await platform.fetch("SELECT 1 AS a")
     request = pb.DisconnectRequest(grant=await platform.grant())

@@ -81,6 +81,7 @@ def routes(gateway: Gateway) -> APIRouter:
             page_size=number(request, "page_size"),
             page_token=word(request, "page_token"),
             refresh=word(request, "refresh") == "true",
+            include=_include(word(request, "include")),
         )
         found = await gateway.data.browse(caller, source, asked)
         return Json(
@@ -92,7 +93,9 @@ def routes(gateway: Gateway) -> APIRouter:
         """Columns, keys and sizes of a relation, a blob, or a glob as one table."""
         caller = await authenticated(gateway, request)
         asked = connector.InspectRequest(
-            path=required(request, "path"), refresh=word(request, "refresh") == "true"
+            path=required(request, "path"),
+            refresh=word(request, "refresh") == "true",
+            version=word(request, "version"),
         )
         return Json(plain(await gateway.data.inspect(caller, source, asked), defaults=True))
 
@@ -100,10 +103,7 @@ def routes(gateway: Gateway) -> APIRouter:
     async def preview(request: Request, source: str) -> Json:
         """The first rows."""
         caller = await authenticated(gateway, request)
-        asked = connector.PreviewRequest(
-            selection=connector.Selection(path=required(request, "path")),
-            rows=number(request, "limit"),
-        )
+        asked = connector.PreviewRequest(selection=_chosen(request), rows=number(request, "limit"))
         found = await gateway.data.preview(caller, source, asked)
         table = rows_of(found.arrow)
         return Json({**table, "row_count": len(table["rows"]), "truncated": found.truncated})
@@ -128,11 +128,14 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.get(base + "/{source}/content")
     async def content(request: Request, source: str) -> Response:
-        """A blob as it is; ranges are honoured."""
+        """A blob as it is, in ranges too, or with `format=unpacked` what it holds."""
         caller = await authenticated(gateway, request)
-        path = required(request, "path")
-        wanted = request.headers.get("range", "")
-        return await transfer.blob(gateway, caller, source, path, wanted)
+        format, wanted = word(request, "format"), request.headers.get("range", "")
+        if format == "unpacked":
+            return await transfer.unpacked(gateway, caller, source, _chosen(request))
+        if format not in ("", "raw"):
+            raise InvalidField("format", "format must be raw or unpacked")
+        return await transfer.blob(gateway, caller, source, _chosen(request), wanted)
 
     return router
 
@@ -175,6 +178,18 @@ def listing(items: list[dict[str, Any]], next_page_token: str = "") -> dict[str,
         "has_more": bool(next_page_token),
         "next_page_token": next_page_token,
     }
+
+
+def _chosen(request: Request) -> connector.Selection:
+    return connector.Selection(path=required(request, "path"), version=word(request, "version"))
+
+
+def _include(asked: str) -> list[str]:
+    words = [each.strip() for each in asked.split(",") if each.strip()]
+    names = [f"INCLUDE_{each.upper()}" for each in words]
+    if not {*names} <= {*connector.Include.keys()}:
+        raise InvalidField("include", "include may hold snapshots, versions and deleted, by commas")
+    return names
 
 
 def _draft(body: dict[str, Any]) -> Draft:
@@ -229,4 +244,5 @@ def _fetch(body: dict[str, Any], source: str, default_rows: int) -> connector.Fe
         request.selection.query.CopyFrom(query(chosen.sql, chosen.parameters))
     else:
         request.selection.path = chosen.path
+    request.selection.version = chosen.version
     return request

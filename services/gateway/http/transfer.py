@@ -64,15 +64,27 @@ async def _rows(
     return Json(body)
 
 
-async def blob(gateway: Gateway, caller: Caller, source: str, path: str, wanted: str) -> Response:
+async def unpacked(
+    gateway: Gateway, caller: Caller, source: str, chosen: connector.Selection
+) -> Response:
+    """What one blob holds, unpacked where it is compressed."""
+    request = connector.FetchRequest(selection=chosen, format=connector.FORMAT_UNPACKED)
+    stack, events, header = await _opened(gateway, caller, source, request)
+    media_type = header.content_type or "application/octet-stream"
+    return StreamingResponse(_pieces(stack, events), media_type=media_type)
+
+
+async def blob(
+    gateway: Gateway, caller: Caller, source: str, chosen: connector.Selection, wanted: str
+) -> Response:
     """One blob, or the range of it that `Range` names."""
     if suffix := _SUFFIX.fullmatch(wanted):
         # the last bytes: how many there are is asked first; of none, the whole is given
-        size = await _size(gateway, caller, source, path)
+        size = await _size(gateway, caller, source, chosen)
         wanted = f"bytes={max(size - int(suffix[1]), 0)}-" if size else ""
     offset, length = _range(wanted)
     request = connector.FetchRequest(
-        selection=connector.Selection(path=path),
+        selection=chosen,
         format=connector.FORMAT_RAW,
         offset_bytes=offset,
         length_bytes=length,
@@ -89,10 +101,8 @@ async def blob(gateway: Gateway, caller: Caller, source: str, path: str, wanted:
     return StreamingResponse(_pieces(stack, events), status, headers, media_type)
 
 
-async def _size(gateway: Gateway, caller: Caller, source: str, path: str) -> int:
-    request = connector.FetchRequest(
-        selection=connector.Selection(path=path), format=connector.FORMAT_RAW, length_bytes=1
-    )
+async def _size(gateway: Gateway, caller: Caller, source: str, chosen: connector.Selection) -> int:
+    request = connector.FetchRequest(selection=chosen, format=connector.FORMAT_RAW, length_bytes=1)
     stack, _, header = await _opened(gateway, caller, source, request)
     async with stack:
         return header.size_bytes

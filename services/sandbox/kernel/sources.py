@@ -16,6 +16,7 @@ what is not there FileNotFoundError, what a database says of a query QueryError.
 
 import io
 import os
+import re
 import socket
 import sys
 import threading
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _UPLOAD_PIECE = 1024 * 1024
 Rows: TypeAlias = Any  # a DataFrame of pandas or polars, a pyarrow.Table, or the name of a file
 Shape = Literal["pandas", "arrow", "polars", "path"]
+_PACKED = re.compile(r"\.(gz|zst|bz2)$", re.IGNORECASE)
 _SHAPES = ("pandas", "arrow", "polars", "path")
 
 
@@ -234,20 +236,25 @@ class Source(Mapping[str, Any]):
         columns: Sequence[str] = (),
         max_rows: int | None = None,
         as_: Shape = "pandas",
+        version: str = "",
     ) -> "Rows":
-        """A relation ("public.orders"), a blob, or all that match a glob as one table."""
-        return self._table({"path": path}, max_rows, columns, as_)
+        """A relation ("public.orders"), a blob, or all that match a glob as one table. `version`:
+        what one blob was before, as `list` tells it."""
+        return self._table({"path": path, "version": version}, max_rows, columns, as_)
 
     def preview(self, path: str, rows: int = 10) -> "pd.DataFrame":
         """The first rows of a relation or a blob."""
         first: pd.DataFrame = self._table({"path": path}, rows, (), "pandas", cut_told=False)
         return first
 
-    def list(self, prefix: str = "", *, glob: str = "") -> "pd.DataFrame":
-        """What lies there: path, kind, size, rows, time of change."""
+    def list(
+        self, prefix: str = "", *, glob: str = "", include: Sequence[str] = ()
+    ) -> "pd.DataFrame":
+        """What lies there: path, kind, size, rows, time of change. With a glob may be included
+        "snapshots", "versions" and "deleted" blobs."""
         import pandas as pd
 
-        asked = self._asked("list", prefix=prefix, glob=glob)
+        asked = self._asked("list", prefix=prefix, glob=glob, include=[*include])
         return pd.DataFrame(self._link.ask(asked)["entries"])
 
     def tables(self) -> "pd.DataFrame":
@@ -265,12 +272,17 @@ class Source(Mapping[str, Any]):
         frame.attrs.update(answer["attrs"])
         return frame
 
-    def download(self, path: str, to: str | None = None) -> str:
-        """A blob as it is, into the workspace (or wherever `to` says). Returns its path there."""
-        target = Path(to or path.rpartition("/")[2] or "download")
+    def download(
+        self, path: str, to: str | None = None, *, version: str = "", unpack: bool = False
+    ) -> str:
+        """A blob as it is, or unpacked, into the workspace (or wherever `to` says). Returns its
+        path there."""
+        name = path.rpartition("/")[2] or "download"
+        target = Path(to or (_PACKED.sub("", name) if unpack else name))
         partial = target.with_name(f"{target.name}.partial")
         try:
-            asked = self._fetch({"path": path}, raw=True)
+            what = {"path": path, "version": version}
+            asked = self._fetch(what, raw="unpacked" if unpack else True)
             with partial.open("wb") as file, self._bytes(asked) as content:
                 while piece := content.read(_UPLOAD_PIECE):
                     file.write(piece)
@@ -295,7 +307,9 @@ class Source(Mapping[str, Any]):
     def _asked(self, operation: str, **details: Any) -> dict[str, Any]:
         return {"do": operation, "source": self.name, **details}
 
-    def _fetch(self, what: dict[str, Any], *, raw: bool = False, **more: Any) -> dict[str, Any]:
+    def _fetch(
+        self, what: dict[str, Any], *, raw: bool | str = False, **more: Any
+    ) -> dict[str, Any]:
         return self._asked("fetch", what=what, raw=raw, **more)
 
     def _table(

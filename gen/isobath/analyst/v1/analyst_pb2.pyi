@@ -89,7 +89,7 @@ class ChatMessage(_message.Message):
     def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
 
 class DataSelection(_message.Message):
-    __slots__ = ("source", "type", "path", "table", "query", "format", "target", "limits")
+    __slots__ = ("source", "type", "path", "table", "query", "format", "target", "limits", "version")
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -98,6 +98,7 @@ class DataSelection(_message.Message):
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     source: str
     type: str
     path: str
@@ -106,7 +107,8 @@ class DataSelection(_message.Message):
     format: _connector_pb2.Format
     target: str
     limits: _connector_pb2.Limits
-    def __init__(self, source: _Optional[str] = ..., type: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[str] = ..., query: _Optional[_Union[_connector_pb2.Query, _Mapping]] = ..., format: _Optional[_Union[_connector_pb2.Format, str]] = ..., target: _Optional[str] = ..., limits: _Optional[_Union[_connector_pb2.Limits, _Mapping]] = ...) -> None: ...
+    version: str
+    def __init__(self, source: _Optional[str] = ..., type: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[str] = ..., query: _Optional[_Union[_connector_pb2.Query, _Mapping]] = ..., format: _Optional[_Union[_connector_pb2.Format, str]] = ..., target: _Optional[str] = ..., limits: _Optional[_Union[_connector_pb2.Limits, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class RunBounds(_message.Message):
     __slots__ = ("rounds", "tokens", "time", "program_time")
@@ -660,20 +662,22 @@ class CheckDataSourceResponse(_message.Message):
     def __init__(self, ok: _Optional[bool] = ..., check: _Optional[_Union[_connector_pb2.CheckResponse, _Mapping]] = ...) -> None: ...
 
 class BrowseDataSourceRequest(_message.Message):
-    __slots__ = ("id", "path", "glob", "page_size", "page_token", "refresh")
+    __slots__ = ("id", "path", "glob", "page_size", "page_token", "refresh", "include")
     ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     GLOB_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REFRESH_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
     id: str
     path: str
     glob: str
     page_size: int
     page_token: str
     refresh: bool
-    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., glob: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., refresh: _Optional[bool] = ...) -> None: ...
+    include: _containers.RepeatedScalarFieldContainer[_connector_pb2.Include]
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., glob: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., refresh: _Optional[bool] = ..., include: _Optional[_Iterable[_Union[_connector_pb2.Include, str]]] = ...) -> None: ...
 
 class BrowseDataSourceResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -684,14 +688,16 @@ class BrowseDataSourceResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[_connector_pb2.Entry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class InspectDataSourceRequest(_message.Message):
-    __slots__ = ("id", "path", "refresh")
+    __slots__ = ("id", "path", "refresh", "version")
     ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     REFRESH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     id: str
     path: str
     refresh: bool
-    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., refresh: _Optional[bool] = ...) -> None: ...
+    version: str
+    def __init__(self, id: _Optional[str] = ..., path: _Optional[str] = ..., refresh: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
 class InspectDataSourceResponse(_message.Message):
     __slots__ = ("schema",)

@@ -19,6 +19,14 @@ class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FORMAT_PARQUET: _ClassVar[Format]
     FORMAT_ARROW: _ClassVar[Format]
     FORMAT_RAW: _ClassVar[Format]
+    FORMAT_UNPACKED: _ClassVar[Format]
+
+class Include(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    INCLUDE_UNSPECIFIED: _ClassVar[Include]
+    INCLUDE_SNAPSHOTS: _ClassVar[Include]
+    INCLUDE_VERSIONS: _ClassVar[Include]
+    INCLUDE_DELETED: _ClassVar[Include]
 
 class EntryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -46,6 +54,11 @@ FORMAT_CSV: Format
 FORMAT_PARQUET: Format
 FORMAT_ARROW: Format
 FORMAT_RAW: Format
+FORMAT_UNPACKED: Format
+INCLUDE_UNSPECIFIED: Include
+INCLUDE_SNAPSHOTS: Include
+INCLUDE_VERSIONS: Include
+INCLUDE_DELETED: Include
 ENTRY_KIND_UNSPECIFIED: EntryKind
 ENTRY_KIND_SCHEMA: EntryKind
 ENTRY_KIND_TABLE: EntryKind
@@ -146,20 +159,22 @@ class CheckStep(_message.Message):
     def __init__(self, name: _Optional[str] = ..., passed: _Optional[bool] = ..., message: _Optional[str] = ..., remedy: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class BrowseRequest(_message.Message):
-    __slots__ = ("grant", "path", "glob", "page_size", "page_token", "refresh")
+    __slots__ = ("grant", "path", "glob", "page_size", "page_token", "refresh", "include")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     GLOB_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     REFRESH_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
     grant: str
     path: str
     glob: str
     page_size: int
     page_token: str
     refresh: bool
-    def __init__(self, grant: _Optional[str] = ..., path: _Optional[str] = ..., glob: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., refresh: _Optional[bool] = ...) -> None: ...
+    include: _containers.RepeatedScalarFieldContainer[Include]
+    def __init__(self, grant: _Optional[str] = ..., path: _Optional[str] = ..., glob: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., refresh: _Optional[bool] = ..., include: _Optional[_Iterable[_Union[Include, str]]] = ...) -> None: ...
 
 class BrowseResponse(_message.Message):
     __slots__ = ("entries", "next_page_token")
@@ -170,7 +185,7 @@ class BrowseResponse(_message.Message):
     def __init__(self, entries: _Optional[_Iterable[_Union[Entry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class Entry(_message.Message):
-    __slots__ = ("path", "name", "kind", "size_bytes", "row_estimate", "modified_at", "content_type", "etag", "comment", "readable", "properties")
+    __slots__ = ("path", "name", "kind", "size_bytes", "row_estimate", "modified_at", "content_type", "etag", "comment", "readable", "properties", "version")
     class PropertiesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -189,6 +204,7 @@ class Entry(_message.Message):
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     READABLE_FIELD_NUMBER: _ClassVar[int]
     PROPERTIES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     path: str
     name: str
     kind: EntryKind
@@ -200,17 +216,20 @@ class Entry(_message.Message):
     comment: str
     readable: bool
     properties: _containers.ScalarMap[str, str]
-    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[EntryKind, str]] = ..., size_bytes: _Optional[int] = ..., row_estimate: _Optional[int] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., etag: _Optional[str] = ..., comment: _Optional[str] = ..., readable: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    version: str
+    def __init__(self, path: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[_Union[EntryKind, str]] = ..., size_bytes: _Optional[int] = ..., row_estimate: _Optional[int] = ..., modified_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., content_type: _Optional[str] = ..., etag: _Optional[str] = ..., comment: _Optional[str] = ..., readable: _Optional[bool] = ..., properties: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class InspectRequest(_message.Message):
-    __slots__ = ("grant", "path", "refresh")
+    __slots__ = ("grant", "path", "refresh", "version")
     GRANT_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     REFRESH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     grant: str
     path: str
     refresh: bool
-    def __init__(self, grant: _Optional[str] = ..., path: _Optional[str] = ..., refresh: _Optional[bool] = ...) -> None: ...
+    version: str
+    def __init__(self, grant: _Optional[str] = ..., path: _Optional[str] = ..., refresh: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
 
 class InspectResponse(_message.Message):
     __slots__ = ("entry", "columns", "constraints", "indexes", "definition", "members", "rows", "rows_exact")
@@ -279,12 +298,14 @@ class Index(_message.Message):
     def __init__(self, name: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., unique: _Optional[bool] = ..., definition: _Optional[str] = ...) -> None: ...
 
 class Selection(_message.Message):
-    __slots__ = ("path", "query")
+    __slots__ = ("path", "query", "version")
     PATH_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     path: str
     query: Query
-    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ...) -> None: ...
+    version: str
+    def __init__(self, path: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Query(_message.Message):
     __slots__ = ("sql", "parameters")

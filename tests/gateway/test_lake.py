@@ -1,6 +1,7 @@
-"""What a run leaves, written back: the real Azure Blob connector and Azurite, the rest doubles."""
+"""The gateway before a lake: the real Azure Blob connector and Azurite, the rest doubles."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 import pytest_asyncio
+from azure.storage.blob import ContentSettings
 
 from dev.azurite import Azurite
 from isobath.analyst.v1 import analyst_pb2 as analyst
@@ -210,3 +212,42 @@ def test_names_that_come_twice_are_numbered() -> None:
         "a-4.csv",
         "b",
     ]
+
+
+@pytest.mark.req("B2", "C3")
+async def test_earlier_states_are_listed_and_read(lake: Written) -> None:
+    client = lake.container.get_blob_client("public.orders")
+    kind = ContentSettings(content_type="text/csv")
+    await client.upload_blob(b"n\n1\n", content_settings=kind)
+    old = f"snapshot={(await client.create_snapshot())['snapshot']}"
+    await client.upload_blob(b"n\n2\n", overwrite=True, content_settings=kind)
+    http, base = lake.platform.http, "/v1/data-sources/lake"
+    listed = await http.get(f"{base}/browse", params={"glob": "**", "include": "snapshots"})
+    told = [(each["path"], each["version"]) for each in listed.raise_for_status().json()["data"]]
+    assert told == [("public.orders", old), ("public.orders", "")]
+    chosen = {"path": "public.orders", "version": old}
+    assert (await http.get(f"{base}/content", params=chosen)).content == b"n\n1\n"
+    assert (await http.get(f"{base}/preview", params=chosen)).json()["rows"] == [[1]]
+    assert (await http.get(f"{base}/schema", params=chosen)).json()["entry"]["version"] == old
+    rows = (await http.post(f"{base}/query", json=chosen)).json()
+    assert rows["rows"] == [[1]]
+    for params in ({"include": "all", "glob": "**"}, {"include": "versions"}):
+        refused = await http.get(f"{base}/browse", params=params)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "include")
+    lake.program("1")
+    await lake.platform.chat(data_sources=[{"source": "lake", **chosen}])
+    (item,) = lake.platform.sandbox.import_items
+    assert (item.selection.path, item.selection.version) == ("public.orders", old)
+    assert f"public.orders ({old})" in lake.platform.models.requests[0].messages[-1].content
+
+
+@pytest.mark.req("B3", "C3")
+async def test_content_is_given_unpacked_where_that_is_asked_for(lake: Written) -> None:
+    data = gzip.compress(b"one line")
+    await lake.container.upload_blob("a.log.gz", data)
+    http, url = lake.platform.http, "/v1/data-sources/lake/content"
+    assert (await http.get(url, params={"path": "a.log.gz"})).content == data
+    given = await http.get(url, params={"path": "a.log.gz", "format": "unpacked"})
+    assert given.content == b"one line"
+    refused = await http.get(url, params={"path": "a.log.gz", "format": "csv"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "format")

@@ -1,4 +1,6 @@
-"""SQL over files from code in the sandbox: real sandbox, real connector, real Azurite."""
+"""A lake from code in the sandbox: real sandbox, real connector, real Azurite."""
+
+import gzip
 
 import pytest
 
@@ -41,6 +43,21 @@ except PermissionError:
 """
 
 
+READING = """
+lake = sources['lake']
+found = lake.list(glob='**', include=['snapshots'])
+old = found[found.path == 'a.csv'].version.tolist()
+print(len(old), old[1] == '', lake.read('a.csv', version=old[0]).n.tolist(), lake.read('a.csv').n.tolist())
+print(open(lake.download('a.csv', 'old.csv', version=old[0])).read().split())
+path = lake.download('l/a.log.gz', unpack=True)
+print(path, open(path).read())
+try:
+    lake.list(glob='**', include=['all'])
+except sources.SourceError as error:
+    print(error.reason)
+"""
+
+
 async def attach(box: Box, grant: str, writes: str = "", folder: str = "") -> None:
     source = pb.Source(name="lake", source_id="ds-lake", type="azure_blob", grant=grant)
     source.MergeFrom(pb.Source(write_grant=writes, write_prefix=folder))
@@ -80,3 +97,18 @@ async def test_code_in_the_sandbox_writes_where_its_run_may_and_nowhere_else(lak
         "not read\n"
     )
     assert [blob.name async for blob in lake.container.list_blobs()] == ["results/r1/n.csv"]
+
+
+@pytest.mark.req("B2", "B3", "X1")
+@pytest.mark.skipif(not TIERS, reason="this machine holds no tier of the sandbox")
+async def test_code_in_the_sandbox_reads_earlier_states_and_unpacks(lake: Lake) -> None:
+    client = lake.container.get_blob_client("a.csv")
+    await client.upload_blob(b"n\n1\n")
+    await client.create_snapshot()
+    await client.upload_blob(b"n\n2\n", overwrite=True)
+    await lake.container.upload_blob("l/a.log.gz", gzip.compress(b"one line"))
+    async with place(TIERS[0], connectors=(lake.address,)) as sandbox, sandbox.box() as box:
+        await attach(box, await lake.grant("read", "list"))
+        ran = await box.run(READING)
+    assert ran.traceback == ""
+    assert ran.out == "2 True [1] [2]\n['n', '1']\na.log one line\nINVALID_FIELD\n"
