@@ -10,10 +10,12 @@ import jwt
 import pytest
 import pytest_asyncio
 from azure.storage.blob import ContentSettings
+from typer.testing import CliRunner
 
 from dev.azurite import Azurite
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.analyst.v1 import analyst_pb2_grpc as rpc
+from isobath_client.cli import app
 from services.blob_connector.app import mount as mount_blob
 from services.blob_connector.settings import Settings as BlobSettings
 from services.gateway.writeback import distinct
@@ -251,3 +253,25 @@ async def test_content_is_given_unpacked_where_that_is_asked_for(lake: Written) 
     assert given.content == b"one line"
     refused = await http.get(url, params={"path": "a.log.gz", "format": "csv"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "format")
+
+
+@pytest.mark.req("B2", "B3", "C3")
+async def test_command_shows_earlier_states_and_unpacks(lake: Written) -> None:
+    client = lake.container.get_blob_client("a.csv.gz")
+    await client.upload_blob(gzip.compress(b"n\n1\n"))
+    old = f"snapshot={(await client.create_snapshot())['snapshot']}"
+    await client.upload_blob(gzip.compress(b"n\n2\n"), overwrite=True)
+    key = lake.platform.http.headers["authorization"].removeprefix("Bearer ")
+    environ = {"ISOBATH_ADDRESS": lake.platform.grpc_address, "ISOBATH_API_KEY": key}
+
+    async def told(*command: str) -> bytes:
+        wide = {**environ, "COLUMNS": "200"}
+        ran = await asyncio.to_thread(CliRunner().invoke, app, ["sources", *command], env=wide)
+        assert ran.exit_code == 0, ran.output
+        return ran.stdout_bytes
+
+    listed = await told("browse", "lake", "--glob", "**", "--include", "snapshots")
+    assert old.encode() in listed
+    of_now = ("query", "lake:a.csv.gz", "--format", "unpacked")
+    assert await told(*of_now) == b"n\n2\n"
+    assert await told(*of_now, "--version", old) == b"n\n1\n"
