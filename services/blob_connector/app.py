@@ -27,7 +27,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         gate.on_close(accounts.revoked)
         processes = Processes(settings)
         stack.push_async_callback(processes.aclose)
-        queries = Queries(processes, threads)
+        queries = Queries(processes, threads, settings.query_read_bytes)
         servicer = BlobServicer(gate, accounts, threads, settings, queries)
         server.register(
             SERVICE,

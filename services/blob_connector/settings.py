@@ -63,6 +63,8 @@ class Settings:
     query_memory_bytes: int = 1024 * MIB
     # of DuckDB, for one query
     query_threads: int = 2
+    # that one query may read of blobs, as it reads them; 0 = no limit
+    query_read_bytes: int = 64 * 1024 * MIB
     # no query runs longer, whatever a request or its grant says
     query_timeout_s: float = 300.0
     # containers kept open; beyond that the one that was idle longest is closed
@@ -83,5 +85,5 @@ class Settings:
             raise ValueError(
                 "QUERY_MEMORY_BYTES expects 67108864 (64 MiB) or more, QUERY_TIMEOUT_S above 0"
             )
-        if self.retries < 0:
-            raise ValueError("RETRIES expects 0 or more")
+        if min(self.retries, self.query_read_bytes) < 0:
+            raise ValueError("RETRIES and QUERY_READ_BYTES expect 0 or more")

@@ -19,7 +19,10 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from dev.azurite import Azurite
 from dev.azurite import azurite as start_azurite
 from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.secrets import Secret
 from servicekit.testing import free_port
+from services.blob_connector import entra
+from services.blob_connector.settings import Settings
 from tests.blob_connector.conftest import Lake, fault_of, joined, open_lake
 from tests.blob_connector.directory import (
     APPLICATION,
@@ -229,3 +232,32 @@ async def test_own_identity_is_only_used_where_the_operator_allows(
             assert fault.reason == "INVALID_FIELD" and fault.fields["field"] == "config.identity"
             assert "IDENTITY_HOSTS" in (fault.remedy or "")
         assert not made.entra.asked
+
+
+@pytest.mark.req("B1")
+@pytest.mark.parametrize(
+    ("account", "cloud", "authority"),
+    [
+        ("https://a.blob.core.windows.net", "", "login.microsoftonline.com"),
+        ("https://a.blob.core.usgovcloudapi.net", "", "login.microsoftonline.us"),
+        ("https://a.blob.core.chinacloudapi.cn", "", "login.chinacloudapi.cn"),
+        # a domain of one's own, or a private endpoint, says nothing of its cloud
+        ("https://data.example.org", "", "login.microsoftonline.com"),
+        ("https://data.example.org", "us_government", "login.microsoftonline.us"),
+        ("https://data.example.org", "china", "login.chinacloudapi.cn"),
+        # a host that only looks like one of a cloud
+        ("https://usgovcloudapi.net.example.org", "", "login.microsoftonline.com"),
+    ],
+)
+def test_each_cloud_is_asked_for_its_own_tokens(
+    monkeypatch: pytest.MonkeyPatch, account: str, cloud: str, authority: str
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        entra,
+        "ClientSecretCredential",
+        lambda *_, **known: asked.append(known["authority"]),
+    )
+    config = {**APP, "account_url": account, "cloud": cloud}
+    entra.signer_of("client_secret", config, {"client_secret": Secret("s")}, Settings())
+    assert asked == [authority]

@@ -1,12 +1,17 @@
 """A lake from code in the sandbox: real sandbox, real connector, real Azurite."""
 
+import asyncio
 import gzip
+import io
 
 import pytest
 
+from isobath.connector.v1 import connector_pb2 as connector
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from servicekit.channels import calling
+from servicekit.status import RemoteFault
 from tests.blob_connector.conftest import Lake
+from tests.blob_connector.proxy import Proxy
 from tests.blob_connector.test_sql import sales
 from tests.sandbox.boxes import TIERS, Box, place
 
@@ -112,3 +117,33 @@ async def test_code_in_the_sandbox_reads_earlier_states_and_unpacks(lake: Lake) 
         ran = await box.run(READING)
     assert ran.traceback == ""
     assert ran.out == "2 True [1] [2]\n['n', '1']\na.log one line\nINVALID_FIELD\n"
+
+
+@pytest.mark.req("B6", "S5")
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+@pytest.mark.skipif(not TIERS, reason="this machine holds no tier of the sandbox")
+async def test_torn_download_leaves_no_file_in_a_workspace(lake: Lake, proxy: Proxy) -> None:
+    """While it comes nothing is seen, when it is torn for ever nothing is left, and what was there
+    before stays."""
+    old, new = b"old," * 100, b"new," * 2_000_000
+    grant = await lake.grant("read", "list", config=lake.through(proxy))
+    source = pb.Source(name="lake", source_id="ds-lake", type="azure_blob", grant=grant)
+    wanted = pb.ImportItem(source=source, selection=connector.Selection(path="big.bin"))
+    async with place(TIERS[0], connectors=(lake.address,)) as sandbox, sandbox.box() as box:
+        await lake.container.upload_blob("big.bin", old)
+        await box.load(wanted)
+        await lake.container.upload_blob("big.bin", io.BytesIO(new), overwrite=True)
+        proxy.cut_every = 200_000
+        coming = asyncio.create_task(box.load(wanted))
+        while not coming.done():
+            assert await box.files() == {"big.bin": len(old)}
+            await asyncio.sleep(0.02)
+        with pytest.raises(RemoteFault) as torn:
+            await coming
+        assert torn.value.reason == "CHECKSUM_MISMATCH"
+        assert await box.files() == {"big.bin": len(old)} and await box.read("big.bin") == old
+        ran = await box.run("import os; print(sorted(os.listdir()))")
+        assert ran.out == "['big.bin']\n"
+        proxy.cut_every = 0
+        await box.load(wanted)
+        assert await box.read("big.bin") == new

@@ -11,12 +11,14 @@ from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 
 from dev.azurite import Azurite
 from isobath.connector.v1 import connector_pb2 as pb
+from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit.secrets import Secret
 from services.blob_connector.checking import expiry_warning
 from services.blob_connector.errors import BadConfig
 from services.blob_connector.identity import account_of, connect
 from services.blob_connector.settings import Settings
 from tests.blob_connector.conftest import Lake, fault_of, joined, open_lake
+from tests.blob_connector.proxy import Proxy, answer
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -210,3 +212,41 @@ async def test_sources_beyond_those_kept_open_work_on(
             for version in range(1, 6):
                 grant = await lake.grant(version=version)
                 assert await lake.browse(grant=grant) == ["a.csv"]
+
+
+@pytest.mark.req("B1", "B2")
+async def test_sas_of_a_directory_asks_for_nothing_beside_it(lake: Lake, proxy: Proxy) -> None:
+    """Azurite knows no such SAS (sr=d): here it is held that each request lies in the directory."""
+    listed = (
+        '<?xml version="1.0" encoding="utf-8"?><EnumerationResults><Blobs><Blob><Name>team/a/x.csv'
+        "</Name><Properties><Last-Modified>Sun, 01 Nov 2026 10:00:00 GMT</Last-Modified><Etag>0x1"
+        "</Etag><Content-Length>4</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
+        "</Blobs><NextMarker/></EnumerationResults>"
+    )
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {len(listed)}"
+    page = f"{head}\r\nConnection: close\r\n\r\n{listed}".encode()
+    refused = answer("403 Forbidden", "AuthorizationPermissionMismatch", "It may not.")
+    token = "sv=2022-11-02&sp=rl&sr=d&sdd=2&se=2099-01-01T00:00:00Z&sig=abc%3D"
+    config = lake.config(**lake.through(proxy), prefix="team/a")
+    await lake.secret(source_id="ds-dir", config=config, sas_token=token)
+    request = credentials.MintGrantRequest(
+        owner="me",
+        caller="key",
+        source_id="ds-dir",
+        source_type="azure_blob",
+        source_version=1,
+        config=config,
+        operations=("list", "read"),
+    )
+    grant = (await lake.credentials.MintGrant(request)).grant
+    proxy.answers = [page, page, page, page, refused]
+    assert await lake.browse(grant=grant, glob="**") == ["x.csv"]
+    told = await lake.stub.Check(pb.CheckRequest(grant=grant))
+    assert all(step.passed for step in told.steps), told
+    assert not told.writable and [line.split(" ")[0] for line in proxy.requests] == [
+        *("GET", "GET", "GET", "HEAD", "PUT")
+    ]
+    for line in proxy.requests:
+        place, _, query = line.split(" ")[1].partition("?")
+        within = "prefix=team%2Fa%2F" in query or "/team/a/" in place
+        assert within and "sr=d" in query and "sig=abc%3D" in query, line

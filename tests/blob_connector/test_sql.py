@@ -260,6 +260,18 @@ async def test_blob_that_changes_meanwhile_is_told(lake: Lake) -> None:
     assert (await fault_of(changed_meanwhile())).reason == "CHANGED_MEANWHILE"
 
 
+@pytest.mark.req("B8", "B6")
+async def test_query_reads_no_more_than_it_may(azurite: Any, tmp_path: Path, no_leaks: Any) -> None:
+    async with open_lake(azurite, tmp_path, query_read_bytes=300_000) as lake:
+        lines = "id,text\n" + "".join(f"{n},some words of a line\n" for n in range(5_000))
+        for part in range(4):
+            await put(lake, f"t/{part}.csv", lines)
+        found = await table_of(lake, "SELECT count(*) AS n FROM 't/0.csv'")
+        assert found.to_pydict() == {"n": [5_000]}
+        fault = await fault_of(events_of(lake, "SELECT count(*) AS n FROM 't/*.csv'"))
+        assert fault.reason == "TOO_LARGE" and "300,000 bytes" in fault.message and fault.remedy
+
+
 @pytest.mark.req("B8")
 async def test_little_is_read_of_a_large_set(lake: Lake) -> None:
     """Two of ten columns, one row group of ten in one of four files: by the log's own figures."""

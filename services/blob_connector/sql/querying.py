@@ -50,20 +50,20 @@ class Rows:
 
 
 class Queries:
-    def __init__(self, processes: Processes, threads: Limiter) -> None:
-        self._processes, self._threads = processes, threads
+    def __init__(self, processes: Processes, threads: Limiter, read_bytes: int) -> None:
+        self._processes, self._threads, self._read_bytes = processes, threads, read_bytes
 
     @asynccontextmanager
     async def running(
         self, container: Container, query: pb.Query, resolve: Resolve, *, most_rows: int = 0
     ) -> AsyncIterator[Rows]:
         """The process is killed on leaving, be the query done or not. Raises QueryFailed,
-        QueryNotReadOnly, QueriesBusy, and what `resolve` raises."""
+        QueryNotReadOnly, QueriesBusy, TooLarge, and what `resolve` raises."""
         sql, parameters = _text(query), [_value(each) for each in query.parameters]
         began = time.monotonic()
         async with self._processes.one() as process:
             statement = await _judged(process, sql)
-            files = await _files(container, statement, resolve)
+            files = await _files(container, statement, resolve, self._read_bytes)
             try:
                 schema = await process.run(statement.sql, parameters, files, most_rows=most_rows)
                 yield Rows(schema, process, self._threads, statement)
@@ -109,7 +109,9 @@ async def _judged(process: Process, sql: str) -> Statement:
         raise QueryNotReadOnly("the statement is not understood", construct="unknown") from exc
 
 
-async def _files(container: Container, statement: Statement, resolve: Resolve) -> Files:
+async def _files(
+    container: Container, statement: Statement, resolve: Resolve, most_bytes: int
+) -> Files:
     families = {path: list(await resolve(path)) for path in statement.paths}
     blobs = {blob.name: blob for found in families.values() for blob in found}
     # not the empty files that some writers leave beside the others
@@ -117,7 +119,7 @@ async def _files(container: Container, statement: Statement, resolve: Resolve) -
         path: [blob.name for blob in found if blob.size_bytes or len(found) == 1]
         for path, found in families.items()
     }
-    return Files(container, list(blobs.values()), names)
+    return Files(container, list(blobs.values()), names, most_bytes)
 
 
 def fault_of(exc: Failed | ProcessLost | Broken, statement: Statement) -> BlobFault:

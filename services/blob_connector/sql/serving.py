@@ -9,7 +9,7 @@ from typing import Self
 
 from servicekit import logs
 from services.blob_connector.azure import Blob, Container
-from services.blob_connector.errors import BlobFault
+from services.blob_connector.errors import BlobFault, TooLarge
 from services.blob_connector.sql import frames
 from services.blob_connector.sql.frames import Kind
 
@@ -20,11 +20,13 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True)
 class Files:
-    """What a query reads: blobs, and the names that each of its paths stands for."""
+    """What a query reads: blobs, the names that each of its paths stands for, and how many bytes
+    of them at most; 0 = no limit."""
 
     container: Container
     blobs: Sequence[Blob]
     families: Mapping[str, Sequence[str]]
+    most_bytes: int = 0
 
 
 class Link:
@@ -85,8 +87,8 @@ class Ranges:
                 _log.warning("range_refused", file=file, offset=offset, length=length)
                 self._link.write(frames.packed(Kind.LOST, head))
                 return
+            self._take(length)
             data = await self._files.container.range(self._files.blobs[file], offset, length)
-            self.bytes_read += len(data)
             self._link.write(frames.packed(Kind.BYTES, head + data))
             with suppress(ConnectionError):
                 await self._link.drain()
@@ -95,6 +97,16 @@ class Ranges:
             self._link.write(frames.packed(Kind.LOST, head))
         finally:
             self._slots.release()
+
+    def _take(self, length: int) -> None:
+        self.bytes_read += length
+        most = self._files.most_bytes
+        if most and self.bytes_read > most:
+            raise TooLarge(
+                f"the query would read more than the {most:,} bytes of blobs that one may",
+                remedy="Narrow its paths, select fewer columns, or filter by folders.",
+                limit_bytes=str(most),
+            )
 
     def _is_within(self, file: int, offset: int, length: int) -> bool:
         if file >= len(self._files.blobs) or not 0 < length <= frames.MOST_RANGE_BYTES:
