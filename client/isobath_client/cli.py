@@ -214,6 +214,7 @@ class Include(StrEnum):
     SNAPSHOTS = "snapshots"
     VERSIONS = "versions"
     DELETED = "deleted"
+    TAGS = "tags"
 
 
 @sources.command("browse")
@@ -222,18 +223,22 @@ def browse(
     path: Annotated[str, typer.Argument(help="A schema, or a prefix.")] = "",
     glob: Annotated[str, typer.Option(help="A pattern over whole names.")] = "",
     include: Annotated[
-        list[Include] | None, typer.Option(help="Beside what is there now; with --glob.")
+        list[Include] | None,
+        typer.Option(help="Beside what is there now; all but tags with --glob."),
     ] = None,
 ) -> None:
     """What lies in a source."""
-    more = ["version"] if include else []
-    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment", *more)
+    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
+    if include:
+        table.add_column("version", no_wrap=True)
+        table.add_column("tags", overflow="fold")
     with _connected() as client:
         for entry in client.browse(source, path, glob=glob, include=include or ()):
             size = f"{entry.size_bytes:,}" if entry.HasField("size_bytes") else ""
             rows = f"{entry.row_estimate:,}" if entry.HasField("row_estimate") else ""
             told = [entry.path, _entry_kind(entry), size, rows, entry.comment]
-            table.add_row(*told, *([entry.version] if include else []))
+            tags = (f"{k[4:]}={v}" for k, v in entry.properties.items() if k.startswith("tag."))
+            table.add_row(*told, *([entry.version, " ".join(tags)] if include else []))
     console.print(table)
 
 

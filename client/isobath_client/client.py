@@ -170,7 +170,8 @@ class Isobath:
         self, source: str, path: str = "", *, glob: str = "", include: Sequence[str] = ()
     ) -> Iterator[connector.Entry]:
         """What lies in a source, one level under `path` or by `glob`; with a glob also, where the
-        source keeps such, "snapshots", "versions" and "deleted". Raises ValueError for others."""
+        source keeps such, "snapshots", "versions" and "deleted"; "tags" also without. Raises
+        ValueError for others."""
         request = messages.BrowseDataSourceRequest(
             id=source,
             path=path,

@@ -48,6 +48,8 @@ class Blob:
     # of one that was deleted: how many days it can be had back
     deleted_days: int | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    # where they were asked for
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Container:
         include: Sequence[str] = (),
     ) -> Listed:
         """Blobs whose name begins with `prefix`, one level of them where `folders` is set. To
-        `include`: "snapshots", "versions", "deleted"; of all levels only."""
+        `include`: "tags"; and of all levels "snapshots", "versions", "deleted"."""
         full = self.place.prefix + prefix
         with self.spoken(prefix):
             if folders:
@@ -121,7 +123,7 @@ class Container:
                     name_starts_with=full,
                     delimiter="/",
                     results_per_page=size,
-                    include=["metadata"],
+                    include=["metadata", *include],
                 )
             else:
                 found = self._client.list_blobs(
@@ -165,6 +167,7 @@ class Container:
             tier=found.blob_tier or "",
             archive_status=found.archive_status or "",
             metadata=found.metadata or {},
+            tags=found.tags or {},
             encoding=settings.content_encoding or "",
             version=_version(found),
             deleted_days=(found.remaining_retention_days or 0) if found.deleted else None,

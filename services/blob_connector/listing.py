@@ -22,6 +22,7 @@ _INCLUDED = {
     pb.INCLUDE_SNAPSHOTS: "snapshots",
     pb.INCLUDE_VERSIONS: "versions",
     pb.INCLUDE_DELETED: "deleted",
+    pb.INCLUDE_TAGS: "tags",
 }
 
 
@@ -81,8 +82,8 @@ def _version(entry: Blob | Folder) -> str:
 
 
 def _included(request: pb.BrowseRequest) -> list[str]:
-    """As the service calls them. With a delimiter it refuses them."""
-    if request.include and not request.glob:
+    """As the service calls them. With a delimiter it takes tags alone."""
+    if set(request.include) - {pb.INCLUDE_TAGS} and not request.glob:
         raise InvalidField("include", "include needs a glob", remedy='Such as "**" for all.')
     if unknown := set(request.include) - set(_INCLUDED):
         raise InvalidField("include", f"include holds {unknown.pop()}, which is none of its values")
@@ -151,7 +152,8 @@ def _properties(found: Blob) -> dict[str, str]:
     if found.deleted_days is not None:
         told["deleted"] = "true"
     told = {name: value for name, value in told.items() if value}
-    return told | {f"metadata.{name}": value for name, value in found.metadata.items()}
+    told |= {f"metadata.{name}": value for name, value in found.metadata.items()}
+    return told | {f"tag.{name}": value for name, value in found.tags.items()}
 
 
 def _time(found: Blob) -> Timestamp:

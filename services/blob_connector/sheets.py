@@ -13,7 +13,6 @@ from itertools import islice
 from typing import Any
 from xml.etree.ElementTree import ParseError
 
-import openpyxl
 import pyarrow as pa
 
 from services.blob_connector.csvs import Enough
@@ -52,6 +51,9 @@ def batches(file: io.RawIOBase, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 @contextmanager
 def _rows(file: io.RawIOBase) -> Iterator[tuple[list[str], Iterator[Cells], Mapping[str, str]]]:
     """Names of the columns, the rows below, and what there is to tell of the workbook."""
+    # 7 MiB, for the first who reads a workbook
+    import openpyxl
+
     file.seek(0)
     try:
         _check_sizes(file)

@@ -51,7 +51,7 @@ def browse(asked: dict[str, Any], grant: str) -> pb.BrowseRequest:
     """Raises InvalidField."""
     include = [f"INCLUDE_{_text('include', each).upper()}" for each in asked.get("include") or ()]
     if not {*include} <= {*pb.Include.keys()}:
-        raise InvalidField("include", "include may hold snapshots, versions and deleted")
+        raise InvalidField("include", "include may hold snapshots, versions, deleted and tags")
     path, glob = text(asked, "prefix"), text(asked, "glob")
     return pb.BrowseRequest(grant=grant, path=path, glob=glob, include=include)
 
@@ -109,6 +109,7 @@ def entry(found: pb.Entry) -> dict[str, Any]:
         "comment": found.comment,
         "readable": found.readable,
         "version": found.version,
+        "properties": dict(found.properties),
     }
 
 

@@ -77,6 +77,17 @@ async def test_snapshots_are_listed_where_they_are_asked_for(lake: Lake) -> None
     assert [each.size_bytes for each in found[:3]] == [4, 4, 6]
 
 
+@pytest.mark.req("B2")
+async def test_tags_are_told_where_they_are_asked_for(lake: Lake) -> None:
+    await lake.container.upload_blob("x/a.csv", CSV, tags={"team": "north", "year": "2026"})
+    for request in ({"path": "x/"}, {"glob": "**"}):
+        (plain,) = await entries(lake, **request)
+        assert dict(plain.properties) == {"tier": "Hot"}
+        (found,) = await entries(lake, include=[pb.INCLUDE_TAGS], **request)
+        told = {"tier": "Hot", "tag.team": "north", "tag.year": "2026"}
+        assert dict(found.properties) == told
+
+
 @pytest.mark.req("B2", "B1")
 @pytest.mark.parametrize("way", ["account_key", "connection_string", "sas_token"])
 async def test_snapshot_is_read_by_each_way_to_sign_in(lake: Lake, way: str) -> None:

@@ -188,7 +188,7 @@ def _include(asked: str) -> list[str]:
     words = [each.strip() for each in asked.split(",") if each.strip()]
     names = [f"INCLUDE_{each.upper()}" for each in words]
     if not {*names} <= {*connector.Include.keys()}:
-        raise InvalidField("include", "include may hold snapshots, versions and deleted, by commas")
+        raise InvalidField("include", "include may hold snapshots, versions, deleted and tags")
     return names
 
 

@@ -250,8 +250,8 @@ class Source(Mapping[str, Any]):
     def list(
         self, prefix: str = "", *, glob: str = "", include: Sequence[str] = ()
     ) -> "pd.DataFrame":
-        """What lies there: path, kind, size, rows, time of change. With a glob may be included
-        "snapshots", "versions" and "deleted" blobs."""
+        """What lies there: path, kind, size, rows, time of change, properties. With a glob may be
+        included "snapshots", "versions" and "deleted" blobs; also without, "tags"."""
         import pandas as pd
 
         asked = self._asked("list", prefix=prefix, glob=glob, include=[*include])

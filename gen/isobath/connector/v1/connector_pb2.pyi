@@ -27,6 +27,7 @@ class Include(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INCLUDE_SNAPSHOTS: _ClassVar[Include]
     INCLUDE_VERSIONS: _ClassVar[Include]
     INCLUDE_DELETED: _ClassVar[Include]
+    INCLUDE_TAGS: _ClassVar[Include]
 
 class EntryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -59,6 +60,7 @@ INCLUDE_UNSPECIFIED: Include
 INCLUDE_SNAPSHOTS: Include
 INCLUDE_VERSIONS: Include
 INCLUDE_DELETED: Include
+INCLUDE_TAGS: Include
 ENTRY_KIND_UNSPECIFIED: EntryKind
 ENTRY_KIND_SCHEMA: EntryKind
 ENTRY_KIND_TABLE: EntryKind
