@@ -46,7 +46,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         ground = await tiers.choose(settings, machine)
         pool = await stack.enter_async_context(Pool(ground, settings.warm))
         connectors = await stack.enter_async_context(
-            Connectors(settings.connectors, settings.token)
+            Connectors(settings.connectors, settings.token, server.tls)
         )
         around = Surroundings(
             pool, connectors, threads, terms_of(settings), settings.broker_connections

@@ -11,6 +11,7 @@ from servicekit import context, logs
 from servicekit.channels import calling, channel
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
+from servicekit.tls import Tls
 from services.sandbox.errors import UnknownSourceType
 
 _log = logs.get(__name__)
@@ -21,8 +22,10 @@ class Connectors:
     """`async with Connectors(addresses, token) as connectors`. One that is away now is asked again
     when its type is wanted."""
 
-    def __init__(self, addresses: tuple[str, ...], token: Secret | None) -> None:
-        self._addresses, self._token = addresses, token
+    def __init__(
+        self, addresses: tuple[str, ...], token: Secret | None, tls: Tls | None = None
+    ) -> None:
+        self._addresses, self._token, self._tls = addresses, token, tls
         self._stack = AsyncExitStack()
         self._stubs: dict[str, rpc.ConnectorServiceStub] = {}
         self._by_type: dict[str, str] = {}
@@ -31,7 +34,9 @@ class Connectors:
 
     async def __aenter__(self) -> Self:
         for address in self._addresses:
-            opened = await self._stack.enter_async_context(channel(address, token=self._token))
+            opened = await self._stack.enter_async_context(
+                channel(address, token=self._token, tls=self._tls)
+            )
             self._stubs[address] = rpc.ConnectorServiceStub(opened)
         return self
 

@@ -110,11 +110,10 @@ class LiveSession:
             if self._state is not State.BROKEN:
                 return
             await self._leave_cell()
-            cell = await self._around.pool.take()
+            cell = await self._around.pool.take(self.bounds)
             self._kept_bytes = 0
             try:
                 await self._around.threads.run(self._move_in, cell)
-                await cell.begin(self.bounds)
             except BaseException:
                 await self._around.pool.give_back(cell)
                 raise

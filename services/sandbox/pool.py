@@ -12,7 +12,7 @@ from typing import Self
 
 from servicekit import logs
 from servicekit.limits import Limiter
-from services.sandbox.cells import Cell
+from services.sandbox.cells import Cell, CellDied
 from services.sandbox.errors import KernelFailed
 from services.sandbox.isolation.accounts import Accounts
 from services.sandbox.isolation.port import Account, Bounds, Isolation, Slot
@@ -38,8 +38,8 @@ class Ground:
 
 
 class Pool:
-    """`async with Pool(ground, warm) as pool`. `take` gives a started kernel in a slot of its own,
-    whose folder the caller renames; `give_back` ends it and removes what is left."""
+    """`async with Pool(ground, warm) as pool`. `take` gives a kernel that has begun, in a slot of
+    its own, whose folder the caller renames; `give_back` ends it and removes what is left."""
 
     def __init__(self, ground: Ground, warm: int) -> None:
         self._ground, self._warm = ground, warm
@@ -65,15 +65,28 @@ class Pool:
                 await self._filling
         await asyncio.gather(*(self.give_back(cell) for cell in list(self._cells)))
 
-    async def take(self) -> Cell:
-        """Raises KernelFailed."""
+    async def take(self, bounds: Bounds) -> Cell:
+        """A kernel under a session's own bounds. One that was kept may have died since, and its
+        death not be noticed yet: then it is another one. Raises KernelFailed."""
         while self._spare:
             cell = self._spare.pop(0)
             self._wanted.set()
-            if cell.alive:
-                return cell
+            try:
+                return await self._begun(cell, bounds)
+            except CellDied as died:
+                _log.warning("kept_kernel_died", why=str(died))
+        try:
+            return await self._begun(await self._make(), bounds)
+        except CellDied as died:
+            raise KernelFailed(str(died)) from died
+
+    async def _begun(self, cell: Cell, bounds: Bounds) -> Cell:
+        try:
+            await cell.begin(bounds)
+        except BaseException:
             await self.give_back(cell)
-        return await self._make()
+            raise
+        return cell
 
     async def give_back(self, cell: Cell) -> None:
         await cell.aclose()

@@ -59,6 +59,17 @@ class Forking:
     async def start(
         self, slot: Slot, bounds: Bounds, sockets: tuple[int, int], words: int
     ) -> Started:
+        try:
+            return await self._start(slot, bounds, sockets, words)
+        except OSError:
+            # one that is on its way out still takes requests: its successor is asked
+            if not await self._template.lost():
+                raise
+            return await self._start(slot, bounds, sockets, words)
+
+    async def _start(
+        self, slot: Slot, bounds: Bounds, sockets: tuple[int, int], words: int
+    ) -> Started:
         seat = self._isolation.seat(slot, bounds)
         if seat.holder is None:
             config = inside.written(seat.config)

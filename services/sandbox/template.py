@@ -7,6 +7,7 @@ have in common is the layout of their memory: see docs/sandbox.md."""
 import asyncio
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,8 @@ from services.sandbox.spawner import Child, Spawner, file_of_words, words_in
 _log = logs.get(__name__)
 _READY_S = 60.0
 _END_S = 10.0
+# from its last breath to its end
+_GOING_S = 1.0
 
 
 class Template:
@@ -64,6 +67,16 @@ class Template:
                 await self._start()
         assert self._door is not None
         socket.send_fds(self._door, [b"f"], descriptors)
+
+    async def lost(self) -> bool:
+        """Whether it has ended, or does so in this moment."""
+        child = self._child
+        if child is None:
+            return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GOING_S):
+                await child.ended.wait()
+        return child.ended.is_set()
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

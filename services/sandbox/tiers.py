@@ -123,7 +123,7 @@ def _ground(machine: Machine, isolation: Isolation, starter: Starter) -> Ground:
 
 async def _prove(ground: Ground, home: Home, python: Interpreter) -> None:
     pool = Pool(ground, warm=0)
-    cell = await pool.take()
+    cell = await pool.take(ground.bounds)
     try:
         if ground.isolation.name == "none":
             _log.warning("no_isolation", advice="programs can do all that this account can")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -67,14 +68,32 @@ async def test_fork_has_the_limits_and_descriptors_of_a_fresh_kernel(sandbox: Pl
 
 async def test_template_that_died_is_started_again(sandbox: Place) -> None:
     [pid] = templates(sandbox.home)
+    before = set(kernels_below(sandbox.home))
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(60):
-        while pid in templates(sandbox.home):
+        # its kernels go with it, a moment later
+        while before & set(kernels_below(sandbox.home)):
             await asyncio.sleep(0.02)
         for _ in range(3):
             async with sandbox.box() as box:
                 assert (await box.run("print(1)")).out == "1\n"
     assert pid not in templates(sandbox.home)
+
+
+def _kernels(home: Path) -> set[int]:
+    return {*kernels_below(home)} - {*templates(home)}
+
+
+async def test_kept_kernel_that_just_died_is_not_given_out(sandbox: Place) -> None:
+    for _ in range(3):
+        async with asyncio.timeout(60):
+            while not (kept := _kernels(sandbox.home)):
+                await asyncio.sleep(0.02)
+        for pid in kept:
+            with suppress(ProcessLookupError):  # gone with another of its family
+                os.kill(pid, signal.SIGKILL)
+        async with sandbox.box() as box:
+            assert (await box.run("print(1)")).out == "1\n"
 
 
 @pytest.mark.req("S8", "X5")

@@ -165,6 +165,10 @@ async def test_access_log_has_a_line_per_call(server):
         async with open_channel(server) as opened:
             await answers(opened, "ServerStream", b"x")
             await refusal(opened, "Unary", b"base")
+        # a line is written once the call has ended here too
+        async with asyncio.timeout(10):
+            while text.getvalue().count('"event": "rpc"') < 2:
+                await asyncio.sleep(0.01)
     finally:
         logs.configure("")
     lines = [json.loads(line) for line in text.getvalue().splitlines()]
