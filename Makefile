@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 SERVICES := gateway credentials pg_connector blob_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test test-vllm test-vault check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox requirements images clean
+.PHONY: help env demo up certs test test-vllm test-vault check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ demo: env ## start everything on real parts, ask a question of both sources, sav
 
 up: env ## start everything with sample data, and stay until Ctrl-C
 	@$(RUN)/python -m dev.up
+
+certs: env ## certificates for mutual TLS, or new ones for running services
+	$(RUN)/python -m dev.certs
 
 test: env ## the whole suite, on a real PostgreSQL and a real Azurite
 	$(RUN)/python -m pytest --numprocesses 4 --dist loadfile

@@ -36,6 +36,7 @@ from servicekit import logs
 from servicekit.channels import calling, channel
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
+from servicekit.tls import Tls
 
 __all__ = ["STATUSES", "Gate", "Grace", "Patience"]
 
@@ -82,12 +83,14 @@ class Gate:
         token: Secret | None,
         source_type: str,
         *,
+        tls: Tls | None = None,
         patience: Patience = _PATIENCE,
         grace: Grace = _GRACE,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._address = credentials
         self._token = token
+        self._tls = tls
         self._source_type = source_type
         self._patience = patience
         self._grace = grace
@@ -100,7 +103,9 @@ class Gate:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            link = await stack.enter_async_context(channel(self._address, token=self._token))
+            link = await stack.enter_async_context(
+                channel(self._address, token=self._token, tls=self._tls)
+            )
             self._stub = rpc.CredentialServiceStub(link)
             self._feed = Feed(link, self._patience, self._withdraw)
             self._tasks = await asyncio.TaskGroup().__aenter__()

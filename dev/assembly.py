@@ -6,13 +6,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import certs
 from dev.azurite import Azurite, azurite
 from dev.console import Board, Step
 from dev.home import Home
 from dev.identities import issue
+from dev.names import NAMES
 from dev.postgres import Postgres, postgres
 from dev.registration import api, healthy, register, sources
-from dev.roster import NAMES, Ports, ports, services
+from dev.roster import Ports, ports, services
 from dev.samples import Company, generate
 from dev.samples.load import Login, load_blobs, load_postgres
 from dev.settings import Settings
@@ -75,7 +77,9 @@ async def platform(
             company = await asyncio.to_thread(generate)
         async with asyncio.TaskGroup() as group:
             loading = group.create_task(_load(parts, company, board))
-            wanted = services(settings, home, places, issue(NAMES, home.run), given)
+            shown = await asyncio.to_thread(certs.issue, home.certs) if settings.mtls else None
+            who = issue(NAMES, home.run, shown)
+            wanted = services(settings, home, places, who, given)
             supervisor = await _start_services(stack, home, wanted, listener)
         key = Secret(home.first_key())
         registered = await _register(parts, loading.result(), places, key, board)

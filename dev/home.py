@@ -2,6 +2,7 @@
 
 gateway/ credentials/  sources, threads, files, secrets: kept
 api_key                the first API key: kept
+certs/                 the services' certificates, where they show them: kept
 logs/                  one file a service: kept
 run/                   tokens, callers, temporary data of the services and parts: goes
 ready.json             URLs, key, pids: there while the platform is up
@@ -41,6 +42,10 @@ class Home:
     @property
     def run(self) -> Path:
         return self.path / "run"
+
+    @property
+    def certs(self) -> Path:
+        return self.path / "certs"
 
     @property
     def ready(self) -> Path:

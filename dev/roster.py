@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dev.certs import OPERATOR, Certificates
 from dev.home import Home, write_private
 from dev.identities import Identities
+from dev.names import CONNECTORS, NAMES
 from dev.ports import free_ports, taken
 from dev.settings import GRPC_PORT, HTTP_PORT, Settings
 from dev.supervisor import DRAIN_S, Service
+from servicekit.tls import Tls, TlsSettings
 
-CONNECTORS = ("pg_connector", "blob_connector")
 METRICS_OFFSET = 1000
-# In the order of the design's ports, from 50050.
-NAMES = ("gateway", "credentials", *CONNECTORS, "sandbox", "inference")
 NEEDS = {
     "credentials": frozenset[str](),
     "pg_connector": frozenset({"credentials"}),
@@ -77,6 +77,8 @@ def services(
         "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.scratch / "sandbox")},
         "gateway": _gateway(home, places),
     }
+    # the gateway's own clients show none
+    operator = _tls(who.certificates, OPERATOR) if who.certificates else None
     return [
         Service(
             name=name,
@@ -86,6 +88,7 @@ def services(
             | _prefixed(name, own[name])
             | {key: value for key, value in given.items() if key.startswith(_prefix(name))},
             needs=NEEDS[name],
+            tls=None if name == "gateway" or operator is None else Tls(operator),
         )
         for name in NEEDS
     ]
@@ -98,9 +101,20 @@ def _environment(name: str, settings: Settings, places: Ports, who: Identities) 
         "SERVER_DRAIN_S": f"{DRAIN_S:g}",
         "TOKEN_FILE": str(who.tokens[name]),
     }
+    if who.certificates is not None:
+        files = _tls(who.certificates, name)
+        common |= {
+            "SERVER_TLS_CERT_FILE": str(files.cert_file),
+            "SERVER_TLS_KEY_FILE": str(files.key_file),
+            "SERVER_TLS_CA_FILE": str(files.ca_file),
+        }
     if (port := places.grpc[name]) == GRPC_PORT + NAMES.index(name) and name != "gateway":
         common["SERVER_METRICS_BIND"] = f"127.0.0.1:{port + METRICS_OFFSET}"
     return _prefixed(name, common) | {"ISOBATH_LOG_LEVEL": settings.log_level}
+
+
+def _tls(files: Certificates, identity: str) -> TlsSettings:
+    return TlsSettings(files.cert(identity), files.key(identity), files.ca)
 
 
 def _prefix(name: str) -> str:

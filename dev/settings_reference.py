@@ -61,7 +61,10 @@ def _comment_above(lines: list[str], at: int) -> str:
 def page() -> str:
     """The whole page."""
     server = list(fields(ROOT / "servicekit" / "server.py", "ServerSettings"))
-    parts = [HEAD, "## Every service: `ISOBATH_<SERVICE>_SERVER_…`\n", _table("", server)]
+    tls = list(fields(ROOT / "servicekit" / "tls.py", "TlsSettings"))
+    server = [each for each in server if each.name != "tls"]
+    parts = [HEAD, "## Every service: `ISOBATH_<SERVICE>_SERVER_…`\n"]
+    parts += [_table("", server).rstrip("\n"), *_table("TLS_", tls).split("\n")[2:]]
     for service in SERVICES:
         own = fields(ROOT / "services" / service / "settings.py", "Settings")
         prefix = f"ISOBATH_{service.upper()}_"

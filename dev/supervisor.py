@@ -17,6 +17,7 @@ from dev.backoff import Backoff
 from dev.child import Child, Command, minimal_environment, start
 from dev.logtail import last_words
 from servicekit import health, logs
+from servicekit.tls import Tls
 
 # Starting is slow on a busy machine with two cores: interpreters, imports, proofs of the sandbox.
 READY_S = 120.0
@@ -41,6 +42,8 @@ class Service:
     environment: Mapping[str, str] = field(repr=False)
     needs: frozenset[str] = frozenset()
     python: str = sys.executable
+    # what its health is asked with, where it wants a certificate
+    tls: Tls | None = None
 
 
 @dataclass
@@ -135,7 +138,8 @@ class Supervisor:
     async def _ready(self, kept: _Kept) -> None:
         """Until it serves. Raises ServiceFailed when it ends, or takes too long."""
         ending = asyncio.create_task(kept.child.wait())
-        serving = asyncio.create_task(health.wait_ready(kept.service.address, READY_S))
+        service = kept.service
+        serving = asyncio.create_task(health.wait_ready(service.address, READY_S, tls=service.tls))
         try:
             await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():

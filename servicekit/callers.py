@@ -3,30 +3,45 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from servicekit import logs
 from servicekit.context import LOCAL
 from servicekit.settings import SettingsError
 from servicekit.status import Unauthenticated
+from servicekit.tls import Tls
 
 _log = logs.get(__name__)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SCHEME = "bearer "
+# what gRPC knows of the other end of a connection
+Peer = Callable[[], Mapping[str, Sequence[bytes]]]
 
 
 class Callers:
-    """With no file, everybody is "local": the server then refuses to listen beyond the machine."""
+    """With neither a file nor TLS everybody is "local": the server then refuses to listen beyond
+    the machine."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, tls: Tls | None = None) -> None:
         self._path = path
+        self._tls = tls
         self._seen: object = None
         self._by_digest: dict[str, str] = {}
         if path is not None:
             self._first_read(path)
 
-    def identify(self, authorization: str) -> str:
-        """Raises Unauthenticated."""
+    def identify(self, authorization: str, peer: Peer) -> str:
+        """By the certificate of the call's connection where there is TLS, by its token where there
+        is a file; by both, they must be of one. Raises Unauthenticated."""
+        if self._tls is None:
+            return self._by_token(authorization)
+        identity = self._tls.identity(peer())
+        if self._path is not None and self._by_token(authorization) != identity:
+            raise Unauthenticated("the call's token is not of its certificate")
+        return identity
+
+    def _by_token(self, authorization: str) -> str:
         if self._path is None:
             return LOCAL
         self._refresh(self._path)

@@ -1,15 +1,19 @@
 """Calling other services: request id, token and deadline travel along by themselves."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
+from weakref import WeakSet
 
 import grpc
 
 from servicekit import context
+from servicekit.addresses import is_unix
 from servicekit.secrets import Secret
 from servicekit.status import REQUEST_ID_KEY, decode
+from servicekit.tls import Material, Tls, channel_credentials
 
 T = TypeVar("T")
 
@@ -39,51 +43,103 @@ C = TypeVar("C", bound=Cancellable)
 
 @asynccontextmanager
 async def channel(
-    address: str, *, token: Secret | None = None, default_timeout_s: float = 30.0
+    address: str,
+    *,
+    token: Secret | None = None,
+    tls: Tls | None = None,
+    default_timeout_s: float = 30.0,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel whose calls carry the request id, the token, and a deadline: what was given, or
-    `default_timeout_s` for calls with one answer, and never beyond the incoming call's own.
+    `default_timeout_s` for calls with one answer, and never beyond the incoming call's own. With
+    `tls` both ends show their certificates, unless the address is a unix socket.
 
     A call whose answer is a stream has no default, because watches have no end; give it a
     `timeout`, or leave it to the incoming call's deadline. Errors stay AioRpcError: see `calling`,
     `faults`."""
-    async with grpc.aio.insecure_channel(address, options=list(OPTIONS)) as inner:
-        yield _Channel(inner, token, default_timeout_s)
+    opened = _Channel(address, token, None if is_unix(address) else tls, default_timeout_s)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+class _Link:
+    """One channel of gRPC, with one certificate, and the calls on it."""
+
+    def __init__(self, address: str, material: Material | None) -> None:
+        self.material = material
+        self.calls: WeakSet[Any] = WeakSet()
+        if material is None:
+            self.inner = grpc.aio.insecure_channel(address, options=list(OPTIONS))
+        else:
+            shown = channel_credentials(material)
+            self.inner = grpc.aio.secure_channel(address, shown, options=list(OPTIONS))
+
+    @property
+    def idle(self) -> bool:
+        return all(call.done() for call in self.calls)
 
 
 class _Channel(grpc.aio.Channel):
     """Alters the arguments of each call and is out of the way then: gRPC's client interceptors
-    would add a layer to every message of a stream."""
+    would add a layer to every message of a stream. Where the certificate has changed, the next call
+    opens another connection; those that run stay on theirs."""
 
-    def __init__(self, inner: grpc.aio.Channel, token: Secret | None, default_timeout_s: float):
-        self._inner = inner
-        self._token = token
+    def __init__(
+        self, address: str, token: Secret | None, tls: Tls | None, default_timeout_s: float
+    ) -> None:
+        self._address, self._token, self._tls = address, token, tls
         self._default_s = default_timeout_s
+        self._link = _Link(address, tls.material() if tls else None)
+        self._left: list[_Link] = []
+        self._closing: set[asyncio.Task[None]] = set()
 
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(self._inner.unary_unary(*args, **kwargs), self._default_s)
+        return self._calls(lambda to: to.unary_unary(*args, **kwargs), self._default_s)
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(self._inner.unary_stream(*args, **kwargs), math.inf)
+        return self._calls(lambda to: to.unary_stream(*args, **kwargs), math.inf)
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(self._inner.stream_unary(*args, **kwargs), self._default_s)
+        return self._calls(lambda to: to.stream_unary(*args, **kwargs), self._default_s)
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(self._inner.stream_stream(*args, **kwargs), math.inf)
+        return self._calls(lambda to: to.stream_stream(*args, **kwargs), math.inf)
 
-    def _calls(self, method: Callable[..., Any], default_s: float) -> Callable[..., Any]:
+    def _calls(
+        self, made: Callable[[grpc.aio.Channel], Callable[..., Any]], default_s: float
+    ) -> Callable[..., Any]:
+        link = self._link
+        method = made(link.inner)
+
         def call(
             *args: Any, timeout: float | None = None, metadata: Any = None, **kwargs: Any
         ) -> Any:
-            return method(
+            nonlocal link, method
+            if (now := self._current()) is not link:
+                link, method = now, made(now.inner)
+            begun = method(
                 *args,
                 timeout=_deadline(timeout, default_s),
                 metadata=self._metadata(metadata),
                 **kwargs,
             )
+            if self._tls is not None:
+                link.calls.add(begun)
+            return begun
 
         return call
+
+    def _current(self) -> _Link:
+        if self._tls is not None and self._tls.material() is not self._link.material:
+            self._left.append(self._link)
+            self._link = _Link(self._address, self._tls.material())
+            for each in [each for each in self._left if each.idle]:
+                self._left.remove(each)
+                closing = asyncio.ensure_future(each.inner.close(None))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        return self._link
 
     def _metadata(self, given: Iterable[tuple[str, str | bytes]] | None) -> Any:
         headers = list(given or ())
@@ -101,16 +157,18 @@ class _Channel(grpc.aio.Channel):
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        await self._inner.close(grace)
+        left, self._left = self._left, []
+        await asyncio.gather(*(each.inner.close(grace) for each in [self._link, *left]))
+        await asyncio.gather(*self._closing)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        return self._inner.get_state(try_to_connect)
+        return self._current().inner.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        await self._inner.wait_for_state_change(last_observed_state)
+        await self._current().inner.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        await self._inner.channel_ready()
+        await self._current().inner.channel_ready()
 
 
 def _deadline(given: float | None, default_s: float) -> float | None:

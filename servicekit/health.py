@@ -9,6 +9,7 @@ from grpc_health.v1._async import HealthServicer
 
 from servicekit.channels import channel
 from servicekit.secrets import Secret
+from servicekit.tls import Tls
 
 SERVICE = str(health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
 _POLL_S = 0.05
@@ -58,10 +59,15 @@ class NotReady(Exception):
 
 
 async def wait_ready(
-    address: str, timeout_s: float, token: Secret | None = None, *, service: str = ""
+    address: str,
+    timeout_s: float,
+    token: Secret | None = None,
+    *,
+    tls: Tls | None = None,
+    service: str = "",
 ) -> None:
     """Polls the service's health until it serves. Raises NotReady."""
-    async with channel(address, token=token) as opened:
+    async with channel(address, token=token, tls=tls) as opened:
         stub = health_pb2_grpc.HealthStub(opened)
         last = ["no answer"]
         try:

@@ -6,7 +6,7 @@ pass-through generator per concern would cost more than the message."""
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
@@ -137,7 +137,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             raise Draining("the server is going away")
         if call.rules.public:
             return
-        identity = self._callers.identify(call.header("authorization"))
+        identity = self._callers.identify(call.header("authorization"), call.peer)
         context.set_caller(identity)
         if call.rules.allow is None or identity == context.LOCAL:
             return
@@ -161,6 +161,10 @@ class _Call:
     def header(self, name: str) -> str:
         value = self._headers.get(name, "")
         return value if isinstance(value, str) else ""
+
+    def peer(self) -> Mapping[str, Sequence[bytes]]:
+        """What the connection's handshake has shown."""
+        return self._context.auth_context()  # type: ignore[no-any-return]
 
     def incoming(self) -> context.Incoming:
         remaining = self._context.time_remaining()

@@ -29,6 +29,11 @@ SECONDS = Histogram(
     registry=REGISTRY,
 )
 RUNNING = Gauge("isobath_rpc_running", "Calls being served.", ("method",), registry=REGISTRY)
+CERTIFICATE_ENDS = Gauge(
+    "isobath_certificate_ends_seconds",
+    "When this service's certificate ends, in Unix time; 0 = it has none.",
+    registry=REGISTRY,
+)
 
 
 @asynccontextmanager

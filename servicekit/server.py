@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import environ
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
@@ -21,6 +21,7 @@ from servicekit.channels import METADATA_LIMIT_BYTES
 from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Rules, Serializers
 from servicekit.settings import SettingsError, load
 from servicekit.status import NO_STATUSES, StatusTable
+from servicekit.tls import Tls, TlsSettings
 
 _log = logs.get(__name__)
 
@@ -36,8 +37,14 @@ class ServerSettings:
     metrics_bind: str = ""
     # running calls have this long to end by themselves
     drain_s: float = 10.0
-    # JSON {identity: sha256 of its token}; unset = this machine only, everybody is "local"
+    # JSON {identity: sha256 of its token}; unset = callers are known by their certificates, or
+    # without TLS this machine only, everybody is "local"
     callers_file: Path | None = None
+    # who this service is, to those that call it and to those that it calls
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    # no TLS, though other machines can reach it: only where the network itself encrypts, as a mesh
+    # does
+    plaintext: bool = False
     # its services tell callers apart by themselves, so that any address may be bound without a file
     public: bool = False
     # the largest message that is accepted or sent
@@ -72,7 +79,11 @@ class Server:
         _refuse_open_door(settings)
         self._settings = settings
         self._health = health.Health()
-        self._pipeline = Pipeline(Callers(settings.callers_file))
+        # for calls to other services too
+        self.tls = Tls(settings.tls) if settings.tls.cert_file else None
+        self._secured = self.tls is not None and not (settings.public or is_unix(settings.bind))
+        callers = Callers(settings.callers_file, self.tls if self._secured else None)
+        self._pipeline = Pipeline(callers)
         self._grpc = grpc.aio.server(interceptors=(self._pipeline,), options=_options(settings))
         self._names: list[str] = []
         self._hurried = asyncio.Event()
@@ -158,11 +169,15 @@ class Server:
         )
 
     def _listen(self) -> int:
+        bind = self._settings.bind
         try:
-            port = self._grpc.add_insecure_port(self._settings.bind)
+            if self._secured and self.tls is not None:
+                port = self._grpc.add_secure_port(bind, self.tls.server_credentials())
+            else:
+                port = self._grpc.add_insecure_port(bind)
         except RuntimeError as exc:
-            raise CannotListen(self._settings.bind) from exc
-        return 0 if is_unix(self._settings.bind) else port
+            raise CannotListen(bind) from exc
+        return 0 if is_unix(bind) else port
 
 
 class CannotListen(OSError):
@@ -171,12 +186,19 @@ class CannotListen(OSError):
 
 
 def _refuse_open_door(settings: ServerSettings) -> None:
-    if settings.callers_file is None and not settings.public and not is_local(settings.bind):
+    if settings.public or is_local(settings.bind) or settings.tls.cert_file:
+        return
+    reached = f"SERVER_BIND {settings.bind} can be reached from other machines, but "
+    if not settings.plaintext:
         raise SettingsError(
             [
-                f"SERVER_BIND {settings.bind} can be reached from other machines, but "
-                "SERVER_CALLERS_FILE is not set: anybody could call. Set it, or bind to 127.0.0.1"
+                f"{reached}SERVER_TLS_CERT_FILE, _KEY_FILE and _CA_FILE are not set: set them, or "
+                "bind to 127.0.0.1. Where a mesh encrypts, set SERVER_PLAINTEXT=true"
             ]
+        )
+    if settings.callers_file is None:
+        raise SettingsError(
+            [f"{reached}SERVER_CALLERS_FILE is not set: anybody could call. Set it"]
         )
 
 

@@ -17,6 +17,7 @@ import pytest_asyncio
 from servicekit.channels import channel
 from servicekit.secrets import Secret
 from servicekit.server import Mount, Server, ServerSettings, serving
+from servicekit.tls import Tls
 
 Mounted = tuple[Mount[Any], Any]
 
@@ -43,9 +44,15 @@ async def running(
 
 @asynccontextmanager
 async def open_channel(
-    server: Server, *, token: Secret | None = None, default_timeout_s: float = 30.0
+    server: Server,
+    *,
+    token: Secret | None = None,
+    tls: Tls | None = None,
+    default_timeout_s: float = 30.0,
 ) -> AsyncIterator[grpc.aio.Channel]:
-    async with channel(server.address, token=token, default_timeout_s=default_timeout_s) as opened:
+    async with channel(
+        server.address, token=token, tls=tls, default_timeout_s=default_timeout_s
+    ) as opened:
         yield opened
 
 

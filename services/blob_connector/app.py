@@ -21,7 +21,9 @@ from services.blob_connector.sql.querying import Queries
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         threads = await stack.enter_async_context(Limiter("tables", settings.threads))
-        gate = await stack.enter_async_context(Gate(settings.credentials, settings.token, TYPE))
+        gate = await stack.enter_async_context(
+            Gate(settings.credentials, settings.token, TYPE, tls=server.tls)
+        )
         accounts = Accounts(gate, settings)
         stack.push_async_callback(accounts.aclose)
         gate.on_close(accounts.revoked)

@@ -16,7 +16,7 @@ from services.gateway.settings import Settings
 @asynccontextmanager
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(opened(settings))
+        gateway = await stack.enter_async_context(opened(settings, server.tls))
         await _first_key(gateway)
         register(server, gateway)
         host, port = split_host_port(settings.http_bind)

@@ -18,6 +18,7 @@ from servicekit import logs
 from servicekit.channels import calling, channel, faults, streaming
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault, Unsupported
+from servicekit.tls import Tls
 from services.gateway.errors import ServiceLost
 
 T = TypeVar("T")
@@ -131,12 +132,13 @@ async def connected(
     sandbox: str,
     inference: str,
     token: Secret | None,
+    tls: Tls | None = None,
 ) -> AsyncIterator[Services]:
     """Channels to all services, closed on leaving. Connecting happens with the first calls."""
     async with AsyncExitStack() as stack:
 
         async def opened(address: str) -> grpc.aio.Channel:
-            return await stack.enter_async_context(channel(address, token=token))
+            return await stack.enter_async_context(channel(address, token=token, tls=tls))
 
         named = {"credentials": credentials, "sandbox": sandbox, "inference": inference}
         channels = {name: await opened(address) for name, address in named.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from servicekit import health, logs
 from servicekit.limits import Limiter
 from servicekit.status import Fault
+from servicekit.tls import Tls
 from services.gateway.audit import Audit
 from services.gateway.callers import Callers
 from services.gateway.clients import Services, connected
@@ -49,8 +50,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway at work; on leaving, its runs are cancelled and everything is closed."""
+async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Gateway]:
+    """A gateway at work, which shows its certificate to the services that it calls; on leaving, its
+    runs are cancelled and everything is closed."""
     files_folder = folder(settings.home) / "files"
     files_folder.mkdir(mode=0o700, exist_ok=True)
     async with AsyncExitStack() as stack:
@@ -63,6 +65,7 @@ async def opened(settings: Settings) -> AsyncIterator[Gateway]:
                 sandbox=settings.sandbox,
                 inference=settings.inference,
                 token=settings.token,
+                tls=tls,
             )
         )
         registry = Registry(store, services)

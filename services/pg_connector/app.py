@@ -21,7 +21,9 @@ from services.pg_connector.settings import Settings
 @asynccontextmanager
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        gate = await stack.enter_async_context(Gate(settings.credentials, settings.token, TYPE))
+        gate = await stack.enter_async_context(
+            Gate(settings.credentials, settings.token, TYPE, tls=server.tls)
+        )
         threads = await stack.enter_async_context(Limiter("encode", settings.threads))
         pools = await stack.enter_async_context(Pools(gate, settings))
         kept = Kept[object](settings.metadata_ttl_s, asyncio.get_running_loop().time)

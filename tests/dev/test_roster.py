@@ -5,7 +5,8 @@ import pytest
 
 from dev.home import Home
 from dev.identities import issue
-from dev.roster import NAMES, Ports, PortsTaken, ports, services
+from dev.names import NAMES
+from dev.roster import Ports, PortsTaken, ports, services
 from dev.settings import Settings
 from dev.supervisor import Service, levels
 from servicekit.secrets import Secret

@@ -50,7 +50,7 @@ class Platform:
         return psutil.Process(self.process.pid).children(recursive=True)
 
 
-def start(home: Path) -> Platform:
+def start(home: Path, **variables: str) -> Platform:
     console = home.parent / f"{home.name}.console"
     environ = {
         "PATH": os.environ["PATH"],
@@ -60,6 +60,7 @@ def start(home: Path) -> Platform:
         "ISOBATH_HTTP_PORT": str(free_port()),
         "ISOBATH_GRPC_PORT": str(free_port()),
         "ISOBATH_LOG_LEVEL": "DEBUG",
+        **variables,
     }
     with console.open("wb") as sink:
         process = subprocess.Popen(

@@ -140,7 +140,7 @@ async def test_bind_unix_socket_serves(no_leaks, tmp_path: Path):
 @pytest.mark.req("S3")
 @pytest.mark.parametrize("bind", ["0.0.0.0:0", "[::]:0", "10.1.2.3:80", "somewhere:80"])
 async def test_bind_beyond_the_machine_without_callers_is_refused(bind: str):
-    with pytest.raises(SettingsError, match="CALLERS_FILE"):
+    with pytest.raises(SettingsError, match="TLS_CERT_FILE"):
         async with serving(mount, Probe(), ServerSettings(bind=bind)):
             pass
 
@@ -263,7 +263,7 @@ async def test_process_with_wrong_settings_says_so_plainly(no_leaks):
 async def test_process_bound_beyond_the_machine_without_callers_refuses(no_leaks):
     process = await launched(T_NEEDED="1", T_SERVER_BIND="0.0.0.0:0")
     _, err = await asyncio.wait_for(process.communicate(), 20)
-    assert process.returncode == 2 and b"CALLERS_FILE" in err and b"Traceback" not in err
+    assert process.returncode == 2 and b"TLS_CERT_FILE" in err and b"Traceback" not in err
 
 
 async def test_process_whose_mount_fails_ends_with_one(no_leaks):

@@ -1,0 +1,5 @@
+"""What the services are called: as processes, as identities, as prefixes of their settings."""
+
+CONNECTORS = ("pg_connector", "blob_connector")
+# in the order of the design's ports, from 50050
+NAMES = ("gateway", "credentials", *CONNECTORS, "sandbox", "inference")
