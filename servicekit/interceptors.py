@@ -36,6 +36,7 @@ Serializer = Callable[[Any], bytes]
 Serializers = Mapping[str, Serializer]
 NO_SERIALIZERS: Serializers = MappingProxyType({})
 ANYONE = "*"
+Refused = Callable[[str], Awaitable[None]]
 # method name -> identities
 Allow = Mapping[str, frozenset[str]]
 
@@ -48,6 +49,8 @@ class Rules:
     # method name -> identities, where a method that is not named is nobody's; None = any identity
     # may call any
     allow: Allow | None = None
+    # told of each method that a caller was refused, before the caller is
+    refused: Refused | None = None
     # open to those without a token too: health, reflection
     public: bool = False
     # streams without an end of their own, which must not hold the drain up
@@ -113,7 +116,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 
     async def _answer(self, call: "_Call", task: "asyncio.Task[Any]", body: Body) -> Any:
         try:
-            self._admit(call, task)
+            await self._admit(call, task)
             answer = await body()
             call.close()
             return answer
@@ -132,7 +135,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
                 raise asyncio.CancelledError from exc
             await call.fail(exc)
 
-    def _admit(self, call: "_Call", task: "asyncio.Task[Any]") -> None:
+    async def _admit(self, call: "_Call", task: "asyncio.Task[Any]") -> None:
         if self._draining and task in self._endless:
             raise Draining("the server is going away")
         if call.rules.public:
@@ -143,6 +146,8 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             return
         allowed = call.rules.allow.get(call.method, frozenset())
         if ANYONE not in allowed and identity not in allowed:
+            if call.rules.refused is not None:
+                await call.rules.refused(call.method)
             raise CallerNotAllowed(identity, call.method)
 
 

@@ -18,7 +18,7 @@ from servicekit import health, logs, metrics
 from servicekit.addresses import is_local, is_unix, split_host_port
 from servicekit.callers import Callers
 from servicekit.channels import METADATA_LIMIT_BYTES
-from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Rules, Serializers
+from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Refused, Rules, Serializers
 from servicekit.settings import SettingsError, load
 from servicekit.status import NO_STATUSES, StatusTable
 from servicekit.tls import Tls, TlsSettings
@@ -106,18 +106,19 @@ class Server:
         *,
         statuses: StatusTable = NO_STATUSES,
         allow: Allow | None = None,
+        refused: Refused | None = None,
         endless: frozenset[str] = frozenset(),
         serializers: Serializers = NO_SERIALIZERS,
     ) -> None:
         """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method
-        that is not named is nobody's. None: the service itself looks at who calls. `endless`:
-        methods whose streams have no end (watches); the drain ends them at once, with UNAVAILABLE,
-        instead of waiting for them. `serializers`: methods whose answers become bytes otherwise
-        than by protobuf's own."""
+        that is not named is nobody's. None: the service itself looks at who calls. `refused` is
+        told of each method that a caller may not call. `endless`: methods whose streams have no end
+        (watches); the drain ends them at once, with UNAVAILABLE, instead of waiting for them.
+        `serializers`: methods whose answers become bytes otherwise than by protobuf's own."""
         add(self._grpc)
         self._names.append(full_name)
         self._pipeline.govern(
-            full_name, Rules(statuses, allow, endless=endless, serializers=serializers)
+            full_name, Rules(statuses, allow, refused, endless=endless, serializers=serializers)
         )
         self._health.set(False, full_name)
 

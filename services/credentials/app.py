@@ -50,6 +50,7 @@ async def mount(
             lambda to: add_CredentialServiceServicer_to_server(servicer, to),
             statuses=STATUSES,
             allow=allow(frozenset(settings.gateways), frozenset(settings.connectors)),
+            refused=trail.refused,
             endless=frozenset({"WatchRevocations"}),
         )
         yield

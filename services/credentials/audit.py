@@ -12,6 +12,7 @@ from grants.claims import Grant
 from servicekit import context, logs
 from servicekit.chain import ChainBroken, Head, followed, linked
 from servicekit.secrets import redact
+from servicekit.status import CallerNotAllowed
 from services.credentials.clock import Clock
 from services.credentials.sealing import Seal
 from services.credentials.store import Store
@@ -51,6 +52,11 @@ class Trail:
             await self._append(operation, {**told, "refused": type(exc).__name__}, "warning")
             raise
         await self._append(operation, told, "info")
+
+    async def refused(self, method: str) -> None:
+        """Somebody whom we know called what is not theirs."""
+        told = {"method": method, "refused": CallerNotAllowed.__name__}
+        await self._append("call", told, "warning")
 
     async def _append(self, operation: str, told: dict[str, Any], level: str) -> None:
         who = {"caller": context.caller(), "request_id": context.request_id()}

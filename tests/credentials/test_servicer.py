@@ -27,7 +27,7 @@ from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 from servicekit.status import RemoteFault, decode
 from servicekit.testing import free_port
-from services.credentials import errors
+from services.credentials import errors, reading
 from services.credentials.sealing import new_key
 from services.credentials.servicer import NAME, STATUSES, allow
 from tests.credentials import kv_double
@@ -349,6 +349,12 @@ async def test_identities_may_call_only_what_is_theirs(service: Service, tmp_pat
                 for method, request in REQUESTS.items():
                     refused = await _not_allowed(getattr(Stub(link), method), request)
                     assert refused == (not table[method] & {name, "*"}), (name, method)
+    exported = [json.loads(line) for line in reading.exported(service.settings)]
+    told = [each for each in exported if each.get("refused") == "CallerNotAllowed"]
+    assert [(each["caller"], each["method"]) for each in told] == [
+        (name, method) for name in CALLERS for method in REQUESTS if not table[method] & {name, "*"}
+    ]
+    assert all(each["operation"] == "call" and each["request_id"] for each in told)
 
 
 async def _not_allowed(method: Any, request: Any) -> bool:
