@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+# what is in the image of a service beside its own extra
+MORE = {"sandbox": ("science",)}
 EXTRAS = (
     "gateway",
     "credentials",
@@ -20,7 +22,9 @@ EXTRAS = (
 def lock(extra: str) -> None:
     """Resolve one extra for every platform and supported Python."""
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "pyproject.toml"]
-    command += ["--extra", extra, "--universal", "--generate-hashes", "--no-annotate"]
+    for each in (extra, *MORE.get(extra, ())):
+        command += ["--extra", each]
+    command += ["--universal", "--generate-hashes", "--no-annotate"]
     command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11"]
     command += ["--custom-compile-command", "make locks"]
     command += ["--output-file", f"requirements/{extra}.txt"]

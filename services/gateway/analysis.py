@@ -426,7 +426,8 @@ class Program:
         outcome = sandbox.Outcome.Name(finished.outcome).removeprefix("OUTCOME_").lower()
         self._text.append(render.ending(finished, self._action.seconds))
         if finished.outcome == sandbox.OUTCOME_DIED:
-            lost = f"the kernel died ({finished.cause}); its variables are lost, files are kept"
+            died = render.died_of(finished)
+            lost = f"the kernel died ({died}); its variables are lost, files are kept"
             self._analysis.live.emit(notice=analyst.Notice(text=lost))
         self._analysis.live.emit(
             program_finished=analyst.ProgramFinished(

@@ -68,13 +68,26 @@ def generate_request(
     )
 
 
+_CAUSES = {
+    "oom": "out of memory",
+    "cpu": "out of CPU time",
+    "disk": "too much in the workspace",
+    "processes": "too many processes",
+}
+
+
+def died_of(finished: sandbox.Finished) -> str:
+    """A kernel's end in words."""
+    return _CAUSES.get(finished.cause, finished.cause)
+
+
 def ending(finished: sandbox.Finished, seconds: float) -> str:
     """What the model is told of a program that did not reach its end by itself."""
     if finished.outcome == sandbox.OUTCOME_TIMEOUT:
         return f"\n[Timeout]: execution exceeded {seconds:.0f} seconds\n"
     if finished.outcome == sandbox.OUTCOME_DIED:
         return (
-            f"\n[Died]: the kernel ended ({finished.cause}); variables are lost, "
+            f"\n[Died]: the kernel ended ({died_of(finished)}); variables are lost, "
             "files are still there\n"
         )
     if finished.outcome == sandbox.OUTCOME_INTERRUPTED:

@@ -196,9 +196,9 @@ class Cell:
         if self._killed_for:
             return self._killed_for
         if death is not None and death.signal == signal.SIGXCPU:
-            return "cpu time"
+            return "cpu"
         killed = death is not None and death.signal == signal.SIGKILL
-        return "out of memory" if killed and machine_kills() > self._kills_before else guess
+        return "oom" if killed and machine_kills() > self._kills_before else guess
 
 
 def _pair(kind: socket.SocketKind) -> tuple[socket.socket, socket.socket]:

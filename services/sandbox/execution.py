@@ -185,12 +185,20 @@ async def _settled(*tasks: "asyncio.Task[None] | None") -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
+_SAID = {
+    "oom": "out of memory",
+    "cpu": "out of CPU time",
+    "disk": "too much in the workspace",
+    "processes": "too many processes",
+}
+
+
 def _notice(ended: Ended) -> str:
     how = f" by signal {ended.signal}" if ended.signal is not None else ""
     how = f" with exit code {ended.exit_code}" if ended.exit_code is not None else how
     return (
-        f"[the kernel ended{how}: {ended.cause}. A fresh one takes over: files are kept, "
-        "variables are lost]\n"
+        f"[the kernel ended{how}: {_SAID.get(ended.cause, ended.cause)}. "
+        "A fresh one takes over: files are kept, variables are lost]\n"
     )
 
 

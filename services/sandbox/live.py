@@ -164,11 +164,11 @@ class LiveSession:
 
     def _excess(self, cell: Cell, turn: int) -> str:
         if len(cell.members()) > self.bounds.processes:
-            return "too many processes"
+            return "processes"
         if cell.memory_bytes() > self.bounds.memory_bytes:
-            return "out of memory"
+            return "oom"
         if turn % _WORKSPACE_EVERY == 0 and self.workspace.usage_bytes() > self._allowed_bytes():
-            return "workspace full"
+            return "disk"
         return ""
 
     def _allowed_bytes(self) -> int:

@@ -117,10 +117,9 @@ async def test_code_may_write_into_the_runs_folder_and_is_told_so(
     lake: Written, *, overwrite: bool
 ) -> None:
     lake.program("1")
-    await lake.ask(overwrite=overwrite)
+    run_id = (await lake.ask(overwrite=overwrite))["run_id"]
     (given,) = lake.platform.sandbox.attached.values()
     source = next(each for each in given if each.name == "lake")
-    (run_id,) = lake.platform.sandbox.detached
     claims = jwt.decode(source.write_grant, options={"verify_signature": False})
     assert source.write_prefix == f"results/{run_id}/"
     assert claims["scopes"] == [source.write_prefix]

@@ -7,15 +7,15 @@ from tests.sandbox.boxes import TIERS, place
 
 DEATHS = {
     "timeout": "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass",
-    "out of memory": (
+    "oom": (
         "import mmap, time\nm = mmap.mmap(-1, 2**29)\n"
         "for at in range(0, 2**29, 4096): m[at] = 1\ntime.sleep(30)"
     ),
-    "cpu time": (
+    "cpu": (
         "import resource\nresource.setrlimit(resource.RLIMIT_CPU, "
         "(int(sum(resource.getrusage(0)[:2])) + 1, 3600))\nwhile True: pass"
     ),
-    "workspace full": (
+    "disk": (
         "import time\nfor n in range(12): open(f'b{n}', 'wb').write(bytes(4 * 2**20))\n"
         "time.sleep(30)"
     ),

@@ -5,11 +5,19 @@ import importlib
 import importlib.metadata
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 _LOADED = ("numpy", "pandas", "pyarrow.ipc", "matplotlib.pyplot", "duckdb")
 _TOLD = ("numpy", "pandas", "pyarrow", "matplotlib", "duckdb")
+# of the image; imported by the programs that want them
+_TOO = ("polars", "scipy", "scikit-learn", "statsmodels", "seaborn")
+# after the first, for what that lacks: whichever of them the machine has
+_CJK = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Micro Hei"),
+    *("WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC", "Microsoft YaHei"),
+)
 FONTS = "fonts"
 
 
@@ -23,12 +31,28 @@ def prepare(settings: Mapping[str, Any]) -> None:
 def load() -> None:
     for name in _LOADED:
         importlib.import_module(name)
+    _speak_cjk()
     versions()
+
+
+def _speak_cjk() -> None:
+    """Labels in Chinese, Japanese and Korean, where the machine has letters for them."""
+    import matplotlib
+    from matplotlib import font_manager
+
+    known = set(font_manager.get_font_names())
+    wanted = [name for name in _CJK if name in known]
+    # of each entry the best font is taken, and letters that it lacks are taken from the next
+    matplotlib.rcParams["font.family"] = ["sans-serif", *wanted]
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in _TOLD}
+    found = {name: importlib.metadata.version(name) for name in _TOLD}
+    for name in _TOO:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _fonts(kept: Path, wanted: Path) -> None:
