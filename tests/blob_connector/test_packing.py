@@ -49,6 +49,7 @@ def header(events: list[pb.FetchResponse]) -> pb.Header:
         ("a.csv", b"text" * 999_999, "", "a.csv"),
         ("a.csv", b"text" * 999_999, "identity", "a.csv"),
     ],
+    ids=["gzip", "members", "zstd", "bz2", "encoded", "both", "brotli", "plain", "identity"],
 )
 async def test_blob_is_given_unpacked_where_that_is_asked_for(
     lake: Lake, name: str, data: bytes, encoding: str, inner: str
@@ -92,7 +93,9 @@ async def test_what_is_unpacked_is_counted(lake: Lake, over: int) -> None:
 
 @pytest.mark.req("B3", "D4")
 @pytest.mark.parametrize(
-    "data", [b"this is no gzip", gzip.compress(b"x" * 99_999)[:-9], b"\x1f\x8b"], ids=str
+    "data",
+    [b"this is no gzip", gzip.compress(b"x" * 99_999)[:-9], b"\x1f\x8b"],
+    ids=["no gzip", "cut", "its first bytes"],
 )
 async def test_torn_packing_is_told(lake: Lake, data: bytes) -> None:
     await lake.container.upload_blob("a.gz", data)
