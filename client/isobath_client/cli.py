@@ -88,7 +88,7 @@ def ask(
     question: str,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", "-d", help="SOURCE:PATH, SOURCE:GLOB or SOURCE=SELECT …"),
+        typer.Option("--data", "-d", help="SOURCE, SOURCE:PATH, SOURCE:GLOB or SOURCE=SELECT …"),
     ] = None,
     file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="A file to send.")] = None,
     thread: Annotated[str, typer.Option(help="Go on with this thread.")] = "",

@@ -29,9 +29,10 @@ from services.gateway.conversation import (
     Turn,
 )
 from services.gateway.files import ARTIFACT, FileStore
+from services.gateway.holdings import holdings
 from services.gateway.journal import Live
 from services.gateway.plan import Plan, Selection
-from services.gateway.prompt import DataFile, LiveSource, prompt
+from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt
 from services.gateway.registry import Source
 from services.gateway.tags import Closed, Opened, TagParser, Text
 from services.gateway.writeback import Target
@@ -154,9 +155,9 @@ class Analysis:
         return list(found.values())
 
     async def _import(self) -> list[DataFile]:
-        if not self.chosen:
+        if not self._fetched:
             return []
-        items = [self._item(each) for each in self.chosen]
+        items = [self._item(self.chosen[number]) for number in self._fetched]
         request = sandbox.ImportRequest(session_id=self.session_id, items=items)
         timeout = self.plan.bounds.seconds
         found: list[DataFile] = []
@@ -183,14 +184,21 @@ class Analysis:
             target=given.target,
         )
 
+    @property
+    def _fetched(self) -> list[int]:
+        """The selections that are brought into the workspace, in the order of the import's items;
+        the others are for code to query."""
+        return [at for at, each in enumerate(self.chosen) if not each.selection.is_live]
+
     def _imported(self, event: sandbox.ImportResponse) -> list[DataFile]:
-        source = self.chosen[event.item].source
+        number = self._fetched[event.item]
+        source = self.chosen[number].source
         if event.HasField("progress"):
             told = event.progress
             total = told.total_bytes if told.HasField("total_bytes") else None
             self.live.emit(
                 fetch_progress=analyst.FetchProgress(
-                    selection=event.item,
+                    selection=number,
                     source=source.name,
                     rows=told.rows,
                     bytes=told.bytes,
@@ -205,7 +213,7 @@ class Analysis:
         self.usage.fetched_rows += rows or 0
         self.live.emit(
             file_ready=analyst.FileReady(
-                selection=event.item,
+                selection=number,
                 source=source.name,
                 path=file.path,
                 size_bytes=file.size_bytes,
@@ -215,7 +223,7 @@ class Analysis:
                 truncated_by=file.truncated_by,
             )
         )
-        return [_data_file(file, source, self.chosen[event.item].selection)]
+        return [_data_file(file, source, self.chosen[number].selection)]
 
     async def _send(self, file_id: str) -> DataFile:
         info = await self.files.get(self.caller.owner, file_id)
@@ -259,11 +267,20 @@ class Analysis:
             each.id: LiveSource(each.name, each.type, each.description, told.code_notes)
             for each, told in zip(sources, described, strict=True)
         }
+        for each in self.chosen:
+            if each.selection.is_live:
+                holds = await self._holdings(each)
+                found[each.source.id] = replace(found[each.source.id], holds=holds)
         if self.target is not None:
             to = self.target.source
             known = found.get(to.id, LiveSource(to.name, to.type, to.description))
             found[to.id] = replace(known, folder=self.target.folder)
         return list(found.values())
+
+    async def _holdings(self, of: Chosen) -> Holdings:
+        stub = await self.services.connectors.stub(of.source.type)
+        question = self.plan.messages[-1].content
+        return await holdings(stub, of.source.type, of.grant, question)
 
     async def _generate(self, action: Generate) -> Turn:
         request = render.generate_request(self.model, self.caller.owner, self.plan, action)

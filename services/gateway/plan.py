@@ -22,7 +22,8 @@ Format = Literal["", "csv", "parquet", "arrow", "raw"]
 
 @dataclass(frozen=True)
 class Selection:
-    """One piece of data: exactly one of `path` and `sql`. Bounds of None are the gateway's own."""
+    """One piece of data: at most one of `path` and `sql`. With neither, nothing is fetched: code
+    queries the source live. Bounds of None are the gateway's own."""
 
     source: str
     path: str = ""
@@ -35,6 +36,10 @@ class Selection:
     max_rows: int | None = None
     max_bytes: int | None = None
     timeout_s: float | None = None
+
+    @property
+    def is_live(self) -> bool:
+        return not self.path and not self.sql
 
 
 @dataclass(frozen=True)
@@ -166,13 +171,9 @@ def selection(raw: Any, where: str) -> Selection:
         raise InvalidField(f"{at}source", f"{where} needs source (a name) or source_id (an id)")
     what = {name: _text(raw, name, at) for name in ("path", "table", "query", "sql")}
     given = [name for name, value in what.items() if value]
-    if len(given) != 1:
-        raise InvalidField(
-            where,
-            f"{where} needs exactly one of path, table and query",
-            remedy=f"GET /v1/data-sources/{source}/browse lists what is there.",
-        )
-    return Selection(
+    if len(given) > 1:
+        raise InvalidField(where, f"{where} takes one of path, table and query")
+    found = Selection(
         source=source,
         path=what["path"] or what["table"],
         version=_text(raw, "version", at),
@@ -185,6 +186,19 @@ def selection(raw: Any, where: str) -> Selection:
         max_bytes=_count(raw, "max_bytes", at),
         timeout_s=_seconds(raw, at),
     )
+    require_something(found, where)
+    return found
+
+
+def require_something(found: Selection, where: str) -> None:
+    """What only counts for data that is fetched is not to be passed over. Raises `InvalidField`."""
+    bare = Selection(found.source, type=found.type)
+    if found.is_live and found != bare:
+        raise InvalidField(
+            where,
+            f"{where} needs one of path, table and query with what else it says",
+            remedy=f"GET /v1/data-sources/{found.source}/browse lists what is there.",
+        )
 
 
 def _artifacts_to(body: Mapping[str, Any], last: Mapping[str, Any]) -> ArtifactsTo | None:

@@ -45,15 +45,24 @@ class DataFile:
 
 
 @dataclass(frozen=True)
+class Holdings:
+    """What a source holds, a line for each entry, and how many they leave out."""
+
+    lines: Sequence[str] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
 class LiveSource:
     """A source that code may query. `notes` are the connector's own lines on how; `folder` is what
-    code may write there, "" = nothing."""
+    code may write there, "" = nothing; `holds` is told where nothing of it was fetched."""
 
     name: str
     type: str
     description: str = ""
     notes: str = ""
     folder: str = ""
+    holds: Holdings = Holdings()
 
 
 def prompt(
@@ -102,6 +111,13 @@ def _sources(sources: Sequence[LiveSource]) -> str:
     for source in sources:
         lines.append(f'- sources["{source.name}"] ({source.type}) {source.description}'.rstrip())
         lines.extend(f"  {note}" for note in source.notes.splitlines())
+        if source.holds.lines:
+            lines.append("  It holds:")
+            lines.extend(f"  - {each}" for each in source.holds.lines)
+        if source.holds.left_out:
+            see = "tables()" if source.type == "postgresql" else "list()"
+            more = f'sources["{source.name}"].{see}'
+            lines.append(f"  and {source.holds.left_out:,} more: {more}")
         if source.folder:
             call = f'sources["{source.name}"].upload("result.csv", "{source.folder}result.csv")'
             lines.append(f"  A file is put there by {call}, into that folder only.")

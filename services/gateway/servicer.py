@@ -24,6 +24,7 @@ from services.gateway.plan import (
     Plan,
     Selection,
     artifacts_to,
+    require_something,
 )
 from services.gateway.registry import Change, Draft, Source
 from services.gateway.statuses import STATUSES
@@ -349,10 +350,8 @@ def _selection(given: pb.DataSelection, number: int) -> Selection:
     where = f"data_sources[{number}]"
     if not given.source:
         raise InvalidField(f"{where}.source", f"{where} needs source, a name or an id")
-    if given.WhichOneof("what") is None:
-        raise InvalidField(where, f"{where} needs one of path, table and query")
     bounds = given.limits
-    return Selection(
+    found = Selection(
         source=given.source,
         type=given.type,
         path=given.path or given.table,
@@ -365,6 +364,8 @@ def _selection(given: pb.DataSelection, number: int) -> Selection:
         max_bytes=bounds.max_bytes if bounds.HasField("max_bytes") else None,
         timeout_s=bounds.timeout.ToTimedelta().total_seconds() or None,
     )
+    require_something(found, where)
+    return found
 
 
 def _artifacts_to(request: pb.ChatRequest) -> ArtifactsTo | None:

@@ -19,9 +19,10 @@ from isobath_client.settings import resolve
         ("lake:x=1/y.parquet", "lake", "path", "x=1/y.parquet"),
         ("sales=SELECT 1\nFROM t", "sales", "query", "SELECT 1\nFROM t"),
         ("sales=SELECT 'a:b'", "sales", "query", "SELECT 'a:b'"),
+        ("sales", "sales", None, ""),
     ],
 )
-def test_selection_reads_both_shapes(text: str, source: str, kind: str, value: str) -> None:
+def test_selection_reads_both_shapes(text: str, source: str, kind: str | None, value: str) -> None:
     chosen = selection(text, target="t")
     assert (chosen.source, chosen.WhichOneof("what"), chosen.target) == (source, kind, "t")
     assert (chosen.query.sql if kind == "query" else chosen.path) == value
@@ -32,9 +33,11 @@ def test_selection_takes_a_limit_of_its_rows(limit: int | None) -> None:
     chosen = selection("sales:orders", max_rows=limit)
     assert chosen.limits.HasField("max_rows") is (limit is not None)
     assert chosen.limits.max_rows == (limit or 0)
+    # of what is not fetched there is nothing to limit
+    assert not selection("sales", max_rows=limit).HasField("limits")
 
 
-@pytest.mark.parametrize("text", ["", "sales", "sales:", ":x", "a b:c"])
+@pytest.mark.parametrize("text", ["", "sales:", "sales=", ":x", "a b:c", "a b"])
 def test_selection_refuses_the_rest(text: str) -> None:
     with pytest.raises(ValueError, match="SOURCE:PATH"):
         selection(text)

@@ -24,7 +24,7 @@ def error(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-CASES = {
+CASES: dict[str, tuple[dict[str, Any], int, str, str]] = {
     "unknown source": ({"source": "nowhere", "table": "t"}, 404, "SOURCE_NOT_FOUND", "nowhere"),
     "missing blob": ({"source": "lake", "path": "no/such.csv"}, 422, "PATH_NOT_FOUND", "such.csv"),
     "missing table": ({"source": "sales", "table": "public.nope"}, 422, "", "nope"),
@@ -40,7 +40,7 @@ CASES = {
         "QUERY_NOT_READ_ONLY",
         "",
     ),
-    "nothing selected": ({"source": "sales"}, 400, "INVALID_FIELD", ""),
+    "nothing selected": ({"source": "sales", "limit": 5}, 400, "INVALID_FIELD", ""),
     "wrong type": (
         {"source": "sales", "type": "azure_blob", "path": "x"},
         400,

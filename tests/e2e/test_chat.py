@@ -135,6 +135,15 @@ def test_figures_and_report_of_a_run_can_be_downloaded_and_lie_in_the_lake(
             assert QUESTION in content.decode()
 
 
+@pytest.mark.req("C1")
+def test_sources_alone_are_told_to_the_model(api: httpx.Client) -> None:
+    """The embedded analyst queries nothing live, and says so; that it was asked at all shows that
+    both sources told what they hold."""
+    asked = body(data_sources=[{"source": "sales"}, {"source": "lake"}])
+    reply = api.post("/v1/chat/completions", json=asked).raise_for_status().json()
+    assert "Name a table, a path or a query" in reply["choices"][0]["message"]["content"]
+
+
 @pytest.mark.req("C5", "X6")
 def test_thread_goes_on_where_it_was(api: httpx.Client) -> None:
     first = api.post("/v1/chat/completions", json=body()).raise_for_status().json()

@@ -56,7 +56,11 @@ async def test_chat_gives_the_events_that_http_gives(platform: Platform) -> None
     ("request_", "code", "reason"),
     [
         (asked(analyst.DataSelection(source="x", path="y")), "NOT_FOUND", "SOURCE_NOT_FOUND"),
-        (asked(analyst.DataSelection(source="shop")), "INVALID_ARGUMENT", "INVALID_FIELD"),
+        (
+            asked(analyst.DataSelection(source="shop", target="x")),
+            "INVALID_ARGUMENT",
+            "INVALID_FIELD",
+        ),
         (analyst.ChatRequest(), "INVALID_ARGUMENT", "INVALID_FIELD"),
         (asked(model="nope"), "NOT_FOUND", "NOT_FOUND"),
     ],

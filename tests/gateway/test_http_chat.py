@@ -117,7 +117,7 @@ FAULTS: list[tuple[str, dict[str, Any], int, str]] = [
     ("unknown relation", {"source": "shop", "table": "nope"}, 422, "PATH_NOT_FOUND"),
     ("typo", {"source": "shop", "query": "SELECT FORM"}, 422, "QUERY_FAILED"),
     ("refused", {"source": "shop", "query": "DENIED"}, 422, "SOURCE_AUTHENTICATION_FAILED"),
-    ("nothing", {"source": "shop"}, 400, "INVALID_FIELD"),
+    ("nothing", {"source": "shop", "limit": 5}, 400, "INVALID_FIELD"),
     ("wrong type", {"source": "shop", "type": "x", "path": "y"}, 400, "INVALID_FIELD"),
 ]
 

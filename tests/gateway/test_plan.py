@@ -69,7 +69,7 @@ def test_selections_stand_in_the_body_or_the_message() -> None:
         ({"data_sources": {}}, "data_sources"),
         ({"data_sources": ["s"]}, "data_sources[0]"),
         ({"data_sources": [{"path": "x"}]}, "data_sources[0].source"),
-        ({"data_sources": [{"source": "s"}]}, "data_sources[0]"),
+        ({"data_sources": [{"source": "s", "limit": 1}]}, "data_sources[0]"),
         ({"data_sources": [{"source": "s", "path": "x", "query": "y"}]}, "data_sources[0]"),
         ({"data_sources": [{"source": "s", "path": "x", "format": "xml"}]}, "data_sources[0].format"),
         ({"data_sources": [{"source": "s", "path": "x", "limit": -1}]}, "data_sources[0].limit"),

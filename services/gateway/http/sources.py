@@ -239,6 +239,8 @@ def _strings(given: dict[str, Any]) -> dict[str, str]:
 
 def _fetch(body: dict[str, Any], source: str, default_rows: int) -> connector.FetchRequest:
     chosen = selection({**body, "source": source}, "body")
+    if chosen.is_live:
+        raise InvalidField("body", "body needs one of path, table and query")
     request = connector.FetchRequest(limits=limits(chosen, default_rows=default_rows))
     if chosen.sql:
         request.selection.query.CopyFrom(query(chosen.sql, chosen.parameters))

@@ -318,9 +318,10 @@ def _no_data(state: _State) -> str:
         text = f"I find no table in {names}. I read CSV, TSV, Parquet, Excel and JSON files."
     else:
         text = (
-            "There is no data in this conversation. Name a data source or attach a file "
-            "(CSV, Parquet, Excel or JSON), and ask about what is in it: totals, averages, "
-            "shares, the top of something, a course over time, what goes together."
+            "There is no data in this conversation that I could read: I am rule-based, and "
+            "query no source live. Name a table, a path or a query of a data source, or attach "
+            "a file (CSV, Parquet, Excel or JSON), and ask about what is in it: totals, "
+            "averages, shares, the top of something, a course over time, what goes together."
         )
     return _final([text])
 
