@@ -3,26 +3,33 @@ its best settings, obstore, and plain sockets with the same window.
 
     python -m bench.blob_fetch --mib 256 --small 1000 --listed 100000 --rounds 3
 
-The server is one that costs next to nothing, once without and once with latency. Peers that are
-not installed are left out.
+The server is one that costs next to nothing, once without and once with latency, and then Azurite,
+which costs more than all its clients. Peers that are not installed are left out.
 """
 
 import argparse
 import asyncio
 import base64
 import importlib.util
+import os
 import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import psutil
+from azure.storage.blob import ContainerSasPermissions, generate_container_sas
 from azure.storage.blob.aio import ContainerClient
 
 from bench.blob_server import ETAG, serving
 from bench.measuring import Way, interleaved, told
+from dev.azurite import azurite
 from servicekit.secrets import Secret
 from services.blob_connector.azure import Blob, Container
 from services.blob_connector.downloads import Window, arriving, spans
@@ -37,14 +44,52 @@ _OWN = Settings()
 WINDOW = Window.of(_OWN)
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where blobs lie. `signed`: the query of an address for who signs nothing, as sockets do."""
+
+    url: str
+    container: str = "c"
+    account: str = "bench"
+    key: str = KEY
+    signed: str = ""
+
+    @property
+    def credential(self) -> dict[str, str]:
+        return {"account_name": self.account, "account_key": self.key}
+
+
 def blob(number: int, size: int) -> Blob:
     return Blob(f"b{number}/{size}", size, etag=ETAG.strip('"'))
 
 
 @asynccontextmanager
-async def own(url: str, container: str) -> AsyncIterator[Container]:
-    config = {"account_url": url, "container": container}
-    secrets = {"account_key": Secret(KEY)}
+async def on_azurite(sizes: list[int]) -> AsyncIterator[tuple[Served, list[Blob]]]:
+    """Blobs of these sizes, of bytes that nothing can make smaller."""
+    with TemporaryDirectory() as folder:
+        async with azurite(Path(folder)) as server, server.container() as container:
+            piece = os.urandom(4 * MIB)
+            blobs = []
+            for number, size in enumerate(sizes):
+                client = container.get_blob_client(f"b{number}/{size}")
+                pieces = (piece[: size - at] for at in range(0, size, len(piece)))
+                told = await client.upload_blob(pieces, length=size)
+                blobs.append(Blob(client.blob_name, size, etag=told["etag"].strip('"')))
+            signed = generate_container_sas(
+                server.account,
+                container.container_name,
+                account_key=server.key,
+                permission=ContainerSasPermissions(read=True),
+                expiry=datetime.now(UTC) + timedelta(hours=1),
+            )
+            name = container.container_name
+            yield Served(server.account_url, name, server.account, server.key, signed), blobs
+
+
+@asynccontextmanager
+async def own(at: Served) -> AsyncIterator[Container]:
+    config = {"account_url": at.url, "container": at.container}
+    secrets = {"account_key": Secret(at.key)}
     place, client = connect(config, secrets, _OWN)
     signature = signature_of(place.way, secrets, place.account, place.signer)
     opened = Container(place, client, _OWN, signature)
@@ -54,21 +99,21 @@ async def own(url: str, container: str) -> AsyncIterator[Container]:
         await opened.aclose()
 
 
-def isobath(url: str, blobs: list[Blob]) -> Way:
+def isobath(at: Served, blobs: list[Blob]) -> Way:
     async def read() -> int:
-        async with own(url, "c") as container:
+        async with own(at) as container:
             wanted = spans(blobs, WINDOW.range_bytes)
             return sum([len(data) async for _, data in arriving(container, wanted, WINDOW)])
 
     return read
 
 
-def sdk(url: str, blobs: list[Blob], *, workers: int, chunk: int, ahead: int) -> Way:
+def sdk(at: Served, blobs: list[Blob], *, workers: int, chunk: int, ahead: int) -> Way:
     """azure-storage-blob: its own parallel ranges, or several blobs at once."""
 
     async def read() -> int:
         async with ContainerClient(
-            url, "c", credential={"account_name": "bench", "account_key": KEY},
+            at.url, at.container, credential=at.credential,
             max_single_get_size=chunk, max_chunk_get_size=chunk,
             connection_data_block_size=MIB,
         ) as client:  # fmt: skip
@@ -86,54 +131,57 @@ def sdk(url: str, blobs: list[Blob], *, workers: int, chunk: int, ahead: int) ->
     return read
 
 
-def obstore_way(url: str, blobs: list[Blob], *, range_bytes: int, ahead: int) -> Way:
+def obstore_way(at: Served, blobs: list[Blob], *, range_bytes: int, ahead: int) -> Way:
     import obstore
     from obstore.store import AzureStore
 
     store = AzureStore(
-        container_name="c", account_name="bench", account_key=KEY, endpoint=url,
+        container_name=at.container, account_name=at.account, account_key=at.key, endpoint=at.url,
         client_options={"allow_http": True},
     )  # fmt: skip
 
     async def read() -> int:
         slots = asyncio.Semaphore(ahead)
 
-        async def one(each: Blob, at: int) -> int:
+        async def one(each: Blob, start: int) -> int:
             async with slots:
-                end = min(at + range_bytes, each.size_bytes)
-                return len(await obstore.get_range_async(store, each.name, start=at, end=end))
+                end = min(start + range_bytes, each.size_bytes)
+                return len(await obstore.get_range_async(store, each.name, start=start, end=end))
 
-        parts = [(b, at) for b in blobs for at in range(0, b.size_bytes, range_bytes)]
+        parts = [(b, start) for b in blobs for start in range(0, b.size_bytes, range_bytes)]
         return sum(await asyncio.gather(*[one(*part) for part in parts]))
 
     return read
 
 
-def sockets(url: str, blobs: list[Blob], *, workers: int) -> Way:
+def sockets(at: Served, blobs: list[Blob], *, workers: int) -> Way:
     """The floor: threads that read ranges of the same size, so many at once."""
-    parts = urlsplit(url)
+    parts = urlsplit(at.url)
     address = (parts.hostname or "", parts.port or 0)
 
     def work(wanted: list[tuple[Blob, int]]) -> int:
         total, buffer = 0, memoryview(bytearray(MIB))
         with socket.create_connection(address) as link:
             while wanted:
-                each, at = wanted.pop()
-                end = min(at + WINDOW.range_bytes, each.size_bytes)
-                path = f"{parts.path}/c/{each.name}"
-                link.sendall(f"GET {path} HTTP/1.1\r\nrange: bytes={at}-{end - 1}\r\n\r\n".encode())
+                each, start = wanted.pop()
+                end = min(start + WINDOW.range_bytes, each.size_bytes)
+                path = f"{parts.path}/{at.container}/{each.name}?{at.signed}".rstrip("?")
+                head = f"GET {path} HTTP/1.1\r\nhost: {parts.netloc}\r\n"
+                link.sendall(f"{head}range: bytes={start}-{end - 1}\r\n\r\n".encode())
                 seen = b""
                 while b"\r\n\r\n" not in seen:
                     seen += link.recv(65536)
-                left = end - at - len(seen.partition(b"\r\n\r\n")[2])
+                assert b" 206 " in seen.partition(b"\r\n")[0]
+                left = end - start - len(seen.partition(b"\r\n\r\n")[2])
                 while left:
                     left -= link.recv_into(buffer, min(left, MIB))
-                total += end - at
+                total += end - start
         return total
 
     async def read() -> int:
         loop = asyncio.get_running_loop()
-        wanted = [(b, at) for b in blobs for at in range(0, b.size_bytes, WINDOW.range_bytes)]
+        step = WINDOW.range_bytes
+        wanted = [(b, start) for b in blobs for start in range(0, b.size_bytes, step)]
         with ThreadPoolExecutor(workers) as threads:
             jobs = [loop.run_in_executor(threads, work, wanted) for _ in range(workers)]
             return sum(await asyncio.gather(*jobs))
@@ -141,9 +189,11 @@ def sockets(url: str, blobs: list[Blob], *, workers: int) -> Way:
     return read
 
 
-def listing(url: str, count: int) -> dict[str, Way]:
+def listing(at: Served, count: int) -> dict[str, Way]:
+    at = replace(at, container=f"n{count}")
+
     async def isobath_list() -> int:
-        async with own(url, f"n{count}") as container:
+        async with own(at) as container:
             found = 0
             async for _ in container.all(""):
                 found += 1
@@ -151,8 +201,7 @@ def listing(url: str, count: int) -> dict[str, Way]:
             return found
 
     async def bare() -> int:
-        credential = {"account_name": "bench", "account_key": KEY}
-        async with ContainerClient(url, f"n{count}", credential=credential) as client:
+        async with ContainerClient(at.url, at.container, credential=at.credential) as client:
             found = 0
             async for _ in client.list_blobs():
                 found += 1
@@ -161,31 +210,29 @@ def listing(url: str, count: int) -> dict[str, Way]:
     return {"isobath": isobath_list, "azure-storage-blob, bare pager": bare}
 
 
-def large(url: str, mib: int) -> dict[str, Way]:
-    blobs = [blob(0, mib * MIB)]
+def large(at: Served, blobs: list[Blob]) -> dict[str, Way]:
     ways = {
-        "sockets, 4 x 4 MiB": sockets(url, blobs, workers=_OWN.ranges_ahead),
-        "sockets, 8 x 4 MiB": sockets(url, blobs, workers=_OWN.ranges_most),
-        "isobath, 4 to 8 x 4 MiB": isobath(url, blobs),
-        "azure-storage-blob, 8 x 4 MiB": sdk(url, blobs, workers=1, chunk=4 * MIB, ahead=8),
-        "azure-storage-blob, 8 x 16 MiB": sdk(url, blobs, workers=1, chunk=16 * MIB, ahead=8),
+        "sockets, 4 x 4 MiB": sockets(at, blobs, workers=_OWN.ranges_ahead),
+        "sockets, 8 x 4 MiB": sockets(at, blobs, workers=_OWN.ranges_most),
+        "isobath, 4 to 8 x 4 MiB": isobath(at, blobs),
+        "azure-storage-blob, 8 x 4 MiB": sdk(at, blobs, workers=1, chunk=4 * MIB, ahead=8),
+        "azure-storage-blob, 8 x 16 MiB": sdk(at, blobs, workers=1, chunk=16 * MIB, ahead=8),
     }
     if importlib.util.find_spec("obstore"):
-        ways["obstore, 4 x 4 MiB"] = obstore_way(url, blobs, range_bytes=4 * MIB, ahead=4)
-        ways["obstore, 8 x 8 MiB"] = obstore_way(url, blobs, range_bytes=8 * MIB, ahead=8)
+        ways["obstore, 4 x 4 MiB"] = obstore_way(at, blobs, range_bytes=4 * MIB, ahead=4)
+        ways["obstore, 8 x 8 MiB"] = obstore_way(at, blobs, range_bytes=8 * MIB, ahead=8)
     return ways
 
 
-def small(url: str, count: int) -> dict[str, Way]:
-    blobs = [blob(number, SMALL) for number in range(count)]
+def small(at: Served, blobs: list[Blob]) -> dict[str, Way]:
     ways = {
-        "sockets, 16 at once": sockets(url, blobs, workers=WINDOW.requests),
-        "isobath, 16 at once": isobath(url, blobs),
-        "azure-storage-blob, 8 workers": sdk(url, blobs, workers=8, chunk=4 * MIB, ahead=1),
-        "azure-storage-blob, 16 workers": sdk(url, blobs, workers=16, chunk=4 * MIB, ahead=1),
+        "sockets, 16 at once": sockets(at, blobs, workers=WINDOW.requests),
+        "isobath, 16 at once": isobath(at, blobs),
+        "azure-storage-blob, 8 workers": sdk(at, blobs, workers=8, chunk=4 * MIB, ahead=1),
+        "azure-storage-blob, 16 workers": sdk(at, blobs, workers=16, chunk=4 * MIB, ahead=1),
     }
     if importlib.util.find_spec("obstore"):
-        ways["obstore, 16 at once"] = obstore_way(url, blobs, range_bytes=MIB, ahead=16)
+        ways["obstore, 16 at once"] = obstore_way(at, blobs, range_bytes=MIB, ahead=16)
     return ways
 
 
@@ -194,11 +241,22 @@ async def measure(asked: argparse.Namespace) -> None:
     print(", ".join(f"{name} {version(name)}" for name in names))
     for latency in asked.latency:
         async with serving(latency) as url:
-            await _told(f"{asked.mib} MiB, {latency} ms", large(url, asked.mib), asked.rounds)
-            await _told(f"{asked.small} blobs of 20 KiB, {latency} ms", small(url, asked.small),
-                        asked.rounds)  # fmt: skip
+            one = [blob(0, asked.mib * MIB)]
+            many = [blob(number, SMALL) for number in range(asked.small)]
+            await _both(f"{latency} ms", Served(url), one, many, asked.rounds)
+    if asked.azurite:
+        sizes = [asked.mib * MIB, *[SMALL] * asked.small]
+        async with on_azurite(sizes) as (at, blobs):
+            await _both("Azurite", at, blobs[:1], blobs[1:], asked.rounds)
     async with serving() as url:
-        await _told(f"list of {asked.listed} blobs", listing(url, asked.listed), asked.rounds)
+        ways = listing(Served(url), asked.listed)
+        await _told(f"list of {asked.listed} blobs", ways, asked.rounds)
+
+
+async def _both(server: str, at: Served, one: list[Blob], many: list[Blob], rounds: int) -> None:
+    size = one[0].size_bytes // MIB
+    await _told(f"{size} MiB, {server}", large(at, one), rounds)
+    await _told(f"{len(many)} blobs of 20 KiB, {server}", small(at, many), rounds)
 
 
 def _there(name: str) -> bool:
@@ -217,6 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--small", type=int, default=1000)
     parser.add_argument("--listed", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--azurite", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--latency", type=float, nargs="*", default=[0, 20])
     asyncio.run(measure(parser.parse_args(arguments)))
 
