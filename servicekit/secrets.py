@@ -2,7 +2,6 @@
 
 import hmac
 import re
-import threading
 import weakref
 from collections.abc import Mapping
 from typing import Any, NoReturn, final
@@ -12,8 +11,9 @@ HIDDEN = "***"
 # shorter values would black out ordinary words
 _SHORTEST_SCRUBBED = 6
 
+# No lock: the collector may run in it, end a task whose error nobody asked for, and have that logged
+# then and there, which looks through the living secrets too. Each step here is one of a dict.
 _live: "weakref.WeakValueDictionary[int, Secret]" = weakref.WeakValueDictionary()
-_live_lock = threading.Lock()
 
 
 @final
@@ -25,8 +25,7 @@ class Secret:
     def __init__(self, value: str | bytes) -> None:
         raw = value.encode() if isinstance(value, str) else bytes(value)
         object.__setattr__(self, "_bytes", raw)
-        with _live_lock:
-            _live[id(self)] = self
+        _live[id(self)] = self
 
     def reveal(self) -> str:
         return self._raw().decode()
@@ -100,9 +99,7 @@ _SECRET_NAME = re.compile(
 
 def scrub(text: str) -> str:
     """The text without any live secret's value, and without what looks like one."""
-    with _live_lock:
-        secrets = list(_live.values())
-    for secret in secrets:
+    for secret in filter(None, (living() for living in _live.valuerefs())):
         for shape in _shapes(secret):
             if shape in text:
                 text = text.replace(shape, HIDDEN)

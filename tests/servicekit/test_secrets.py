@@ -1,8 +1,10 @@
 import copy
+import gc
 import io
 import json
 import logging
 import pickle
+import threading
 import traceback
 from dataclasses import asdict, dataclass
 
@@ -177,3 +179,33 @@ def test_log_of_a_library_is_json_and_scrubbed_too(stream, secret: Secret):
 def test_traceback_of_an_exception_with_a_secret_argument_hides_it(secret: Secret):
     error = ValueError("wrong", secret)
     assert "4711" not in "".join(traceback.format_exception(error)) + repr(error)
+
+
+def test_what_the_collector_logs_meanwhile_waits_for_nothing() -> None:
+    """The garbage collector may run anywhere, and end a task that nobody asked for its error: asyncio
+    logs that then and there, also while a text is being scrubbed."""
+    told: list[str] = []
+
+    class Unheard:
+        def __del__(self) -> None:
+            told.append(scrub("bearer abcdefgh"))
+
+    def work() -> None:
+        for at in range(2_000):
+            # after so many things were made, so that it is anywhere
+            gc.set_threshold(at % 50 + 1)
+            lost = Unheard()
+            lost.itself = lost  # type: ignore[attr-defined]
+            del lost
+            scrub("a text")
+
+    kept = [Secret(f"some value {n}") for n in range(10)]
+    before = gc.get_threshold()
+    thread = threading.Thread(target=work, daemon=True)
+    try:
+        thread.start()
+        thread.join(30)
+    finally:
+        gc.set_threshold(*before)
+    assert not thread.is_alive()
+    assert kept and told and set(told) == {"bearer ***"}
