@@ -11,8 +11,8 @@ HIDDEN = "***"
 # shorter values would black out ordinary words
 _SHORTEST_SCRUBBED = 6
 
-# No lock: the collector may run in it, end a task whose error nobody asked for, and have that logged
-# then and there, which looks through the living secrets too. Each step here is one of a dict.
+# No lock: the collector may run in it, end a task whose error nobody asked for, and have that
+# logged then and there, which looks through the living secrets too. Each step is one of a dict.
 _live: "weakref.WeakValueDictionary[int, Secret]" = weakref.WeakValueDictionary()
 
 
