@@ -230,21 +230,22 @@ def test_each_fault_of_the_files_is_named(files: Certificates) -> None:
         path.read_bytes() for path in (files.cert("gateway"), files.key("gateway"), files.ca)
     )
     other = files.key("sandbox").read_bytes()
-    foreign = authority(NOW).certificate.public_bytes(Encoding.PEM)
-    assert checked(cert, key, ca, "isobath", NOW).identity == "gateway"
-    for files_of, domain, now, fault in (
-        ((b"", key, ca), "isobath", NOW, "CERT_FILE holds no certificate"),
-        ((cert, b"x", ca), "isobath", NOW, "KEY_FILE holds no private key"),
-        ((cert, key, b"x"), "isobath", NOW, "CA_FILE holds no certificate"),
-        ((cert, other, ca), "isobath", NOW, "KEY_FILE is not the key of CERT_FILE"),
-        ((cert, key, foreign), "isobath", NOW, "none of the authorities"),
-        ((cert, key, ca), "other", NOW, "spiffe://other/IDENTITY is missing"),
-        ((cert, key, ca), "isobath", NOW + timedelta(days=91), "which is not now"),
-        ((cert, key, ca), "isobath", NOW - timedelta(days=1), "which is not now"),
+    now = datetime.now(UTC)
+    foreign = authority(now).certificate.public_bytes(Encoding.PEM)
+    assert checked(cert, key, ca, "isobath", now).identity == "gateway"
+    for files_of, domain, at, fault in (
+        ((b"", key, ca), "isobath", now, "CERT_FILE holds no certificate"),
+        ((cert, b"x", ca), "isobath", now, "KEY_FILE holds no private key"),
+        ((cert, key, b"x"), "isobath", now, "CA_FILE holds no certificate"),
+        ((cert, other, ca), "isobath", now, "KEY_FILE is not the key of CERT_FILE"),
+        ((cert, key, foreign), "isobath", now, "none of the authorities"),
+        ((cert, key, ca), "other", now, "spiffe://other/IDENTITY is missing"),
+        ((cert, key, ca), "isobath", now + timedelta(days=91), "which is not now"),
+        ((cert, key, ca), "isobath", now - timedelta(days=1), "which is not now"),
     ):
         with pytest.raises(ValueError, match=fault):
-            checked(*files_of, domain, now)
-    assert "PRIVATE" not in repr(checked(cert, key, ca, "isobath", NOW))
+            checked(*files_of, domain, at)
+    assert "PRIVATE" not in repr(checked(cert, key, ca, "isobath", now))
 
 
 def test_settings_name_all_three_files_or_none(tmp_path: Path) -> None:
