@@ -69,8 +69,9 @@ bench-blob: env ## Azure Blob beside its peers; `pip install obstore` measures t
 bench-grpc: env ## Fetch over gRPC beside Arrow Flight and sockets
 	$(RUN)/python -m bench.grpc_fetch
 
-bench-sandbox: env ## sessions of the sandbox, and a soak of 2,000; beside ipykernel where it is installed
+bench-sandbox: env ## sessions of the sandbox, beside ipykernel where it is installed; DataFrames from PostgreSQL; a soak of 2,000
 	$(RUN)/python -m bench.sandbox
+	$(RUN)/python -m bench.sandbox_frames
 
 requirements: env ## which requirements have a passing test, as of the last `make test`
 	@$(RUN)/python -m dev.requirements

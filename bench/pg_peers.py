@@ -34,6 +34,20 @@ def adbc(dsn: str, sql: str) -> tuple[str, Fetch]:
     return f"ADBC {version('adbc-driver-postgresql')}", fetch
 
 
+def adbc_frame(dsn: str, sql: str) -> tuple[str, Fetch]:
+    """All rows as one DataFrame, exact numerics as ADBC gives them: text."""
+    from adbc_driver_postgresql import dbapi
+
+    connection = dbapi.connect(dsn)
+
+    def fetch() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return len(cursor.fetch_arrow_table().to_pandas())
+
+    return f"ADBC {version('adbc-driver-postgresql')}, to_pandas", fetch
+
+
 def connectorx(dsn: str, sql: str) -> tuple[str, Fetch]:
     import connectorx as cx  # type: ignore[import-not-found]
 
@@ -79,12 +93,13 @@ def psycopg(dsn: str, sql: str) -> tuple[str, Fetch]:
 
 
 PEERS = {"adbc": adbc, "connectorx": connectorx, "duckdb": duckdb, "psycopg": psycopg}
+FRAMES = {"adbc_frame": adbc_frame}
 
 
 def main() -> None:
     name, dsn, sql = sys.argv[1:]
     try:
-        told, fetch = PEERS[name](dsn, sql)
+        told, fetch = {**PEERS, **FRAMES}[name](dsn, sql)
     except ImportError:
         sys.exit(ABSENT)
     print(told, flush=True)

@@ -32,11 +32,11 @@ _AT_ONCE = 8
 
 @asynccontextmanager
 async def service(
-    *, forked: bool, warm: int = 1
+    *, forked: bool, warm: int = 1, connectors: tuple[str, ...] = ()
 ) -> AsyncIterator[tuple[rpc.SandboxServiceStub, Path]]:
     home = Path(tempfile.mkdtemp(prefix="isobath-bench-"))
     home.chmod(0o711)  # noqa: ASYNC240
-    settings = Settings(home=home / "home", connectors=(), forked=forked, warm=warm)
+    settings = Settings(home=home / "home", connectors=connectors, forked=forked, warm=warm)
     try:
         async with running((mount, settings)) as server, open_channel(server) as channel:
             yield rpc.SandboxServiceStub(channel), home / "home"

@@ -1,6 +1,7 @@
 """A service's life: mount what it needs, listen, serve, drain, leave."""
 
 import asyncio
+import ctypes
 import resource
 import signal
 import sys
@@ -27,6 +28,8 @@ _log = logs.get(__name__)
 
 # handlers that were cancelled at the end of the drain have this long for their cleanup
 _CLEANUP_S = 5.0
+# prctl(2)
+_PR_SET_DUMPABLE = 4
 
 
 @dataclass(frozen=True)
@@ -236,8 +239,7 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
     """Runs the service until SIGTERM or SIGINT; a second signal cuts the drain short.
 
     Exit codes: 0 after a clean end, 1 for a failure (in the log), 2 for unusable settings."""
-    # a core file would hold the secrets that were in memory
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _close_memory()
     try:
         settings = load(settings_type, environ, prefix=prefix)
         logs.configure(name, level=_log_level())
@@ -251,6 +253,13 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
         _log.exception("failed")
         sys.exit(1)
     sys.exit(0)
+
+
+def _close_memory() -> None:
+    """No core file holds what was in memory, and no other process of this user reads it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError("prctl(PR_SET_DUMPABLE) was refused")
 
 
 def _log_level() -> str:

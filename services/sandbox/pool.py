@@ -47,6 +47,7 @@ class Pool:
         self._wanted = asyncio.Event()
         self._filling: asyncio.Task[None] | None = None
         self._cells: set[Cell] = set()
+        self._watches: dict[Cell, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         self._wanted.set()
@@ -63,6 +64,10 @@ class Pool:
             self._filling.cancel()
             with suppress(asyncio.CancelledError):
                 await self._filling
+        watches = list(self._watches.values())
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
         await asyncio.gather(*(self.give_back(cell) for cell in list(self._cells)))
 
     async def take(self, bounds: Bounds) -> Cell:
@@ -70,6 +75,7 @@ class Pool:
         death not be noticed yet: then it is another one. Raises KernelFailed."""
         while self._spare:
             cell = self._spare.pop(0)
+            self._watches.pop(cell).cancel()
             self._wanted.set()
             try:
                 return await self._begun(cell, bounds)
@@ -101,10 +107,22 @@ class Pool:
             self._wanted.clear()
             while len(self._spare) < self._warm:
                 try:
-                    self._spare.append(await self._make())
+                    cell = await self._make()
                 except KernelFailed as exc:
                     _log.error("kernel_failed", why=str(exc))
                     await asyncio.sleep(_AGAIN_S)
+                else:
+                    self._spare.append(cell)
+                    self._watches[cell] = asyncio.create_task(self._replace(cell))
+
+    async def _replace(self, cell: Cell) -> None:
+        """Another one in its place, should it end before a session takes it."""
+        await cell.wait_end()
+        _log.warning("kept_kernel_died", why="before a session took it")
+        self._spare.remove(cell)
+        del self._watches[cell]
+        self._wanted.set()
+        await self.give_back(cell)
 
     async def _make(self) -> Cell:
         ground = self._ground

@@ -89,7 +89,10 @@ class Cluster:
     async def _answers(self) -> bool:
         try:
             return bool(await self.other.fetchval("SELECT true"))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (
+            *(asyncpg.PostgresError, asyncpg.InterfaceError, OSError),
+            asyncpg.InternalClientError,  # what it says while a session ends under its hands
+        ):
             return False
 
     @asynccontextmanager

@@ -84,16 +84,31 @@ def _kernels(home: Path) -> set[int]:
     return {*kernels_below(home)} - {*templates(home)}
 
 
+async def _kill_kept(home: Path) -> set[int]:
+    """The kernel that waits for a session; not one that is about to start."""
+    before = set[int]()
+    async with asyncio.timeout(60):
+        while not before or before != _kernels(home):
+            before = _kernels(home)
+            await asyncio.sleep(0.5)
+    for pid in before:
+        with suppress(ProcessLookupError):  # gone with another of its family
+            os.kill(pid, signal.SIGKILL)
+    return before
+
+
 async def test_kept_kernel_that_just_died_is_not_given_out(sandbox: Place) -> None:
     for _ in range(3):
-        async with asyncio.timeout(60):
-            while not (kept := _kernels(sandbox.home)):
-                await asyncio.sleep(0.02)
-        for pid in kept:
-            with suppress(ProcessLookupError):  # gone with another of its family
-                os.kill(pid, signal.SIGKILL)
+        await _kill_kept(sandbox.home)
         async with sandbox.box() as box:
             assert (await box.run("print(1)")).out == "1\n"
+
+
+async def test_kept_kernel_that_died_is_replaced_before_it_is_needed(sandbox: Place) -> None:
+    killed = await _kill_kept(sandbox.home)
+    async with asyncio.timeout(60):
+        while not _kernels(sandbox.home) - killed:
+            await asyncio.sleep(0.02)
 
 
 @pytest.mark.req("S8", "X5")

@@ -193,7 +193,7 @@ async def test_message_over_the_limit_is_refused():
 # a whole process
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, ctypes, resource, sys
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from servicekit.server import ServerSettings, main
@@ -208,6 +208,8 @@ class Settings:
 async def mount(server, settings):
     if settings.needed == 13:
         raise RuntimeError("the dependency is not there")
+    if settings.needed == 3:
+        print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
     async with mount_probe(server, Probe()):
         yield
 
@@ -233,6 +235,18 @@ async def test_process_signalled_ends_clean(no_leaks, number):
     out, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 0, err.decode()
     assert b'"event": "stopped"' in err and b"Traceback" not in err and not out
+
+
+@pytest.mark.req("D2", "X2")
+async def test_memory_of_a_process_is_in_no_core_file_and_closed_to_others_of_its_user(no_leaks):
+    """PR_GET_DUMPABLE (3) says 0: /proc/PID/mem, maps, environ are root's, and nobody attaches."""
+    address = f"127.0.0.1:{free_port()}"
+    process = await launched(T_NEEDED="3", T_SERVER_BIND=address)
+    await wait_ready(address, 20)
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0, err.decode()
+    assert out == b"0 (0, 0)\n"
 
 
 async def test_process_signalled_twice_does_not_wait_for_what_runs(no_leaks):
