@@ -212,14 +212,14 @@ def listing(at: Served, count: int) -> dict[str, Way]:
 
 def large(at: Served, blobs: list[Blob]) -> dict[str, Way]:
     ways = {
-        "sockets, 4 x 4 MiB": sockets(at, blobs, workers=_OWN.ranges_ahead),
-        "sockets, 8 x 4 MiB": sockets(at, blobs, workers=_OWN.ranges_most),
-        "isobath, 4 to 8 x 4 MiB": isobath(at, blobs),
+        "sockets, 2 x 8 MiB": sockets(at, blobs, workers=_OWN.ranges_ahead),
+        "sockets, 4 x 8 MiB": sockets(at, blobs, workers=_OWN.ranges_most),
+        "isobath, 2 to 4 x 8 MiB": isobath(at, blobs),
         "azure-storage-blob, 8 x 4 MiB": sdk(at, blobs, workers=1, chunk=4 * MIB, ahead=8),
         "azure-storage-blob, 8 x 16 MiB": sdk(at, blobs, workers=1, chunk=16 * MIB, ahead=8),
     }
     if importlib.util.find_spec("obstore"):
-        ways["obstore, 4 x 4 MiB"] = obstore_way(at, blobs, range_bytes=4 * MIB, ahead=4)
+        ways["obstore, 2 x 8 MiB"] = obstore_way(at, blobs, range_bytes=8 * MIB, ahead=2)
         ways["obstore, 8 x 8 MiB"] = obstore_way(at, blobs, range_bytes=8 * MIB, ahead=8)
     return ways
 

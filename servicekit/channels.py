@@ -20,7 +20,8 @@ T = TypeVar("T")
 RECEIVE_LIMIT_BYTES = 64 * 1024 * 1024
 METADATA_LIMIT_BYTES = 16 * 1024
 
-OPTIONS: tuple[tuple[str, Any], ...] = (
+Options = tuple[tuple[str, Any], ...]
+OPTIONS: Options = (
     ("grpc.max_receive_message_length", RECEIVE_LIMIT_BYTES),
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", METADATA_LIMIT_BYTES),
@@ -47,16 +48,22 @@ async def channel(
     *,
     token: Secret | None = None,
     tls: Tls | None = None,
+    tls_name: str = "",
     default_timeout_s: float = 30.0,
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel whose calls carry the request id, the token, and a deadline: what was given, or
     `default_timeout_s` for calls with one answer, and never beyond the incoming call's own. With
-    `tls` both ends show their certificates, unless the address is a unix socket.
+    `tls` both ends show their certificates, unless the address is a unix socket; `tls_name` stands
+    in the other's where its address does not.
 
     A call whose answer is a stream has no default, because watches have no end; give it a
     `timeout`, or leave it to the incoming call's deadline. Errors stay AioRpcError: see `calling`,
     `faults`."""
-    opened = _Channel(address, token, None if is_unix(address) else tls, default_timeout_s)
+    options = OPTIONS
+    if tls_name:
+        options = (*options, ("grpc.ssl_target_name_override", tls_name))
+    shown = None if is_unix(address) else tls
+    opened = _Channel(address, options, token, shown, default_timeout_s)
     try:
         yield opened
     finally:
@@ -66,14 +73,14 @@ async def channel(
 class _Link:
     """One channel of gRPC, with one certificate, and the calls on it."""
 
-    def __init__(self, address: str, material: Material | None) -> None:
+    def __init__(self, address: str, options: Options, material: Material | None) -> None:
         self.material = material
         self.calls: WeakSet[Any] = WeakSet()
         if material is None:
-            self.inner = grpc.aio.insecure_channel(address, options=list(OPTIONS))
+            self.inner = grpc.aio.insecure_channel(address, options=list(options))
         else:
             shown = channel_credentials(material)
-            self.inner = grpc.aio.secure_channel(address, shown, options=list(OPTIONS))
+            self.inner = grpc.aio.secure_channel(address, shown, options=list(options))
 
     @property
     def idle(self) -> bool:
@@ -86,11 +93,17 @@ class _Channel(grpc.aio.Channel):
     opens another connection; those that run stay on theirs."""
 
     def __init__(
-        self, address: str, token: Secret | None, tls: Tls | None, default_timeout_s: float
+        self,
+        address: str,
+        options: Options,
+        token: Secret | None,
+        tls: Tls | None,
+        default_timeout_s: float,
     ) -> None:
-        self._address, self._token, self._tls = address, token, tls
+        self._address, self._options = address, options
+        self._token, self._tls = token, tls
         self._default_s = default_timeout_s
-        self._link = _Link(address, tls.material() if tls else None)
+        self._link = _Link(address, options, tls.material() if tls else None)
         self._left: list[_Link] = []
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -133,7 +146,7 @@ class _Channel(grpc.aio.Channel):
     def _current(self) -> _Link:
         if self._tls is not None and self._tls.material() is not self._link.material:
             self._left.append(self._link)
-            self._link = _Link(self._address, self._tls.material())
+            self._link = _Link(self._address, self._options, self._tls.material())
             for each in [each for each in self._left if each.idle]:
                 self._left.remove(each)
                 closing = asyncio.ensure_future(each.inner.close(None))

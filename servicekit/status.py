@@ -234,6 +234,7 @@ def cut(text: str, limit_bytes: int) -> str:
     return raw[: max(0, limit_bytes - 3)].decode(errors="ignore") + "…"
 
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 # what a status without our details is taken for
 _BARE: Mapping[grpc.StatusCode, tuple[str, str, str]] = {
     grpc.StatusCode.UNAVAILABLE: (
@@ -254,8 +255,25 @@ _BARE: Mapping[grpc.StatusCode, tuple[str, str, str]] = {
 
 def decode(error: grpc.RpcError) -> RemoteFault:
     """What the other side meant. Never raises: where nothing can be read, the bare code speaks."""
-    code = _code(error)
+    return _meant(_code(error), _details(error))
+
+
+def packed(error: grpc.RpcError) -> tuple[int, bytes]:
+    """The same, to be handed on by other means: its code, and its google.rpc.Status."""
     status = _details(error)
+    return _code(error).value[0], status.SerializeToString() if status is not None else b""
+
+
+def unpacked(code: int, status: bytes) -> RemoteFault:
+    """What `packed` or `encode` made. Never raises."""
+    known = _CODES.get(code, grpc.StatusCode.UNKNOWN)
+    try:
+        return _meant(known, status_pb2.Status.FromString(status) if status else None)
+    except DecodeError:
+        return _meant(known, None)
+
+
+def _meant(code: grpc.StatusCode, status: status_pb2.Status | None) -> RemoteFault:
     info = error_details_pb2.ErrorInfo()
     if status is None or not _unpack(status, info) or info.domain != DOMAIN:
         reason, message, remedy = _BARE.get(

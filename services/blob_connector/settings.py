@@ -38,11 +38,11 @@ class Settings:
     # of all blobs of one request together
     max_request_bytes: int = 100 * MIB
     # one ranged read
-    range_bytes: int = 4 * MIB
-    # of a blob at once: 4 x 4 MiB are held
-    ranges_ahead: int = 4
+    range_bytes: int = 8 * MIB
+    # of a blob at once: 2 x 8 MiB are held
+    ranges_ahead: int = 2
     # of a blob at once where more of them make it faster, as with a server that answers late
-    ranges_most: int = 8
+    ranges_most: int = 4
     # of many small blobs, so many requests at once within the same bytes
     requests_ahead: int = 16
     # again after 0.2, 0.4, 0.8 … s, where the fault may pass

@@ -19,7 +19,7 @@ from servicekit import logs
 from servicekit.channels import calling, faults, streaming
 from servicekit.status import Fault, InvalidField, RemoteFault
 from services.sandbox import asks
-from services.sandbox.connectors import Connectors
+from services.sandbox.connectors import Reaching
 from services.sandbox.errors import NoSuchSource, NothingToWrite
 from services.sandbox.kernel.protocol import Decoder, Frame, Kind, ProtocolError, encode
 
@@ -81,9 +81,7 @@ class Sources:
 class Broker:
     """Of one kernel. `run` serves until the kernel goes; cancelling it ends every connection."""
 
-    def __init__(
-        self, session_id: str, sources: Sources, connectors: Connectors, limit: int
-    ) -> None:
+    def __init__(self, session_id: str, sources: Sources, connectors: Reaching, limit: int) -> None:
         self._session_id, self._sources = session_id, sources
         self._connectors, self._limit = connectors, limit
         self._open: dict[asyncio.Task[None], set[str]] = {}

@@ -3,7 +3,9 @@
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
+
+import grpc
 
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
@@ -14,8 +16,19 @@ from servicekit.status import RemoteFault
 from servicekit.tls import Tls
 from services.sandbox.errors import UnknownSourceType
 
+SERVICE = "isobath.connector.v1.ConnectorService"
 _log = logs.get(__name__)
 _DESCRIBE_S = 5.0
+
+
+class Reaching(Protocol):
+    """A way to the connectors."""
+
+    async def of_type(self, kind: str) -> Any:
+        """The stub of the one that serves sources of this type. Raises UnknownSourceType."""
+
+    def notes(self, kind: str) -> str:
+        """What it says to those who write code."""
 
 
 class Connectors:
@@ -28,6 +41,7 @@ class Connectors:
         self._addresses, self._token, self._tls = addresses, token, tls
         self._stack = AsyncExitStack()
         self._stubs: dict[str, rpc.ConnectorServiceStub] = {}
+        self._channels: dict[str, grpc.aio.Channel] = {}
         self._by_type: dict[str, str] = {}
         self._notes: dict[str, str] = {}
         self._asking = asyncio.Lock()
@@ -37,6 +51,7 @@ class Connectors:
             opened = await self._stack.enter_async_context(
                 channel(address, token=self._token, tls=self._tls)
             )
+            self._channels[address] = opened
             self._stubs[address] = rpc.ConnectorServiceStub(opened)
         return self
 
@@ -56,6 +71,13 @@ class Connectors:
         if kind not in self._by_type:
             raise UnknownSourceType(kind)
         return self._stubs[self._by_type[kind]]
+
+    async def carrying(self, kind: str, method: str) -> Any:
+        """A call of that method as bytes, however many messages go either way. Raises
+        UnknownSourceType."""
+        await self.of_type(kind)
+        opened: Any = self._channels[self._by_type[kind]]
+        return opened.stream_stream(f"/{SERVICE}/{method}")
 
     def notes(self, kind: str) -> str:
         return self._notes.get(kind, "")

@@ -11,6 +11,9 @@ SandboxFault
 ├── KernelFailed       no kernel could be started
 ├── UnknownSourceType  no connector serves it
 ├── BrokenTransfer     a connector's stream is not what it says
+├── NoPod              none became ready for a claim in time
+├── ClaimRefused       Kubernetes will not give one
+├── OutOfReach         a pod, or the Kubernetes API, does not answer
 ├── NoSuchSource       code asked for a source that the run does not have
 └── NothingToWrite     code would write to a source that the run may only read
 """
@@ -127,6 +130,37 @@ class BrokenTransfer(SandboxFault):
 
     def metadata(self) -> dict[str, str]:
         return {"path": self.path}
+
+
+class NoPod(SandboxFault):
+    remedy = "Try again shortly, or let the SandboxWarmPool hold more pods."
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"no pod became ready in {where}", why, retry_after_s=5.0)
+
+    def metadata(self) -> dict[str, str]:
+        return {"limit": "sessions"}
+
+
+class ClaimRefused(SandboxFault):
+    remedy = (
+        "Install agent-sandbox, make the SandboxWarmPool, and let this service's account get, "
+        "list, create, patch and delete sandboxclaims in its namespace."
+    )
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(f"Kubernetes answered {status} to a claim on a pod", why)
+
+    def metadata(self) -> dict[str, str]:
+        return {"tier": "pod-vm", "missing": "claims on pods"}
+
+
+class OutOfReach(SandboxFault):
+    remedy = "Try again shortly; if it lasts, look into the sandbox's log."
+    retry_after_s = 1.0
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": "sandbox"}
 
 
 class NoSuchSource(SandboxFault):

@@ -12,7 +12,7 @@ from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.channels import faults, streaming
 from servicekit.limits import Limiter
 from servicekit.status import RemoteFault
-from services.sandbox.connectors import Connectors
+from services.sandbox.connectors import Reaching
 from services.sandbox.errors import BrokenTransfer, WorkspaceFull
 from services.sandbox.names import checked, numbered, tamed, with_suffix
 from services.sandbox.workspace import FileInfo, Workspace, Writing
@@ -115,7 +115,7 @@ class _Room:
 class Import:
     """`steps` yields as items move on. Closing it early, or the first failure, cancels the rest."""
 
-    connectors: Connectors
+    connectors: Reaching
     workspace: Workspace
     threads: Limiter
     parallel: int

@@ -11,7 +11,7 @@ from servicekit import context, logs
 from servicekit.limits import Limiter
 from services.sandbox.broker import Broker, Sources
 from services.sandbox.cells import Cell
-from services.sandbox.connectors import Connectors
+from services.sandbox.connectors import Reaching
 from services.sandbox.errors import SessionBusy, UnknownSession
 from services.sandbox.execution import Ended, Execution, Said, Terms
 from services.sandbox.isolation.port import Bounds
@@ -38,7 +38,7 @@ class Surroundings:
     """What all sessions share."""
 
     pool: Pool
-    connectors: Connectors
+    connectors: Reaching
     threads: Limiter
     terms: Terms
     broker_connections: int

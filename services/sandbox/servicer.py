@@ -16,7 +16,7 @@ from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Status, StatusTable
 from services.sandbox import errors
 from services.sandbox.broker import Attached
-from services.sandbox.connectors import Connectors
+from services.sandbox.connectors import Reaching
 from services.sandbox.execution import Ended, Made, Said, Shown
 from services.sandbox.importer import Done, Import, Imported, Progress, Step, Wanted
 from services.sandbox.isolation.port import Bounds, Isolation
@@ -38,6 +38,9 @@ STATUSES: StatusTable = {
     errors.NoSuchFile: Status(_Code.NOT_FOUND, "PATH_NOT_FOUND"),
     errors.WorkspaceFull: Status(_Code.RESOURCE_EXHAUSTED, "WORKSPACE_FULL"),
     errors.KernelFailed: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.NoPod: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
+    errors.ClaimRefused: Status(_Code.FAILED_PRECONDITION, "TIER_UNAVAILABLE"),
+    errors.OutOfReach: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.UnknownSourceType: Status(_Code.UNIMPLEMENTED, "UNSUPPORTED"),
     errors.BrokenTransfer: Status(_Code.DATA_LOSS, "CHECKSUM_MISMATCH"),
     errors.NoSuchSource: Status(_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
@@ -53,6 +56,8 @@ _METHODS = (
     *("ListFiles", "ReadFile", "WriteFile", "CloseSession"),
 )
 ALLOW: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, _CALLERS)
+# in a pod that another sandbox service drives
+ALLOW_DRIVER: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, frozenset({"sandbox"}))
 
 _STREAMS = {
     "stdout": pb.STREAM_STDOUT,
@@ -76,7 +81,7 @@ class Servicer(rpc.SandboxServiceServicer):
         bounds: Bounds,
         isolation: Isolation,
         sessions: Sessions,
-        connectors: Connectors,
+        connectors: Reaching,
         threads: Limiter,
     ) -> None:
         self._settings, self._bounds, self._isolation = settings, bounds, isolation

@@ -84,7 +84,7 @@ class Sessions:
 
     async def open(self, owner: str, thread_id: str, bounds: Bounds, idle_s: float) -> Opened:
         """Waits in line when all slots are taken. Raises NoSlot, KernelFailed."""
-        key = _key(owner, thread_id)
+        key = key_of(owner, thread_id)
         idle_s = min(idle_s or self._rules.idle_s, self._rules.idle_s)
         lock = self._opening.setdefault(key, asyncio.Lock())
         async with lock:
@@ -212,6 +212,6 @@ class Sessions:
                 del self._opening[key]
 
 
-def _key(owner: str, thread_id: str) -> str:
+def key_of(owner: str, thread_id: str) -> str:
     """A folder's name. The owner is part of it: nobody opens another's workspace by its thread."""
     return hashlib.sha256(f"{len(owner)}:{owner}:{thread_id}".encode()).hexdigest()[:40]

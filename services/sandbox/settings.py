@@ -13,18 +13,43 @@ _MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
+class PodSettings:
+    """With DRIVER=pods."""
+
+    # the SandboxWarmPool that sessions are claimed of
+    warm_pool: str = "isobath-sandbox"
+    # where it is
+    namespace: str = "isobath-sandboxes"
+    # of this service in a pod
+    port: int = 50054
+    # the name that stands in the pods' certificates, with TLS
+    tls_name: str = "sandbox-pod"
+    # the longest that one waits for a pod, in seconds
+    ready_s: float = 60.0
+    # how Kubernetes is reached; unset = by the pod's own service account
+    kubeconfig: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     server: ServerSettings = field(default_factory=lambda: ServerSettings(bind="127.0.0.1:50054"))
     # what this service shows to the connectors
     token: Secret | None = None
     # addresses; what type of source each serves, it says itself
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
+    # "local": sessions on this machine; "pods": each in a pod of Kubernetes' agent-sandbox, which
+    # this service claims and drives
+    driver: Literal["local", "pods"] = "local"
+    pods: PodSettings = field(default_factory=PodSettings)
+    # in such a pod: whoever drives it makes the calls to connectors, which cannot be reached
+    relayed: bool = False
     # Sessions and their files; gone when the service stops. Every account on the way to it has to
     # be let through (mode 0711), for kernels run as others when the service runs as root.
     home: Path = Path(tempfile.gettempdir()) / f"isobath-sandbox-{os.getuid()}"
     # "auto": the best that this machine has, and no worse than minimum_tier; "none" isolates
-    # nothing and has to be asked for by name
-    tier: Literal["auto", "namespaces", "landlock", "none"] = "auto"
+    # nothing and has to be asked for by name; "pod-vm": this is a pod of gVisor or Kata, for one
+    # session
+    tier: Literal["auto", "pod-vm", "namespaces", "landlock", "none"] = "auto"
     # with "auto": a machine that has no better one than this is refused
     minimum_tier: Literal["namespaces", "landlock"] = "landlock"
     # the interpreter of kernels; unset = the first that they can reach
@@ -81,5 +106,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.sessions < 1 or self.warm < 0:
             raise ValueError("SESSIONS has to be 1 or more, WARM 0 or more")
+        if self.tier == "pod-vm" and self.sessions != 1:
+            raise ValueError("TIER=pod-vm needs SESSIONS=1: the pod is what keeps sessions apart")
+        if self.driver == "pods" and self.relayed:
+            raise ValueError("DRIVER=pods and RELAYED are the two ends of one thing: choose one")
         if min(self.idle_s, self.kernel_idle_s, self.wait_s) <= 0 or self.line < 0:
             raise ValueError("IDLE_S, KERNEL_IDLE_S and WAIT_S are above 0, LINE 0 or more")

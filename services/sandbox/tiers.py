@@ -17,6 +17,7 @@ from services.sandbox.isolation.accounts import Accounts
 from services.sandbox.isolation.bubblewrap import Namespaces
 from services.sandbox.isolation.inside import Inside, environment
 from services.sandbox.isolation.landlock import Bare, Landlock
+from services.sandbox.isolation.podvm import PodVm
 from services.sandbox.isolation.port import Account, Bounds, Interpreter, Isolation
 from services.sandbox.isolation.probes import canary
 from services.sandbox.kernel.protocol import Kind
@@ -35,6 +36,7 @@ _Make = Callable[[Interpreter, Path, Account], Isolation]
 MAKERS: Mapping[str, _Make] = {
     "namespaces": Namespaces,
     "landlock": lambda python, library, _: Landlock(python, library),
+    "pod-vm": lambda python, library, _: PodVm(python, library),
     "none": lambda python, library, _: Bare(python, library),
 }
 _FONTS = """

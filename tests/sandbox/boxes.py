@@ -20,12 +20,14 @@ from services.sandbox.app import mount
 from services.sandbox.kernel.confine import landlock_abi
 from services.sandbox.settings import Settings
 from tests.sandbox import connector as double
+from tests.sandbox.kubernetes_double import Kubernetes, kubernetes
 
 # every tier that this machine can hold
 TIERS = [
     *(["namespaces"] if shutil.which("bwrap") else []),
     *(["landlock"] if landlock_abi() >= 6 else []),
 ]
+PODS = "pods"
 
 
 @dataclass
@@ -157,6 +159,9 @@ class Place:
     home: Path
     tier: str
     threads: int = 0
+    # of pods
+    api: Kubernetes | None = None
+    driver: Settings | None = None
 
     @asynccontextmanager
     async def box(self, **limits: Any) -> AsyncIterator[Box]:
@@ -171,6 +176,31 @@ class Place:
 
 @asynccontextmanager
 async def place(tier: str, **changes: Any) -> AsyncIterator[Place]:
+    """A service of this tier; of "pods", one whose sessions are in pods of their own."""
+    async with _in_pods(changes) if tier == PODS else _here(tier, changes) as made:
+        yield made
+
+
+@asynccontextmanager
+async def _in_pods(changes: dict[str, Any]) -> AsyncIterator[Place]:
+    home = Path(tempfile.mkdtemp(prefix="isobath-pods-"))
+    seen = double.Seen()
+    try:
+        async with (
+            running((double.mount, seen)) as connectors,
+            kubernetes(home, grace_s=1.0, **changes) as (api, pods),
+        ):
+            addresses = (connectors.address,)
+            driver = Settings(driver="pods", pods=pods, connectors=addresses)
+            async with running((mount, driver)) as server, open_channel(server) as channel:
+                stub = rpc.SandboxServiceStub(channel)
+                yield Place(stub, seen, home, PODS, api=api, driver=driver)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, home)
+
+
+@asynccontextmanager
+async def _here(tier: str, changes: dict[str, Any]) -> AsyncIterator[Place]:
     home = Path(tempfile.mkdtemp(prefix="isobath-sandbox-"))
     home.chmod(0o711)
     seen = double.Seen()

@@ -32,6 +32,7 @@ _REMEDY = "install bubblewrap 0.8 or newer (apt install bubblewrap; dnf install 
 
 class Namespaces:
     name = "namespaces"
+    open_inside: frozenset[str] = frozenset()
 
     def __init__(self, interpreter: Interpreter, library: Path, account: Account) -> None:
         self._interpreter = interpreter

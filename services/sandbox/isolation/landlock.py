@@ -18,7 +18,7 @@ from services.sandbox.isolation.processes import Group, threads_of
 from services.sandbox.kernel import confine
 
 # scopes of signals and abstract sockets
-_OLDEST_ABI = 6
+OLDEST_ABI = 6
 _READ = (
     *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"),
     *("/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives", "/etc/fonts", "/etc/mime.types"),
@@ -31,6 +31,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 
 class Landlock:
     name = "landlock"
+    open_inside: frozenset[str] = frozenset()
 
     def __init__(self, interpreter: Interpreter, library: Path) -> None:
         self._interpreter = interpreter
@@ -39,10 +40,10 @@ class Landlock:
     def require(self) -> None:
         seccomp.library()
         abi = confine.landlock_abi()
-        if abi < _OLDEST_ABI:
+        if abi < OLDEST_ABI:
             raise TierUnavailable(
                 self.name,
-                f"this Linux has Landlock {abi or 'not at all'}, version {_OLDEST_ABI} is needed",
+                f"this Linux has Landlock {abi or 'not at all'}, version {OLDEST_ABI} is needed",
                 "use Linux 6.12 or newer with landlock among its security modules "
                 "(lsm=landlock,…), or install bubblewrap for the tier namespaces",
             )
@@ -59,11 +60,12 @@ class Landlock:
             self._library,
             slot,
             bounds,
-            landlock=self._rules(slot),
+            landlock=self.rules(slot),
             filtered=seccomp.program(namespaces=False, shared=not slot.account.switch),
         )
 
-    def _rules(self, slot: Slot) -> dict[str, list[str]]:
+    def rules(self, slot: Slot) -> Mapping[str, list[str]] | None:
+        """What Landlock lets through."""
         interpreter = self._interpreter
         roots = inside.outside_usr((*interpreter.roots, *interpreter.packages))
         return {
@@ -91,6 +93,7 @@ class Bare:
     """No isolation at all: development on machines that have none, by an explicit setting only."""
 
     name = "none"
+    open_inside: frozenset[str] = frozenset()
 
     def __init__(self, interpreter: Interpreter, library: Path) -> None:
         self._interpreter = interpreter

@@ -116,6 +116,10 @@ class Isolation(Protocol):
     def require(self) -> None:
         """Raises TierUnavailable with what is missing and how to get it."""
 
+    @property
+    def open_inside(self) -> frozenset[str]:
+        """The canaries that may get through, because something around the whole service holds."""
+
     def launch(self, slot: Slot, bounds: Bounds, control: int, broker: int) -> Launch:
         """`control` and `broker`: the child's ends of its two sockets."""
 

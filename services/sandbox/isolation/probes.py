@@ -66,9 +66,10 @@ async def canary(cell: Cell, environment: Mapping[str, str], home: Path, service
     secret.write_text("planted")
     secret.chmod(0o644)
     try:
-        got_through = await _tried(cell, _program(secret, home, environment, service))
+        tried = await _tried(cell, _program(secret, home, environment, service))
     finally:
         secret.unlink()
+    got_through = [name for name in tried if name not in cell.isolation.open_inside]
     if got_through:
         raise TierUnavailable(
             cell.isolation.name,

@@ -1,0 +1,1 @@
+"""Sessions in pods of their own: who claims and drives them, and the way out of one."""
