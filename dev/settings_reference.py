@@ -68,8 +68,11 @@ def page() -> str:
     for service in SERVICES:
         own = fields(ROOT / "services" / service / "settings.py", "Settings")
         prefix = f"ISOBATH_{service.upper()}_"
-        kept = [each for each in own if each.name != "server"]
+        kept = [each for each in own if each.name not in ("server", "pods")]
         parts += [f"## {service}: `{prefix}…`\n", _table("", kept)]
+        if service == "sandbox":
+            pods = list(fields(ROOT / "services" / service / "settings.py", "PodSettings"))
+            parts += [f"With `DRIVER` = `pods`, `{prefix}PODS_…`:\n", _table("", pods)]
     local = list(fields(ROOT / "dev" / "settings.py", "Settings"))
     return "\n".join([*parts, LOCAL, _table("", local)])
 

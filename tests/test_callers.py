@@ -11,12 +11,13 @@ from dev.roster import NEEDS
 from isobath.connector.v1 import connector_pb2
 from isobath.credentials.v1 import credentials_pb2
 from isobath.inference.v1 import inference_pb2
-from isobath.sandbox.v1 import sandbox_pb2
+from isobath.sandbox.v1 import relay_pb2, sandbox_pb2
 from servicekit.interceptors import ANYONE, Allow
 from services.credentials.servicer import allow as credentials_allow
 from services.credentials.settings import Settings as CredentialSettings
 from services.inference import servicer as inference
 from services.sandbox import servicer as sandbox
+from services.sandbox.pods import relay
 
 ROOT = Path(__file__).resolve().parent.parent
 _OWN = CredentialSettings()
@@ -27,6 +28,7 @@ TABLES: Mapping[str, tuple[object, Allow]] = {
     ),
     "ConnectorService": (connector_pb2, connectors.ALLOW),
     "SandboxService": (sandbox_pb2, sandbox.ALLOW),
+    "RelayService": (relay_pb2, relay.ALLOW),
     "InferenceService": (inference_pb2, inference.ALLOW),
 }
 

@@ -101,10 +101,9 @@ class Kubernetes:
             home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="isobath-pod-"))
             stack.push_async_callback(asyncio.to_thread, remove_tree, home)
             await asyncio.to_thread(home.chmod, 0o711)
-            settings = Settings(
-                **{"tier": "pod-vm", "sessions": 1, "warm": 0, "relayed": True, "home": home / "h"}
-                | self.changes
-            )
+            wanted: dict[str, Any] = {"tier": "pod-vm", "sessions": 1, "warm": 0}
+            wanted |= {"relayed": True, "home": home / "h", **self.changes}
+            settings = Settings(**wanted)
             bind = ServerSettings(bind=f"{host}:{self.port}", drain_s=1.0)
             await stack.enter_async_context(running((mount, settings), server_settings=bind))
             self.pods[claim["metadata"]["name"]] = Pod(host, home / "h", stack.pop_all())
