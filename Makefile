@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-vault check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox requirements images clean
+.PHONY: help env demo up certs test test-vllm test-vault eval check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +35,9 @@ test: env ## the whole suite, on a real PostgreSQL and a real Azurite
 test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	bash dev/vllm_env.sh .venv-vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
+
+eval: env ## ask questions with known answers and score the answers; ENGINE=rules, openai or vllm
+	$(RUN)/python -m training.evaluation --engine $(ENGINE)
 
 test-vault: env ## the vaults' suite, on the server of VAULT_ADDR or a vault or bao binary, else on the double
 	$(RUN)/python -m pytest tests/credentials/test_vaults.py tests/credentials/test_vault_session.py \
@@ -72,6 +76,11 @@ bench-grpc: env ## Fetch over gRPC beside Arrow Flight and sockets
 bench-sandbox: env ## sessions of the sandbox, beside ipykernel where it is installed; DataFrames from PostgreSQL; a soak of 2,000
 	$(RUN)/python -m bench.sandbox
 	$(RUN)/python -m bench.sandbox_frames
+
+bench-inference: ## tokens per second beside `vllm serve` on CPU; and on a GPU, where there is one
+	bash dev/vllm_env.sh .venv-vllm
+	PYTHONPATH=.:gen:client .venv-vllm/bin/python -m bench.inference
+	PYTHONPATH=.:gen:client .venv-vllm/bin/python -m bench.inference_gpu
 
 requirements: env ## which requirements have a passing test, as of the last `make test`
 	@$(RUN)/python -m dev.requirements

@@ -14,32 +14,43 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import psutil
 
+from bench.pg_fetch import service as process
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
-from servicekit.channels import calling, faults, streaming
-from servicekit.testing import open_channel, running
-from services.sandbox.app import mount
-from services.sandbox.settings import Settings
+from servicekit.channels import calling, channel, faults, streaming
+from servicekit.testing import free_port
 
 _MIB = 1024 * 1024
 _AT_ONCE = 8
 
 
+@dataclass(frozen=True)
+class Sandbox:
+    """A service in a process of its own, as everywhere."""
+
+    stub: rpc.SandboxServiceStub
+    home: Path
+    process: psutil.Process
+
+
 @asynccontextmanager
 async def service(
     *, forked: bool, warm: int = 1, connectors: tuple[str, ...] = ()
-) -> AsyncIterator[tuple[rpc.SandboxServiceStub, Path]]:
+) -> AsyncIterator[Sandbox]:
     home = Path(tempfile.mkdtemp(prefix="isobath-bench-"))
     home.chmod(0o711)  # noqa: ASYNC240
-    settings = Settings(home=home / "home", connectors=connectors, forked=forked, warm=warm)
+    address = f"127.0.0.1:{free_port()}"
+    given = {"HOME": str(home / "home"), "CONNECTORS": ",".join(connectors)}
+    given |= {"FORKED": str(forked), "WARM": str(warm)}
     try:
-        async with running((mount, settings)) as server, open_channel(server) as channel:
-            yield rpc.SandboxServiceStub(channel), home / "home"
+        async with process("sandbox", address, **given) as pid, channel(address) as link:
+            yield Sandbox(rpc.SandboxServiceStub(link), home / "home", psutil.Process(pid))
     finally:
         shutil.rmtree(home)
 
@@ -79,7 +90,8 @@ async def timed(work: Callable[[], object]) -> float:
 async def sessions(name: str, count: int, *, forked: bool, warm: int) -> None:
     """Opens, runs and closes one after the other, with time for the pool to fill up between."""
     first, sums, used = [], [], []
-    async with service(forked=forked, warm=warm) as (stub, _):
+    async with service(forked=forked, warm=warm) as sandbox:
+        stub = sandbox.stub
         await asyncio.sleep(3.0)
         for number in range(count):
             before = _cpu_s()
@@ -100,7 +112,8 @@ async def sessions(name: str, count: int, *, forked: bool, warm: int) -> None:
 
 async def memory(count: int, *, forked: bool) -> None:
     """Proportional set size of what `count` open sessions add."""
-    async with service(forked=forked, warm=0) as (stub, _):
+    async with service(forked=forked, warm=0) as sandbox:
+        stub = sandbox.stub
         before = _pss_mib()
         names = [await opened(stub, f"t{number}") for number in range(count)]
         for session in names:
@@ -134,28 +147,30 @@ def _times(process: psutil.Process) -> list[float]:
 
 def _pss_mib() -> float:
     total = 0
-    for process in _family():
+    for each in _family():
         try:
-            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            text = Path(f"/proc/{each.pid}/smaps_rollup").read_text()
         except OSError:
             continue  # gone meanwhile
         total += next(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
     return total / 1024
 
 
-def held(home: Path) -> dict[str, int]:
+def held(sandbox: Sandbox) -> dict[str, int]:
     """What a session could leave behind."""
+    about = Path(f"/proc/{sandbox.process.pid}")
     return {
-        "processes": len(_family()),
-        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "folders": sum(1 for _ in home.rglob("*")),
-        "memory MiB": round(psutil.Process().memory_info().rss / _MIB),
+        "processes": len(sandbox.process.children(recursive=True)),
+        "descriptors": len(list((about / "fd").iterdir())),
+        "mounts": len((about / "mountinfo").read_text().splitlines()),
+        "folders": sum(1 for _ in sandbox.home.rglob("*")),
+        "memory MiB": round(sandbox.process.memory_info().rss / _MIB),
     }
 
 
 async def soak(count: int) -> None:
-    async with service(forked=True) as (stub, home):
+    async with service(forked=True) as sandbox:
+        stub = sandbox.stub
         numbers = iter(range(count))
 
         async def work() -> None:
@@ -166,7 +181,7 @@ async def soak(count: int) -> None:
 
         async def settled() -> dict[str, int]:
             await asyncio.sleep(3.0)
-            return held(home)
+            return held(sandbox)
 
         warmed = min(count // 10, 50)
         numbers = iter(range(warmed))

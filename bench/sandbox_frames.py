@@ -49,7 +49,8 @@ async def measured(rows: int, rounds: int) -> str:
         )
         ways: dict[str, Way] = {_OUTSIDE: outside}
         for count, (address, _) in running.connectors.items():
-            stub, _ = await stack.enter_async_context(service(forked=True, connectors=(address,)))
+            sandbox = await stack.enter_async_context(service(forked=True, connectors=(address,)))
+            stub = sandbox.stub
             session = await opened(stub, f"t{count}")
             source = pb.Source(name="sales", source_id="bench", type="postgresql", grant=grant)
             attach = pb.AttachSourcesRequest(session_id=session, run_id="r", sources=[source])

@@ -17,7 +17,7 @@ NEEDS = {
     "credentials": frozenset[str](),
     "pg_connector": frozenset({"credentials"}),
     "blob_connector": frozenset({"credentials"}),
-    "inference": frozenset[str](),
+    "inference": frozenset({"credentials"}),
     "sandbox": frozenset(CONNECTORS),
     "gateway": frozenset({"credentials", "sandbox", "inference", *CONNECTORS}),
 }
@@ -70,10 +70,10 @@ def services(
     `given` are variables that go before ours, each to the service whose prefix it has, such as
     ISOBATH_INFERENCE_PROTOCOL."""
     own = {
-        "credentials": {"HOME": str(home.state_of("credentials"))},
+        "credentials": {"HOME": str(home.state_of("credentials")), **_model_key(settings, home)},
         "pg_connector": {"CREDENTIALS": places.address("credentials")},
         "blob_connector": {"CREDENTIALS": places.address("credentials")},
-        "inference": _engine(settings, home),
+        "inference": _engine(settings, places),
         "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.scratch / "sandbox")},
         "gateway": _gateway(home, places),
     }
@@ -142,14 +142,21 @@ def _gateway(home: Home, places: Ports) -> dict[str, str]:
     }
 
 
-def _engine(settings: Settings, home: Home) -> dict[str, str]:
+def _model_key(settings: Settings, home: Home) -> dict[str, str]:
+    """Kept by the credential service, of which the inference service asks it."""
+    if settings.openai_api_key is None:
+        return {}
+    key = home.run / "openai_api_key"
+    write_private(key, settings.openai_api_key.reveal())
+    return {"MODEL_KEY": f"file:{key}"}
+
+
+def _engine(settings: Settings, places: Ports) -> dict[str, str]:
     chosen: dict[str, str] = {"ENGINE": settings.engine}
     if settings.model:
         chosen["MODEL"] = settings.model
     if settings.engine == "openai":
         chosen["OPENAI_BASE_URL"] = settings.openai_base_url
         if settings.openai_api_key is not None:
-            key = home.run / "openai_api_key"
-            write_private(key, settings.openai_api_key.reveal())
-            chosen["OPENAI_API_KEY_FILE"] = str(key)
+            chosen["CREDENTIALS"] = places.address("credentials")
     return chosen

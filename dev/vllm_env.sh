@@ -52,4 +52,6 @@ done
 if [ ${#wanted[@]} -gt 0 ]; then
   pip install --quiet --constraint "$held" "${wanted[@]}"
 fi
+# makes the adapters of the tests
+pip install --quiet --constraint "$held" peft==0.21.0
 touch "$stamp"

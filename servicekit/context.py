@@ -76,3 +76,9 @@ def detached() -> Iterator[None]:
 
 def set_caller(identity: str) -> None:
     _incoming.set(replace(_incoming.get(), caller=identity))
+
+
+def set_request_id(offered: str) -> None:
+    """For one of several requests that share a call: its own id from here on, if it has one."""
+    if offered:
+        _incoming.set(replace(_incoming.get(), request_id=new_request_id(offered)))

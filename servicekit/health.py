@@ -44,9 +44,10 @@ class Health:
             await asyncio.wait(tuple(self._pending))
 
 
-async def state(opened: grpc.aio.Channel) -> str:
-    """What a server says of itself: SERVING, NOT_SERVING, …; UNREACHABLE where it says nothing."""
-    request = health_pb2.HealthCheckRequest()
+async def state(opened: grpc.aio.Channel, service: str = "") -> str:
+    """What a server says of itself, or of one service: SERVING, NOT_SERVING, …; UNREACHABLE where
+    it says nothing."""
+    request = health_pb2.HealthCheckRequest(service=service)
     try:
         told = await health_pb2_grpc.HealthStub(opened).Check(request, timeout=_ASK_S)
     except grpc.aio.AioRpcError:

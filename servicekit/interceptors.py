@@ -107,7 +107,8 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             finally:
                 self._running.discard(task)
                 self._endless.discard(task)
-                call.record()
+                # when the answer is on its way: telling the log takes as long as a small call
+                asyncio.get_running_loop().call_soon(call.record)
 
     def _enter(self, call: "_Call", task: "asyncio.Task[Any]") -> None:
         self._running.add(task)

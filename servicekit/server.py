@@ -91,6 +91,7 @@ class Server:
         self._names: list[str] = []
         self._hurried = asyncio.Event()
         self.draining = asyncio.Event()
+        self._gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.port = 0
         self.metrics_port = 0
 
@@ -126,7 +127,22 @@ class Server:
         self._health.set(False, full_name)
 
     def set_serving(self, serving: bool, full_name: str = "") -> None:
-        self._health.set(serving and not self.draining.is_set(), full_name)
+        up = not (self.draining.is_set() or self._gave_up.done())
+        self._health.set(serving and up, full_name)
+
+    def give_up(self, why: str) -> None:
+        """NOT_SERVING from now on; the process drains and exits with 1, to be started anew."""
+        self._health.set_all(False)
+        if not self._gave_up.done():
+            self._gave_up.set_result(why)
+
+    @property
+    def has_given_up(self) -> bool:
+        return self._gave_up.done()
+
+    async def gave_up(self) -> str:
+        """Returns why, when `give_up` was called."""
+        return await asyncio.shield(self._gave_up)
 
     def hurry(self) -> None:
         """Cuts the drain short: what still runs is cancelled."""
@@ -182,6 +198,10 @@ class Server:
         except RuntimeError as exc:
             raise CannotListen(bind) from exc
         return 0 if is_unix(bind) else port
+
+
+class GaveUp(Exception):
+    """The service cannot work any more in this process."""
 
 
 class CannotListen(OSError):
@@ -279,13 +299,17 @@ async def _run(name: str, mount: Mount[S], settings: S) -> None:
     stop = asyncio.Event()
     servers: list[Server] = []
     _on_signals(lambda: _stop_or_hurry(stop, servers))
-    starting = asyncio.create_task(stop.wait())
     async with serving(mount, settings, settings.server) as server:
         servers.append(server)
         _log.info("serving", name=name, address=server.address, metrics=server.metrics_port)
-        await starting
+        ends = [asyncio.create_task(each) for each in (stop.wait(), server.gave_up())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in ends:
+            task.cancel()
         _log.info("draining", name=name)
     _log.info("stopped", name=name)
+    if server.has_given_up:
+        raise GaveUp(await server.gave_up())
 
 
 def _stop_or_hurry(stop: asyncio.Event, servers: list[Server]) -> None:

@@ -266,11 +266,16 @@ def packed(error: grpc.RpcError) -> tuple[int, bytes]:
 
 def unpacked(code: int, status: bytes) -> RemoteFault:
     """What `packed` or `encode` made. Never raises."""
-    known = _CODES.get(code, grpc.StatusCode.UNKNOWN)
+    known = code_of(code)
     try:
         return _meant(known, status_pb2.Status.FromString(status) if status else None)
     except DecodeError:
         return _meant(known, None)
+
+
+def code_of(number: int) -> grpc.StatusCode:
+    """google.rpc.Code as gRPC for Python has it; UNKNOWN for what is none."""
+    return _CODES.get(number, grpc.StatusCode.UNKNOWN)
 
 
 def _meant(code: grpc.StatusCode, status: status_pb2.Status | None) -> RemoteFault:

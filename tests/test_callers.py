@@ -24,7 +24,9 @@ _OWN = CredentialSettings()
 TABLES: Mapping[str, tuple[object, Allow]] = {
     "CredentialService": (
         credentials_pb2,
-        credentials_allow(frozenset(_OWN.gateways), frozenset(_OWN.connectors)),
+        credentials_allow(
+            frozenset(_OWN.gateways), frozenset(_OWN.connectors), frozenset(_OWN.models)
+        ),
     ),
     "ConnectorService": (connector_pb2, connectors.ALLOW),
     "SandboxService": (sandbox_pb2, sandbox.ALLOW),

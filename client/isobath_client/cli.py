@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +13,13 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath_client.client import Isobath
+from isobath_client.doctor import findings
 from isobath_client.errors import IsobathError
 from isobath_client.render import Renderer
 from isobath_client.selections import selection
@@ -45,7 +48,8 @@ def _connected() -> Isobath:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        # an id is there to be copied
+        table.add_column(column, overflow="fold", no_wrap=column in ("run", "id"))
     return table
 
 
@@ -55,6 +59,31 @@ def _print_json(message: Message) -> None:
 
 def _entry_kind(entry: connector.Entry) -> str:
     return connector.EntryKind.Name(entry.kind).removeprefix("ENTRY_KIND_").lower()
+
+
+_MARKS = {"ok": "[green]✓[/]", "warning": "[yellow]![/]", "problem": "[red]✗[/]"}
+
+
+@app.command("doctor")
+def examine(
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON lines.")] = False,
+) -> None:
+    """Look at every service, the sandbox, the models and every source; say what to mend.
+
+    Ends with 1 where there is a problem."""
+    well = True
+    with _connected() as client:
+        for found in findings(client):
+            well = well and found.verdict != "problem"
+            if as_json:
+                sys.stdout.write(json.dumps(asdict(found)) + "\n")
+                continue
+            told = escape(f"{found.what:<24} {found.told}")
+            console.print(f"{_MARKS[found.verdict]} {told}", highlight=False)
+            if found.remedy:
+                console.print(f"  {escape(found.remedy)}", style="dim", highlight=False)
+    if not well:
+        raise typer.Exit(1)
 
 
 @audit.command("verify")
@@ -303,6 +332,24 @@ def watch(
     with _connected() as client:
         for event in client.watch(run, after=after):
             renderer.show(event)
+
+
+class Export(StrEnum):
+    """What a run is exported as."""
+
+    NOTEBOOK = "notebook"
+    HTML = "html"
+
+
+@runs.command("export")
+def export(
+    run: str,
+    format: Annotated[Export, typer.Option(help="As what.")] = Export.NOTEBOOK,
+    output: Annotated[Path, typer.Option(help="A folder, or a file.")] = Path(),
+) -> None:
+    """Save a run that has ended: a notebook that replays it, or one page with its figures."""
+    with _connected() as client:
+        console.print(f"saved {client.export(run, output, format=format.value)}")
 
 
 @runs.command("cancel")

@@ -90,6 +90,13 @@ class Isobath:
             messages.CancelRunResponse,
         ).run
 
+    def export(self, run_id: str, into: Path, *, format: str = "notebook") -> Path:
+        """Write a run that has ended to `into`, a folder or a path, as "notebook" or "html"."""
+        kind = f"EXPORT_FORMAT_{format.upper()}"
+        request = messages.ExportRunRequest(run_id=run_id, format=kind)
+        call = self._analyst.ExportRun(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
+        return _written(call, into)
+
     def run(self, run_id: str) -> messages.Run:
         """How a run stands."""
         return self._call(
@@ -108,6 +115,12 @@ class Isobath:
         request = messages.GetThreadRequest(thread_id=run.thread_id)
         told = self._call(self._analyst.GetThread, request, messages.GetThreadResponse).messages
         return next((str(m.content) for m in reversed(told) if m.role == "user"), "")
+
+    def status(self) -> messages.GetStatusResponse:
+        """How the platform stands: each service's own word, and the sandbox's tier."""
+        return self._call(
+            self._analyst.GetStatus, messages.GetStatusRequest(), messages.GetStatusResponse
+        )
 
     def models(self) -> list[messages.ChatModel]:
         """The models that `ask` takes."""
@@ -242,18 +255,7 @@ class Isobath:
         """Write a file or artifact to `into`, a folder or a path: whole or not at all."""
         request = messages.DownloadFileRequest(id=file_id)
         call = self._files.DownloadFile(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
-        with translated():
-            name = Path(next(iter(call)).header.name).name
-            target = into / name if into.is_dir() else into
-            part = target.with_name(target.name + ".part")
-            try:
-                with part.open("wb") as file:
-                    file.writelines(response.piece for response in call)
-                part.replace(target)
-            finally:
-                part.unlink(missing_ok=True)
-                call.cancel()
-        return target
+        return _written(call, into)
 
     def files(self) -> Iterator[messages.FileInfo]:
         """Uploads and artifacts, newest first."""
@@ -301,3 +303,19 @@ def _pieces(path: Path) -> Iterator[messages.UploadFileRequest]:
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             yield messages.UploadFileRequest(piece=piece)
+
+
+def _written(call: Any, into: Path) -> Path:
+    """A header's file with the pieces behind it: whole or not at all."""
+    with translated():
+        name = Path(next(iter(call)).header.name).name
+        target = into / name if into.is_dir() else into
+        part = target.with_name(target.name + ".part")
+        try:
+            with part.open("wb") as file:
+                file.writelines(response.piece for response in call)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+            call.cancel()
+    return target

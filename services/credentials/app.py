@@ -13,9 +13,11 @@ from services.credentials import audit, revoking, roles, signing, store
 from services.credentials.audit import Trail
 from services.credentials.clock import Clock
 from services.credentials.declarations import Declarations, DeclaredVault
+from services.credentials.declared import reference
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
 from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys
+from services.credentials.model_key import ModelKey
 from services.credentials.references import References
 from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
 from services.credentials.settings import Settings
@@ -40,16 +42,23 @@ async def mount(
         clock = Clock()
         kept = await stack.enter_async_context(store.opened(Home(settings.home), keys_of(settings)))
         connection = await _connection(stack, settings)
-        declarations = await _declarations(stack, settings, kept, connection, environ or {})
+        threads = await stack.enter_async_context(Limiter("credentials-sources", 1))
+        references = References(environ or {}, connection, threads)
+        declarations = Declarations(settings.sources_file, kept, references, threads)
         issuer = await _issuer(stack, settings, kept, clock, connection, declarations)
         trail = await audit.load(kept, clock)
         await _follow(stack, declarations, issuer, trail)
-        servicer = CredentialServicer(issuer, trail, settings.heartbeat_s, declarations)
+        key = ModelKey(reference(settings.model_key), references)
+        servicer = CredentialServicer(issuer, trail, settings.heartbeat_s, declarations, key)
         server.register(
             NAME,
             lambda to: add_CredentialServiceServicer_to_server(servicer, to),
             statuses=STATUSES,
-            allow=allow(frozenset(settings.gateways), frozenset(settings.connectors)),
+            allow=allow(
+                frozenset(settings.gateways),
+                frozenset(settings.connectors),
+                frozenset(settings.models),
+            ),
             refused=trail.refused,
             endless=frozenset({"WatchRevocations"}),
         )
@@ -60,18 +69,6 @@ async def _connection(stack: AsyncExitStack, settings: Settings) -> Connection |
     if not settings.signs_in:
         return None
     return await stack.enter_async_context(hashicorp.connected(place_of(settings)))
-
-
-async def _declarations(
-    stack: AsyncExitStack,
-    settings: Settings,
-    kept: Store,
-    connection: Connection | None,
-    environ: Mapping[str, str],
-) -> Declarations:
-    threads = await stack.enter_async_context(Limiter("credentials-sources", 1))
-    references = References(environ, connection, threads)
-    return Declarations(settings.sources_file, kept, references, threads)
 
 
 async def _follow(

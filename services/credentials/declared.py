@@ -32,7 +32,7 @@ _REFERENCES = (
     re.compile(r"(?P<kind>env):(?P<place>[A-Za-z_][A-Za-z0-9_]*)(?P<field>)"),
     re.compile(r"(?P<kind>file):(?P<place>/.+)(?P<field>)"),
 )
-_REFERENCE = "vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH"
+REFERENCE = "vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH"
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,15 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.place}" + (f"#{self.field}" if self.field else "")
+
+
+def reference(text: str, line: int = 0) -> Reference | None:
+    """What a text refers to; None of one that is no reference."""
+    for shape in _REFERENCES:
+        if match := shape.fullmatch(text):
+            kind, place, name = match["kind"], match["place"], match["field"]
+            return Reference(cast("Any", kind), place, name, line)
+    return None
 
 
 @dataclass(frozen=True)
@@ -178,11 +187,9 @@ class _Reading:
 
     def _reference(self, node: yaml.Node) -> Reference | None:
         text = node.value if isinstance(node, yaml.ScalarNode) else ""
-        for shape in _REFERENCES:
-            if match := shape.fullmatch(text):
-                kind, place, name = match["kind"], match["place"], match["field"]
-                return Reference(cast("Any", kind), place, name, _line(node))
-        self._wrong(node, f"a secret is a reference: {_REFERENCE}")
+        if found := reference(text, _line(node)):
+            return found
+        self._wrong(node, f"a secret is a reference: {REFERENCE}")
         return None
 
     def _word(self, node: yaml.Node, name: str) -> str:

@@ -2,6 +2,7 @@
 
 CredentialsFault
 ├── SecretNotFound
+├── NoModelKey
 ├── VersionConflict
 ├── VaultFault
 │   ├── VaultUnavailable    away, sealed or too busy; a retry may help
@@ -29,6 +30,16 @@ class SecretNotFound(CredentialsFault):
 
     def metadata(self) -> dict[str, str]:
         return {"kind": "secret", "id": self.source_id}
+
+
+class NoModelKey(CredentialsFault):
+    remedy = "Set ISOBATH_CREDENTIALS_MODEL_KEY to where the model server's key lies."
+
+    def __init__(self) -> None:
+        super().__init__("the credential service has no key of a model server")
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "secret", "id": "model key"}
 
 
 class VersionConflict(CredentialsFault):

@@ -25,13 +25,14 @@ class References:
 
     async def resolved(self, entry: Entry) -> dict[str, Secret]:
         """Raises VaultFault."""
-        return {name: await self._one(each) for name, each in entry.secrets.items()}
+        return {name: await self.read(each) for name, each in entry.secrets.items()}
 
     async def problems(self, entries: Sequence[Entry]) -> list[Problem]:
         """What cannot be resolved as far as can be told without Vault, which may be away."""
         return await self._threads.run(lambda: list(self._problems(entries)))
 
-    async def _one(self, reference: Reference) -> Secret:
+    async def read(self, reference: Reference) -> Secret:
+        """As it is now. Raises VaultFault."""
         if reference.kind == "vault":
             if self._vault is None:
                 raise _unresolved(reference, "no Vault is set")

@@ -25,6 +25,7 @@ from services.credentials import errors
 from services.credentials.audit import Trail, facts_of
 from services.credentials.declarations import Declaration, Declarations
 from services.credentials.issuer import Issuer, Redeemed
+from services.credentials.model_key import ModelKey
 from services.credentials.revoking import News
 from services.credentials.vaults.port import Change
 from services.credentials.wishes import Narrower, Wish, require_source_id
@@ -34,6 +35,7 @@ NAME = "isobath.credentials.v1.CredentialService"
 STATUSES: StatusTable = {
     **REFUSALS,
     errors.CredentialsFault: Status(grpc.StatusCode.INTERNAL, "INTERNAL"),
+    errors.NoModelKey: Status(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     errors.SecretNotFound: Status(grpc.StatusCode.NOT_FOUND, "NOT_FOUND"),
     errors.VersionConflict: Status(grpc.StatusCode.ABORTED, "CONFLICT"),
     errors.VaultUnavailable: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
@@ -51,7 +53,9 @@ _KINDS: Mapping[str, Kind] = {
 _FIELDS: Mapping[Kind, str] = {kind: field for field, kind in _KINDS.items()}
 
 
-def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, frozenset[str]]:
+def allow(
+    gateways: frozenset[str], connectors: frozenset[str], models: frozenset[str]
+) -> dict[str, frozenset[str]]:
     """Method -> identities. Keys and revocations are for everybody who verifies grants, and whoever
     holds a grant may hand on less of it."""
     anyone = frozenset({"*"})
@@ -66,6 +70,7 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
         "NarrowGrant": anyone,
         "RedeemGrant": connectors,
         "SpendGrant": connectors,
+        "ReadModelKey": models,
         "WatchRevocations": anyone,
         "GrantKeys": anyone,
     }
@@ -73,12 +78,25 @@ def allow(gateways: frozenset[str], connectors: frozenset[str]) -> dict[str, fro
 
 class CredentialServicer(rpc.CredentialServiceServicer):
     def __init__(
-        self, issuer: Issuer, trail: Trail, heartbeat_s: float, declarations: Declarations
+        self,
+        issuer: Issuer,
+        trail: Trail,
+        heartbeat_s: float,
+        declarations: Declarations,
+        model_key: ModelKey,
     ) -> None:
         self._issuer = issuer
         self._trail = trail
         self._heartbeat_s = heartbeat_s
         self._declarations = declarations
+        self._model_key = model_key
+
+    async def ReadModelKey(
+        self, request: pb.ReadModelKeyRequest, context: Any
+    ) -> pb.ReadModelKeyResponse:
+        async with self._trail.audited("read_model_key"):
+            key = await self._model_key.read()
+        return pb.ReadModelKeyResponse(key=key.reveal())
 
     async def PutSecret(self, request: pb.PutSecretRequest, context: Any) -> pb.PutSecretResponse:
         names = sorted(request.fields)

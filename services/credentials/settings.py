@@ -7,6 +7,7 @@ from typing import Literal
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 from services.credentials import roles
+from services.credentials.declared import REFERENCE, reference
 from services.credentials.vaults.login import Method
 
 MIN_PASSPHRASE_CHARS = 12
@@ -63,12 +64,17 @@ class Settings:
     vault_roles: tuple[str, ...] = ()
     # sources declared by the operator, as YAML (docs/vault.md); read again when it changes
     sources_file: Path | None = None
+    # where the key of the model server lies: vault:MOUNT/PATH#FIELD, env:NAME or file:/PATH; read
+    # each time that the inference service asks for it
+    model_key: str = ""
     # for one call to Vault, in seconds
     vault_timeout_s: float = 10.0
     # who may store secrets, and mint and revoke grants
     gateways: tuple[str, ...] = ("gateway",)
     # who may redeem
     connectors: tuple[str, ...] = ("pg_connector", "blob_connector")
+    # who may read the model server's key
+    models: tuple[str, ...] = ("inference",)
     # how long a connector may keep a secret; never longer than the grant that it was redeemed with
     lease_s: float = 900.0
     # a watcher of revocations hears something at least this often, in seconds
@@ -85,6 +91,8 @@ class Settings:
             raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
         for text in self.vault_roles:
             roles.allowed(text)
+        if self.model_key and reference(self.model_key) is None:
+            raise ValueError(f"MODEL_KEY expects {REFERENCE}")
         if self.vault == "hashicorp" or self.vault_transit_key or self.vault_roles:
             self._check_vault()
 

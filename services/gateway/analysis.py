@@ -7,6 +7,7 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -17,6 +18,7 @@ from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from services.gateway import render
+from services.gateway.asking import Asking
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call, stream
 from services.gateway.conversation import (
@@ -115,6 +117,17 @@ class Analysis:
     target: Target | None = None
     session_id: str = ""
     usage: Usage = field(default_factory=Usage)
+    asking: Asking = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.asking = Asking(
+            models=self.services.models,
+            model=self.model,
+            owner=self.caller.owner,
+            key=self.thread_id or self.run_id,
+            temperature=self.plan.temperature,
+            tell=lambda text: self.live.emit(notice=analyst.Notice(text=text)),
+        )
 
     async def open(self) -> None:
         """Open the thread's session and give it the run's sources."""
@@ -122,7 +135,10 @@ class Analysis:
         opened = await call("sandbox", self.services.sandbox.OpenSession(request, timeout=60))
         self.session_id = opened.session_id
         started = analyst.RunStarted(
-            thread_id=self.thread_id, model=self.plan.model or self.model, tier=opened.tier
+            thread_id=self.thread_id,
+            model=self.plan.model or self.model,
+            tier=opened.tier,
+            question=self.plan.messages[-1].content,
         )
         self.live.emit(started=started)
         # also without a source: what a run holds is not put away under it
@@ -283,11 +299,9 @@ class Analysis:
         return await holdings(stub, of.source.type, of.grant, question)
 
     async def _generate(self, action: Generate) -> Turn:
-        request = render.generate_request(self.model, self.caller.owner, self.plan, action)
         parser, text, completion = TagParser(), [], inference.Completion()
         left = max(1.0, self.plan.bounds.seconds - self.usage.elapsed_s) + EXECUTE_MARGIN_S
-        generated = self.services.inference.Generate(request, timeout=left)
-        async with stream("inference", generated) as events:
+        async with aclosing(self.asking.turn(action, seconds=left)) as events:
             async for event in events:
                 if event.HasField("completion"):
                     completion = event.completion

@@ -12,14 +12,14 @@ import grpc
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.connector.v1 import connector_pb2_grpc as connector_stubs
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_stubs
-from isobath.inference.v1 import inference_pb2_grpc as inference_stubs
 from isobath.sandbox.v1 import sandbox_pb2_grpc as sandbox_stubs
 from servicekit import logs
 from servicekit.channels import calling, channel, faults, streaming
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault, Unsupported
 from servicekit.tls import Tls
-from services.gateway.errors import ServiceLost
+from services.gateway.errors import ServiceLost, named
+from services.gateway.models import Models, reaching
 
 T = TypeVar("T")
 _log = logs.get(__name__)
@@ -27,12 +27,6 @@ _log = logs.get(__name__)
 # a service that restarts is back within some seconds: 0.1 + 0.3 + 0.9 s, and up to half again
 _RETRIES = 3
 _DESCRIBE_S = 5.0
-
-
-def named(service: str, fault: RemoteFault) -> Exception:
-    """The fault, or `ServiceLost` with the service's name where it is the transport's own."""
-    lost = fault.reason == "SERVICE_UNAVAILABLE" and not fault.fields.get("service")
-    return ServiceLost(service) if lost else fault
 
 
 async def call(service: str, awaitable: Awaitable[T]) -> T:
@@ -120,8 +114,15 @@ class Services:
     credentials: credentials_stubs.CredentialServiceStub
     connectors: Connectors
     sandbox: sandbox_stubs.SandboxServiceStub
-    inference: inference_stubs.InferenceServiceStub
-    channels: dict[str, grpc.aio.Channel]
+    models: Models
+    others: dict[str, grpc.aio.Channel]
+
+    async def channels(self) -> dict[str, grpc.aio.Channel]:
+        """To every service, by a name for people."""
+        replicas = await self.models.channels()
+        alone = len(replicas) < 2
+        told = {("inference" if alone else f"inference {a}"): c for a, c in replicas.items()}
+        return {**self.others, **told}
 
 
 @asynccontextmanager
@@ -130,7 +131,7 @@ async def connected(
     credentials: str,
     connectors: Sequence[str],
     sandbox: str,
-    inference: str,
+    inference: Sequence[str],
     token: Secret | None,
     tls: Tls | None = None,
 ) -> AsyncIterator[Services]:
@@ -140,13 +141,13 @@ async def connected(
         async def opened(address: str) -> grpc.aio.Channel:
             return await stack.enter_async_context(channel(address, token=token, tls=tls))
 
-        named = {"credentials": credentials, "sandbox": sandbox, "inference": inference}
+        named = {"credentials": credentials, "sandbox": sandbox}
         channels = {name: await opened(address) for name, address in named.items()}
         data = {address: await opened(address) for address in connectors}
         yield Services(
             credentials=credentials_stubs.CredentialServiceStub(channels["credentials"]),
             connectors=Connectors(data),
             sandbox=sandbox_stubs.SandboxServiceStub(channels["sandbox"]),
-            inference=inference_stubs.InferenceServiceStub(channels["inference"]),
-            channels={**channels, **{f"connector {a}": c for a, c in data.items()}},
+            models=await stack.enter_async_context(reaching(inference, token, tls)),
+            others={**channels, **{f"connector {a}": c for a, c in data.items()}},
         )

@@ -16,7 +16,7 @@
 What other services answer is a `RemoteFault`, and is passed on as it came.
 """
 
-from servicekit.status import Fault
+from servicekit.status import Fault, RemoteFault
 
 
 class GatewayFault(Fault):
@@ -136,3 +136,9 @@ class RunInterrupted(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"run_id": self.run_id}
+
+
+def named(service: str, fault: RemoteFault) -> Exception:
+    """The fault, or `ServiceLost` with the service's name where it is the transport's own."""
+    lost = fault.reason == "SERVICE_UNAVAILABLE" and not fault.fields.get("service")
+    return ServiceLost(service) if lost else fault

@@ -26,6 +26,9 @@ from services.gateway.writeback import Writeback
 
 FILE_THREADS = 4
 EXPIRY_S = 60.0
+SANDBOX = "isobath.sandbox.v1.SandboxService"
+# as the sandbox's health names them
+TIERS = ("pod-vm", "namespaces", "landlock", "none")
 _log = logs.get(__name__)
 
 
@@ -44,9 +47,17 @@ class Gateway:
 
     async def health(self) -> dict[str, str]:
         """Each service's own word: SERVING, NOT_SERVING, or UNREACHABLE."""
-        names = self.services.channels
+        names = await self.services.channels()
         states = await asyncio.gather(*(health.state(each) for each in names.values()))
         return dict(zip(names, states, strict=True))
+
+    async def tier(self) -> str:
+        """The sandbox's isolation, from its health; empty where it does not say."""
+        sandbox = self.services.others["sandbox"]
+        names = [f"{SANDBOX}/{tier}" for tier in TIERS]
+        states = await asyncio.gather(*(health.state(sandbox, each) for each in names))
+        told = (t for t, state in zip(TIERS, states, strict=True) if state == "SERVING")
+        return next(told, "")
 
 
 @asynccontextmanager

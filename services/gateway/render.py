@@ -1,6 +1,6 @@
 """Small pure translations between the gateway's values and the contracts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -10,8 +10,8 @@ from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from servicekit.status import InvalidField
-from services.gateway.conversation import Generate
-from services.gateway.plan import Plan, Selection
+from services.gateway.conversation import Generate, Message
+from services.gateway.plan import Selection
 
 ROLES = {
     "system": inference.ROLE_SYSTEM,
@@ -53,19 +53,21 @@ def limits(selection: Selection, *, default_rows: int) -> connector.Limits:
 
 
 def generate_request(
-    model: str, owner: str, plan: Plan, action: Generate
+    model: str, owner: str, temperature: float | None, action: Generate, *, stop_after_code: bool
 ) -> inference.GenerateRequest:
     """Ask for the next turn."""
     return inference.GenerateRequest(
         model=model,
-        messages=[
-            inference.Message(role=ROLES[each.role], content=each.content)
-            for each in action.messages
-        ],
-        sampling=inference.Sampling(temperature=plan.temperature, max_tokens=action.max_tokens),
-        stop_after_code=True,
+        messages=conversation(action.messages),
+        sampling=inference.Sampling(temperature=temperature, max_tokens=action.max_tokens),
+        stop_after_code=stop_after_code,
         owner=owner,
     )
+
+
+def conversation(messages: Iterable[Message]) -> list[inference.Message]:
+    """As the model's service takes it."""
+    return [inference.Message(role=ROLES[each.role], content=each.content) for each in messages]
 
 
 _CAUSES = {

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,15 +12,15 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from isobath.inference.v1 import inference_pb2 as inference
 from servicekit import context, logs
 from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
 from services.gateway.analysis import Analysis, Chosen
 from services.gateway.callers import Caller
-from services.gateway.clients import Services, call
+from services.gateway.clients import Services
 from services.gateway.conversation import Finish, Message
 from services.gateway.data import Grants
 from services.gateway.errors import Conflict, NotFound, TooBusy
+from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
 from services.gateway.pages import Page, page_size
@@ -37,6 +37,7 @@ from services.gateway.writeback import Target, Writeback, notice_of
 
 GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
+Exporter = Callable[[str, Sequence[analyst.Event], Figures], Document]
 _log = logs.get(__name__)
 
 
@@ -90,15 +91,13 @@ class Runs:
 
     async def models(self) -> list[analyst.ChatModel]:
         """The agent under its own name and each model's, and each model without the agent."""
-        request = inference.ListModelsRequest()
-        listed = await call("inference", self._services.inference.ListModels(request))
+        listed = await self._services.models.list_models()
         agent = self._settings.agent_model
         found = {agent: analyst.ChatModel(id=agent, is_agent=True, description="the analyst")}
-        for model in listed.models:
-            told = {"id": model.id, "is_agent": True, "description": model.description}
-            found.setdefault(model.id, analyst.ChatModel(**told))
-            plain = {**told, "id": model.id + PLAIN, "is_agent": False}
-            found[model.id + PLAIN] = analyst.ChatModel(**plain)
+        for model in listed:
+            for id, is_agent in ((model.id, True), (model.id + PLAIN, False)):
+                told = analyst.ChatModel(id=id, is_agent=is_agent, description=model.description)
+                found.setdefault(id, told)
         return list(found.values())
 
     async def start(self, caller: Caller, plan: Plan) -> str:
@@ -175,6 +174,21 @@ class Runs:
         if live is not None and live.ended:
             await live.settled.wait()
         return _run(await self._row(owner, run_id))
+
+    async def export(self, owner: str, run_id: str, make: Exporter) -> Document:
+        """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
+        run = await self.get(owner, run_id)
+        if not run.HasField("ended_at"):
+            message, remedy = "this run has not ended yet", "Wait for it, or cancel it."
+            raise Conflict("run", run_id, message, remedy=remedy)
+        events = [event async for event in self._journal.watch(run_id)]
+        figures: dict[str, bytes] = {}
+        for id in shown(events):
+            # one that was deleted since is left out
+            with contextlib.suppress(NotFound):
+                async with self._files.reading(owner, id) as pieces:
+                    figures[id] = b"".join([piece async for piece in pieces])
+        return await asyncio.to_thread(make, run_id, events, figures)
 
     async def page(
         self, owner: str, thread_id: str = "", size: int = 0, token: str = ""

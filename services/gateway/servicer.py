@@ -13,9 +13,10 @@ from isobath.analyst.v1 import analyst_pb2_grpc as rpc
 from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.server import Server
 from servicekit.status import InvalidField, RemoteFault
+from services.gateway import exports
 from services.gateway.callers import Caller
 from services.gateway.conversation import Bounds, Message
-from services.gateway.files import UPLOAD
+from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
 from services.gateway.plan import (
     FORMATS,
@@ -31,6 +32,10 @@ from services.gateway.statuses import STATUSES
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _FORMATS = {connector.Format.Value(f"FORMAT_{name.upper()}"): name for name in FORMATS}
+_EXPORTERS = {
+    pb.EXPORT_FORMAT_NOTEBOOK: exports.notebook,
+    pb.EXPORT_FORMAT_HTML: exports.page,
+}
 _ENDS = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -129,6 +134,31 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
         caller = await self.caller(context)
         run = await self.gateway.runs.cancel(caller.owner, request.run_id)
         return pb.CancelRunResponse(run=run)
+
+    async def ExportRun(
+        self, request: pb.ExportRunRequest, context: Context
+    ) -> AsyncIterator[pb.ExportRunResponse]:
+        caller = await self.caller(context)
+        make = _EXPORTERS.get(request.format)
+        if make is None:
+            raise InvalidField("format", "the request does not say as what")
+        document = await self.gateway.runs.export(caller.owner, request.run_id, make)
+        content = document.content
+        yield pb.ExportRunResponse(
+            header=pb.ExportHeader(
+                name=document.name, media_type=document.media_type, size_bytes=len(content)
+            )
+        )
+        for at in range(0, len(content), PIECE_BYTES):
+            yield pb.ExportRunResponse(piece=content[at : at + PIECE_BYTES])
+
+    async def GetStatus(
+        self, request: pb.GetStatusRequest, context: Context
+    ) -> pb.GetStatusResponse:
+        await self.caller(context)
+        states = await self.gateway.health()
+        services = [pb.ServiceStatus(name=name, state=state) for name, state in states.items()]
+        return pb.GetStatusResponse(services=services, tier=await self.gateway.tier())
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         caller = await self.caller(context)

@@ -37,8 +37,9 @@ class Settings:
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
     # where the sandbox listens
     sandbox: str = "127.0.0.1:50054"
-    # where the inference service listens
-    inference: str = "127.0.0.1:50055"
+    # where the inference service listens: addresses of its replicas, or dns:///name:port where each
+    # address of that name is one
+    inference: tuple[str, ...] = ("127.0.0.1:50055",)
     # the id under which existing clients ask for the analyst
     agent_model: str = "DeepAnalyze-8B"
     # runs at once; one more is refused with TOO_BUSY

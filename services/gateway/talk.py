@@ -1,11 +1,11 @@
 """The model without the analyst: messages in, its text out, no data and no programs. Chat clients
 ask for it for titles and small talk (Open WebUI, LibreChat)."""
 
+from contextlib import aclosing
+
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.inference.v1 import inference_pb2 as inference
-from services.gateway import render
 from services.gateway.analysis import Analysis
-from services.gateway.clients import stream
 from services.gateway.conversation import Finish, Generate
 
 # behind a model's id: that model without the analyst
@@ -14,15 +14,14 @@ PLAIN = ":plain"
 
 async def talk(analysis: Analysis) -> Finish:
     """One turn, told as text outside of any block."""
-    analysis.live.emit(started=analyst.RunStarted(model=analysis.plan.model))
+    question = analysis.plan.messages[-1].content
+    analysis.live.emit(started=analyst.RunStarted(model=analysis.plan.model, question=question))
     bounds = analysis.plan.bounds
     asked = Generate(analysis.plan.messages, bounds.tokens)
-    request = render.generate_request(analysis.model, analysis.caller.owner, analysis.plan, asked)
-    request.stop_after_code = False
     text: list[str] = []
     ended = inference.Completion()
-    generated = analysis.services.inference.Generate(request, timeout=bounds.seconds)
-    async with stream("inference", generated) as events:
+    turn = analysis.asking.turn(asked, seconds=bounds.seconds, stop_after_code=False)
+    async with aclosing(turn) as events:
         async for event in events:
             if event.HasField("completion"):
                 ended = event.completion

@@ -5,6 +5,7 @@
 ├── ContextTooLong        the conversation does not fit
 ├── TooBusy               all slots and the queue are full
 ├── AdapterNotFound       nothing at the adapter's path
+├── AdapterUnfit          it is there, and cannot be served
 └── AdapterConflict       the name serves another path
 AdaptersUnsupported, CountingUnsupported (both Unsupported): limits of the engine"""
 
@@ -83,6 +84,17 @@ class AdapterNotFound(InferenceFault):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"no adapter at {path}")
+        self.path = path
+
+    def metadata(self) -> dict[str, str]:
+        return {"path": self.path}
+
+
+class AdapterUnfit(InferenceFault):
+    remedy = "Make the adapter anew, or merge it into the model."
+
+    def __init__(self, why: str, *detail: object, path: str, remedy: str | None = None) -> None:
+        super().__init__(f"the adapter at {path} cannot be served: {why}", *detail, remedy=remedy)
         self.path = path
 
     def metadata(self) -> dict[str, str]:

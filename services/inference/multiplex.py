@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 from isobath.inference.v1 import inference_pb2 as pb
-from servicekit import logs
-from servicekit.status import InvalidField, Outcome
+from servicekit import context, logs
+from servicekit.status import Draining, InvalidField, Outcome
 from services.inference import wire
 from services.inference.models import Delta, Event, Request
 
@@ -74,11 +74,13 @@ class Outbox:
 
 
 class Multiplexer:
-    """The answers of one stream. Leaving `responses` cancels and awaits them all."""
+    """The answers of one stream. Leaving `responses` cancels and awaits them all. From `draining`
+    on it takes no more, and ends when those that run have ended."""
 
-    def __init__(self, start: Start, explain: Explain) -> None:
+    def __init__(self, start: Start, explain: Explain, draining: asyncio.Event) -> None:
         self._start = start
         self._explain = explain
+        self._draining = draining
         self._outbox = Outbox()
         self._answers: dict[int, asyncio.Task[None]] = {}
 
@@ -87,14 +89,19 @@ class Multiplexer:
     ) -> AsyncGenerator[pb.GenerateManyResponse, None]:
         """Ends when the caller will send no more and all answers have ended."""
         reader = asyncio.create_task(self._read(requests))
+        closing = asyncio.create_task(self._wake_at_drain())
         try:
-            while not reader.done() or self._answers or self._outbox:
+            while not (reader.done() or self._draining.is_set()) or self._answers or self._outbox:
                 if events := await self._outbox.batch():
                     yield pb.GenerateManyResponse(events=events)
                 if reader.done():
                     await reader
         finally:
-            await _ended((reader, *self._answers.values()))
+            await _ended((closing, reader, *self._answers.values()))
+
+    async def _wake_at_drain(self) -> None:
+        await self._draining.wait()
+        self._outbox.wake()
 
     async def _read(self, requests: AsyncIterator[pb.GenerateManyRequest]) -> None:
         try:
@@ -109,16 +116,18 @@ class Multiplexer:
             # an answer that is unknown here has ended meanwhile
             if answer := self._answers.get(message.number):
                 answer.cancel()
+        elif action == "start" and self._draining.is_set():
+            self._refuse(message.number, Draining("the server is going away"))
         elif action == "start":
-            self._begin(message.number, message.start)
+            self._begin(message.number, message.start, message.request_id)
         else:
             self._refuse(message.number, InvalidField("action", "neither start nor cancel is set"))
 
-    def _begin(self, number: int, start: pb.GenerateRequest) -> None:
+    def _begin(self, number: int, start: pb.GenerateRequest, request_id: str) -> None:
         if number in self._answers:
             # a failure under this number could be taken for that of the answer that bears it
             raise InvalidField("number", f"{number} is in use on this stream")
-        task = asyncio.create_task(self._answer(number, start))
+        task = asyncio.create_task(self._answer(number, start, request_id))
         self._answers[number] = task
         task.add_done_callback(lambda done: self._forget(number, done))
 
@@ -132,7 +141,8 @@ class Multiplexer:
     def _refuse(self, number: int, error: Exception) -> None:
         self._outbox.fail(number, self._explain(error))
 
-    async def _answer(self, number: int, start: pb.GenerateRequest) -> None:
+    async def _answer(self, number: int, start: pb.GenerateRequest, request_id: str) -> None:
+        context.set_request_id(request_id)
         try:
             async with aclosing(self._start(wire.request(start))) as events:
                 async for event in events:

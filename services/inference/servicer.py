@@ -1,5 +1,6 @@
 """isobath.inference.v1 over an engine: decode, one call, encode."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -30,6 +31,7 @@ STATUSES: StatusTable = {
     errors.ContextTooLong: Status(_Code.INVALID_ARGUMENT, "CONTEXT_TOO_LONG"),
     errors.TooBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.AdapterNotFound: Status(_Code.NOT_FOUND, "PATH_NOT_FOUND"),
+    errors.AdapterUnfit: Status(_Code.FAILED_PRECONDITION, "ADAPTER_UNFIT"),
     errors.AdapterConflict: Status(_Code.ABORTED, "CONFLICT"),
     Cancelled: Status(_Code.CANCELLED, "CANCELLED"),
 }
@@ -40,10 +42,14 @@ def explain(error: BaseException) -> Outcome:
 
 
 class InferenceServicer(rpc.InferenceServiceServicer):
-    """`adapters` is the engine again, where it can serve adapters."""
+    """`adapters` is the engine again, where it can serve adapters. `draining`: streams of many
+    answers end with those that run."""
 
-    def __init__(self, engine: Engine, adapters: Adapters | None = None) -> None:
+    def __init__(
+        self, engine: Engine, draining: asyncio.Event, adapters: Adapters | None = None
+    ) -> None:
         self._engine = engine
+        self._draining = draining
         self._adapters = adapters
 
     async def Generate(self, request: pb.GenerateRequest, _: Any) -> AsyncIterator[Any]:
@@ -54,7 +60,7 @@ class InferenceServicer(rpc.InferenceServiceServicer):
     async def GenerateMany(
         self, requests: AsyncIterator[pb.GenerateManyRequest], _: Any
     ) -> AsyncIterator[pb.GenerateManyResponse]:
-        answers = Multiplexer(self._generate, explain).responses(requests)
+        answers = Multiplexer(self._generate, explain, self._draining).responses(requests)
         async with aclosing(answers) as responses:
             async for response in responses:
                 yield response

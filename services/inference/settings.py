@@ -19,11 +19,15 @@ class Settings:
     model: str = "DeepAnalyze-8B"
     # The name it is served under here; unset = "DeepAnalyze-8B", and "isobath-rules" for rules.
     served_model: str = ""
-    # native = trained on the tags; taught = a system prompt explains them
-    protocol: Literal["native", "taught"] = "taught"
+    # native = trained on the tags; taught = a system prompt explains them; tools = the model calls
+    # tools by itself (openai)
+    protocol: Literal["native", "taught", "tools"] = "taught"
 
     # such as http://127.0.0.1:8000/v1
     openai_base_url: str = ""
+    # where the credential service listens, to ask it for the model server's key, which it reads
+    # from where its own MODEL_KEY says; unset = OPENAI_API_KEY
+    credentials: str = ""
     # servers of one's own mostly want none
     openai_api_key: Secret = field(default_factory=lambda: Secret("none"))
     # attempts after the first, where the fault may pass
@@ -46,8 +50,18 @@ class Settings:
     vllm_tensor_parallel: int = 1
     # no CUDA graphs: a faster start, slower answers
     vllm_enforce_eager: bool = False
+    # GPUs, or machines, that each hold a part of its layers
+    vllm_pipeline_parallel: int = 1
     # of weights and activations; auto = the model's own
     vllm_dtype: str = "auto"
+    # fp8, bitsandbytes, …: weights are quantized while they load; unset = as the model has them
+    vllm_quantization: str = ""
+    # of the KV cache; fp8 halves it, auto = the model's own
+    vllm_kv_cache_dtype: str = "auto"
+    # keeps what was computed of prompts for those that begin alike
+    vllm_prefix_caching: bool = True
+    # auto, or dummy for random weights, to measure with
+    vllm_load_format: str = "auto"
     # adapters in one batch; 0 = none can be loaded
     vllm_adapters: int = 4
     # the largest rank of an adapter
@@ -62,6 +76,8 @@ class Settings:
             raise ValueError(
                 "ENGINE=openai needs OPENAI_BASE_URL, such as http://127.0.0.1:8000/v1"
             )
+        if self.engine == "vllm" and self.protocol == "tools":
+            raise ValueError("PROTOCOL=tools is for ENGINE=openai; vllm takes native or taught")
         if self.slots < 1 or self.queue < 0:
             raise ValueError("SLOTS expects at least 1, QUEUE at least 0")
 

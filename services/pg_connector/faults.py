@@ -139,7 +139,7 @@ def _of_connection(error: BaseException, doing: Doing) -> PgFault:
         )
     if isinstance(error, TimeoutError):
         return errors.NoAnswer(f"{doing.source} did not answer", source=doing.source)
-    if isinstance(error, asyncpg.InterfaceError | ConnectionResetError):
+    if isinstance(error, asyncpg.InterfaceError | ConnectionResetError | BrokenPipeError):
         return errors.ConnectionLost(
             f"the connection to {doing.source} was lost", str(error), source=doing.source
         )

@@ -7,7 +7,7 @@ from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from isobath.sandbox.v1.relay_pb2_grpc import add_RelayServiceServicer_to_server as add_relay
 from servicekit.limits import Limiter
 from servicekit.server import Server
-from services.sandbox import tiers
+from services.sandbox import metrics, tiers
 from services.sandbox.connectors import Connectors, Reaching
 from services.sandbox.execution import Terms
 from services.sandbox.home import Home
@@ -79,6 +79,13 @@ async def mount_local(server: Server, settings: Settings) -> AsyncIterator[None]
                 allow=ALLOW_RELAY,
                 endless=ENDLESS,
             )
+        metrics.tell_tier(ground.isolation.name, ground.isolation.enforcement())
+        metrics.tell_room(
+            sessions=lambda: sessions.held,
+            waiting=lambda: sessions.waiting,
+            warm=lambda: pool.kept,
+            slots=settings.sessions,
+        )
         # health tells the tier: "isobath.sandbox.v1.SandboxService/namespaces"
         server.set_serving(True, f"{NAME}/{ground.isolation.name}")
         yield

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from servicekit.limits import Limiter
+from services.sandbox import metrics
 from services.sandbox.cells import Cell, CellDied
 from services.sandbox.errors import NoSuchFile, UnsafePath
 from services.sandbox.kernel.protocol import Frame, Kind
@@ -78,15 +79,17 @@ class Execution:
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, code: str) -> None:
-        before = await self.threads.run(self.workspace.snapshot)
+        before = await self._snapshot()
         window = Window(self.terms.head_bytes, self.terms.tail_bytes)
         start = time.monotonic()
-        timer = asyncio.create_task(self._watch_time(), name="time of a program")
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self.terms.timeout_s, self.stop, "timeout")
         try:
             ended = await self._follow(code, window)
         finally:
             self._ended.set()
-            await _settled(timer, self._stopping)
+            timer.cancel()
+            await _settled(self._stopping)
         for text in window.finish():
             await self.tell(text)
         if ended.cause:
@@ -94,6 +97,7 @@ class Execution:
         await self._tell_artifacts(before)
         ended.elapsed_s = time.monotonic() - start
         ended.cut_bytes = window.cut_bytes
+        metrics.ended(ended.outcome, ended.cause)
         await self.tell(ended)
 
     def stop(self, why: str) -> None:
@@ -110,9 +114,9 @@ class Execution:
         except TimeoutError:
             self.cell.kill(self.stopped_by)
 
-    async def _watch_time(self) -> None:
-        await asyncio.sleep(self.terms.timeout_s)
-        self.stop("timeout")
+    async def _snapshot(self) -> Snapshot:
+        seen = self.workspace.glance()
+        return await self.threads.run(self.workspace.snapshot) if seen is None else seen
 
     async def _follow(self, code: str, window: Window) -> Ended:
         try:
@@ -168,7 +172,8 @@ class Execution:
         return ended
 
     async def _tell_artifacts(self, before: Snapshot) -> None:
-        changed = await self.threads.run(_changed, self.workspace, before)
+        after = sorted((await self._snapshot()).values(), key=lambda info: info.path)
+        changed = [info for info in after if before.get(info.path) != info]
         for info in changed[: self.terms.artifacts]:
             made = await self.threads.run(_made, self.workspace, info)
             if made is not None:
@@ -178,11 +183,10 @@ class Execution:
             await self.tell(Text("stderr", text))
 
 
-async def _settled(*tasks: "asyncio.Task[None] | None") -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
+async def _settled(task: "asyncio.Task[None] | None") -> None:
+    if task is not None:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+        await asyncio.gather(task, return_exceptions=True)
 
 
 _SAID = {
@@ -200,10 +204,6 @@ def _notice(ended: Ended) -> str:
         f"[the kernel ended{how}: {_SAID.get(ended.cause, ended.cause)}. "
         "A fresh one takes over: files are kept, variables are lost]\n"
     )
-
-
-def _changed(workspace: Workspace, before: Snapshot) -> list[FileInfo]:
-    return [info for info in workspace.files() if before.get(info.path) != info]
 
 
 def _made(workspace: Workspace, info: FileInfo) -> Made | None:

@@ -27,6 +27,10 @@ class Line:
         self._taken = False
         self._waiting: list[_Waiting] = []
 
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     @asynccontextmanager
     async def turn(self, owner: str) -> AsyncIterator[None]:
         if self._taken:

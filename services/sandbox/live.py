@@ -195,7 +195,7 @@ class LiveSession:
 
     async def _let_go(self) -> None:
         """Waits for a program whose caller has gone, also where its call does not know that yet."""
-        if self._running is None:
+        if self._running is None or self._running.done():
             return
         await asyncio.wait({self._running}, timeout=_HEAR_OF_CANCEL_S)
         if self._abandoned:
@@ -239,7 +239,7 @@ class LiveSession:
             while not finished:
                 each = await said.get()
                 finished = isinstance(each, Ended)
-                if finished and running is not None:
+                if finished and running is not None and not running.done():
                     await asyncio.shield(running)
                 yield each
         finally:

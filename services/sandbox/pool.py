@@ -49,6 +49,11 @@ class Pool:
         self._cells: set[Cell] = set()
         self._watches: dict[Cell, asyncio.Task[None]] = {}
 
+    @property
+    def kept(self) -> int:
+        """Kernels that nobody has yet."""
+        return len(self._spare)
+
     async def __aenter__(self) -> Self:
         self._wanted.set()
         self._filling = asyncio.create_task(self._fill(), name="warm kernels")

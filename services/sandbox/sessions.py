@@ -64,6 +64,16 @@ class Sessions:
         self._coming = 0
         self._expiring: asyncio.Task[None] | None = None
 
+    @property
+    def held(self) -> int:
+        """Sessions that have a slot."""
+        return len(self._entries)
+
+    @property
+    def waiting(self) -> int:
+        """Callers in line for one."""
+        return len(self._line)
+
     async def __aenter__(self) -> Self:
         self._expiring = asyncio.create_task(self._expire(), name="expiry of sessions")
         return self

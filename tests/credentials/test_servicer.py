@@ -322,7 +322,7 @@ async def test_secrets_in_vault_are_redeemed_all_the_same(service: Service) -> N
             assert (fault.reason, fault.fields["service"]) == ("SERVICE_UNAVAILABLE", "vault")
 
 
-CALLERS = ("gateway", "pg_connector", "blob_connector", "sandbox")
+CALLERS = ("gateway", "pg_connector", "blob_connector", "sandbox", "inference")
 REQUESTS = {
     "PutSecret": put_request(),
     "DeleteSecret": pb.DeleteSecretRequest(source_id="ds-1"),
@@ -331,6 +331,7 @@ REQUESTS = {
     "RedeemGrant": pb.RedeemGrantRequest(grant="x"),
     "SpendGrant": pb.SpendGrantRequest(grant="x"),
     "RevokeGrant": pb.RevokeGrantRequest(run_id="run-1"),
+    "ReadModelKey": pb.ReadModelKeyRequest(),
     "GrantKeys": pb.GrantKeysRequest(),
     "RotateKeys": pb.RotateKeysRequest(),
 }
@@ -342,7 +343,11 @@ async def test_identities_may_call_only_what_is_theirs(service: Service, tmp_pat
     (tmp_path / "callers.json").write_text(json.dumps(digests))
     service.server_settings = ServerSettings(drain_s=1.0, callers_file=tmp_path / "callers.json")
     service.token = Secret("token-gateway")
-    table = allow(frozenset({"gateway"}), frozenset({"pg_connector", "blob_connector"}))
+    table = allow(
+        frozenset({"gateway"}),
+        frozenset({"pg_connector", "blob_connector"}),
+        frozenset({"inference"}),
+    )
     async with service.started():
         for name in CALLERS:
             async with channel(service.address, token=Secret(f"token-{name}")) as link:
@@ -367,7 +372,7 @@ async def _not_allowed(method: Any, request: Any) -> bool:
 
 def test_every_method_has_its_callers() -> None:
     methods = {m.name for m in pb.DESCRIPTOR.services_by_name["CredentialService"].methods}
-    assert allow(frozenset(), frozenset()).keys() == methods
+    assert allow(frozenset(), frozenset(), frozenset()).keys() == methods
     assert pb.DESCRIPTOR.services_by_name["CredentialService"].full_name == NAME
 
 

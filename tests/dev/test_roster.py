@@ -78,8 +78,10 @@ def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
     hidden += [path.read_text() for path in (tmp_path / "run/tokens").iterdir()]
     for service in found.values():
         assert not [each for each in hidden if each in str(dict(service.environment))]
-    written = Path(found["inference"].environment["ISOBATH_INFERENCE_OPENAI_API_KEY_FILE"])
-    assert written.read_text() == "sk-abc"
+    kind, _, path = found["credentials"].environment["ISOBATH_CREDENTIALS_MODEL_KEY"].partition(":")
+    assert kind == "file" and Path(path).read_text() == "sk-abc"
+    asked = found["inference"].environment["ISOBATH_INFERENCE_CREDENTIALS"]
+    assert asked == found["credentials"].address
 
 
 @pytest.mark.usefixtures("ports_are_free")

@@ -16,12 +16,14 @@ from isobath.inference.v1 import inference_pb2_grpc as inference_rpc
 from isobath.sandbox.v1 import sandbox_pb2_grpc as sandbox_rpc
 from servicekit.secrets import Secret
 from servicekit.server import Server
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import free_port, no_leaks, open_channel, running
 from services.credentials.app import mount as mount_credentials
 from services.credentials.settings import Settings as CredentialSettings
 from services.gateway.app import mount as mount_gateway
 from services.gateway.settings import Settings
 from tests.gateway.doubles import STATUSES, Connector, Models, Sandbox
+
+__all__ = ["no_leaks"]
 
 KEY = "isb-of-the-tests"
 CODE = "<Analyze>plan</Analyze>\n<Code>\n```python\n{}\n```\n</Code>"
@@ -126,7 +128,7 @@ async def platform_of(
             credentials=addresses["credentials"],
             connectors=tuple(connectors),
             sandbox=addresses["sandbox"],
-            inference=addresses["inference"],
+            inference=(addresses["inference"],),
             **overrides,
         )
         gateway = await stack.enter_async_context(running((mount_gateway, settings)))

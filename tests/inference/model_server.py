@@ -3,7 +3,7 @@
 It stands in for a server with a GPU, reached through the real client. It keeps what it was asked, streams a
 scripted answer chunk by chunk, stops at the request's stop strings as the real ones do (swallowing them),
 fails as told, and notices when its reader goes away. It does not imitate: sampling, tokenizing (usage is
-scripted), validation of the request, rate limits by tokens, tool calls."""
+scripted), validation of the request, rate limits by tokens."""
 
 import asyncio
 import json
@@ -19,9 +19,10 @@ Failure = Callable[[web.Request], Any]
 
 @dataclass
 class ModelServer:
-    """`script`: the chunks of the next answers. `failures`: what the next requests meet instead."""
+    """`script`: the chunks of the next answers, text or a delta. `failures`: what the next requests
+    meet instead."""
 
-    script: list[str] = field(default_factory=lambda: ["<Ana", "lyze>a</Analyze>"])
+    script: list[Any] = field(default_factory=lambda: ["<Ana", "lyze>a</Analyze>"])
     finish: str = "stop"
     stop_reason: object = None
     tells_stop_reason: bool = False
@@ -65,7 +66,8 @@ class ModelServer:
             if number == self.hold_after:
                 self.held.set()
                 await self.go_on.wait()
-            await self._send(response, {"delta": {"content": text}, "finish_reason": None})
+            delta = text if isinstance(text, dict) else {"content": text}
+            await self._send(response, {"delta": delta, "finish_reason": None})
         last: dict[str, Any] = {"delta": {}, "finish_reason": "stop" if stopped else self.finish}
         if self.tells_stop_reason:
             last["stop_reason"] = stopped or self.stop_reason
@@ -79,7 +81,7 @@ class ModelServer:
     def _shown(self) -> tuple[list[str], str]:
         """The script up to the first stop of the request, and that stop."""
         stops = self.asked[-1].get("stop") or [] if self.heeds_stops else []
-        text = "".join(self.script)
+        text = "".join(piece for piece in self.script if isinstance(piece, str))
         found = [(at, stop) for stop in stops if (at := text.find(stop)) >= 0]
         if not found:
             return self.script, ""

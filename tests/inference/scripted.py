@@ -9,7 +9,7 @@ from pathlib import Path
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.server import Server
 from servicekit.testing import open_channel, running
-from services.inference.errors import AdapterConflict, AdapterNotFound, ModelRefused
+from services.inference.errors import AdapterConflict, AdapterNotFound, ModelRefused, TooBusy
 from services.inference.models import (
     Completion,
     Delta,
@@ -27,7 +27,8 @@ from services.inference.servicer import SERVICE, STATUSES, InferenceServicer
 @dataclass
 class Scripted:
     """The text of the last message says what happens: "hold" waits for `go_on` after its first
-    delta, "refuse" and "crash" fail, anything else is echoed word by word."""
+    delta, "refuse", "full" and "crash" fail, anything else is echoed word by word. `full`: every
+    request is refused as too much."""
 
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
@@ -35,6 +36,8 @@ class Scripted:
     seen: list[Request] = field(default_factory=list)
     loaded: dict[str, Path] = field(default_factory=dict)
     closed: bool = False
+    full: bool = False
+    told: Load = field(default_factory=lambda: Load(0, 0, 0))
 
     def models(self) -> Sequence[Model]:
         base = Model("base", "scripted", "for tests", 1000)
@@ -45,6 +48,8 @@ class Scripted:
         text = request.messages[-1].content
         if text == "refuse":
             raise ModelRefused("no", "hidden detail", model="base", status=400)
+        if text == "full" or self.full:
+            raise TooBusy(limit="queue", retry_after_s=2.0)
         if text == "crash":
             raise ValueError("hidden detail")
         try:
@@ -61,7 +66,7 @@ class Scripted:
         return TokenCount(sum(len(m.content) for m in messages), estimated=False)
 
     def load(self) -> Load:
-        return Load(3, 2, 8, 0.25)
+        return self.told
 
     async def aclose(self) -> None:
         self.closed = True
@@ -78,12 +83,10 @@ class Scripted:
 
 
 @asynccontextmanager
-async def serving(
-    engine: Scripted, *, adapters: bool = True
-) -> AsyncIterator[rpc.InferenceServiceStub]:
+async def replica(engine: Scripted, *, adapters: bool = True) -> AsyncIterator[Server]:
     @asynccontextmanager
     async def mount(server: Server, _: None) -> AsyncIterator[None]:
-        servicer = InferenceServicer(engine, engine if adapters else None)
+        servicer = InferenceServicer(engine, server.draining, engine if adapters else None)
         server.register(
             SERVICE,
             lambda s: rpc.add_InferenceServiceServicer_to_server(servicer, s),
@@ -91,5 +94,13 @@ async def serving(
         )
         yield
 
-    async with running((mount, None)) as server, open_channel(server) as channel:
+    async with running((mount, None)) as server:
+        yield server
+
+
+@asynccontextmanager
+async def serving(
+    engine: Scripted, *, adapters: bool = True
+) -> AsyncIterator[rpc.InferenceServiceStub]:
+    async with replica(engine, adapters=adapters) as server, open_channel(server) as channel:
         yield rpc.InferenceServiceStub(channel)

@@ -4,7 +4,7 @@ import pytest
 
 from services.inference.engines.bounded import BoundedEngine
 from services.inference.errors import TooBusy
-from services.inference.models import Message, Request, Role
+from services.inference.models import Load, Message, Request, Role
 from tests.inference.scripted import Scripted
 
 
@@ -39,6 +39,15 @@ async def test_waiting_answers_begin_by_priority_then_by_age(no_leaks):
         "c",
         "late",
     ]
+
+
+async def test_what_waits_within_the_engine_counts_as_waiting(no_leaks):
+    inner = Scripted(told=Load(1, 1, 2, 0.5))
+    engine = BoundedEngine(inner, slots=2, queue=9)
+    tasks = await queued(engine, asking("hold"), asking("hold"), asking("x"))
+    assert engine.load() == Load(running=1, waiting=2, slots=2, cache_used_fraction=0.5)
+    inner.go_on.set()
+    await asyncio.gather(*tasks)
 
 
 async def test_queue_full_is_refused(no_leaks):

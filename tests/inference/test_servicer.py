@@ -8,6 +8,7 @@ from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.channels import calling, faults
 from servicekit.status import OWN_STATUSES, RemoteFault, Unsupported
 from services.inference import errors
+from services.inference.models import Load
 from services.inference.servicer import STATUSES
 from tests.inference.scripted import Scripted, serving
 
@@ -77,7 +78,8 @@ async def test_count_tokens_asks_the_engine(stub):
     assert fault.reason == "NOT_FOUND"
 
 
-async def test_load_tells_the_engine_s_own(stub):
+async def test_load_tells_the_engine_s_own(stub, engine):
+    engine.told = Load(3, 2, 8, 0.25)
     load = await stub.Load(pb.LoadRequest())
     assert (load.running, load.waiting, load.slots) == (3, 2, 8)
     assert load.cache_used_fraction == 0.25

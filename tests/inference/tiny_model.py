@@ -1,9 +1,10 @@
 """A random two-layer Qwen3 with the tags as special tokens, made here: nothing is downloaded.
 
-It writes nonsense. What it can be made to write is chosen by `favour`: the output row of one token
-is set to win whatever came before, so that stops can be shown to fire."""
+It writes nonsense, unless `chain` tells what follows what: then each token of the chain leads to the
+next, whatever else was said, and it begins behind the last token of any prompt."""
 
 import importlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,39 +25,51 @@ def _library(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def make(folder: Path, *, favour: str = "") -> Path:
+# with which the template ends a prompt
+PROMPT_END = "\n"
+
+
+def make(folder: Path, *, chain: tuple[str, ...] = (), template: str = TEMPLATE) -> Path:
     torch, transformers = _library("torch"), _library("transformers")
 
-    tokenizer = _tokenizer()
+    tokenizer = byte_tokenizer(template)
     torch.manual_seed(7)
     config = transformers.Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=64, max_position_embeddings=512,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=64, max_position_embeddings=2048,
         tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     model = transformers.Qwen3ForCausalLM(config)
-    if favour:
-        _make_win(model, tokenizer.convert_tokens_to_ids(favour))
+    if chain:
+        _lead(model, [_only_token(tokenizer, text) for text in (PROMPT_END, *chain)])
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def _make_win(model, token: int) -> None:
-    """Every hidden state ends as the same vector, along which this token's row is the largest."""
+def _only_token(tokenizer, text: str) -> int:
+    (token,) = tokenizer.encode(text, add_special_tokens=False)
+    return int(token)
+
+
+def _lead(model, tokens: list[int]) -> None:
+    """The layers add nothing, so that the last state is the last token's embedding, which has a
+    direction of its own; along it the row of the next token is the largest."""
     with _library("torch").no_grad():
-        model.model.norm.weight.zero_()
+        model.model.norm.weight.fill_(1.0)
+        model.model.embed_tokens.weight.fill_(0.1)
         model.lm_head.weight.zero_()
         for layer in model.model.layers:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
-        model.model.norm.weight.fill_(1.0)
-        model.model.embed_tokens.weight.fill_(1.0)
-        model.lm_head.weight[token].fill_(1.0)
+        for place, (token, following) in enumerate(itertools.pairwise(tokens)):
+            model.model.embed_tokens.weight[token].zero_()
+            model.model.embed_tokens.weight[token, place] = 1.0
+            model.lm_head.weight[following, place] = 1.0
 
 
-def _tokenizer():
+def byte_tokenizer(template: str):
     fast = _library("transformers").PreTrainedTokenizerFast
     tokenizers = _library("tokenizers")
     decoders, models = tokenizers.decoders, tokenizers.models
@@ -74,29 +87,23 @@ def _tokenizer():
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>",
         additional_special_tokens=[token for token in SPECIAL if token[1] != "|"],
     )  # fmt: skip
-    tokenizer.chat_template = TEMPLATE
+    tokenizer.chat_template = template
     return tokenizer
 
 
-def make_adapter(folder: Path, base: Path) -> Path:
-    """A LoRA of rank 8 in peft's format, written by hand: peft is not in vLLM's environment."""
-    import json
-
-    torch = _library("torch")
-
-    save_file = _library("safetensors.torch").save_file
-
-    folder.mkdir()
+def make_adapter(folder: Path, base: Path, *, rank: int = 8) -> Path:
+    """A LoRA adapter as peft makes and saves it, with random weights in both of its halves."""
+    torch, peft, transformers = _library("torch"), _library("peft"), _library("transformers")
+    model = transformers.Qwen3ForCausalLM.from_pretrained(base)
     torch.manual_seed(11)
-    tensors = {}
-    for layer in range(2):
-        name = f"base_model.model.model.layers.{layer}.self_attn.q_proj"
-        tensors[f"{name}.lora_A.weight"] = torch.randn(8, 64)
-        tensors[f"{name}.lora_B.weight"] = torch.randn(128, 8)
-    save_file(tensors, folder / "adapter_model.safetensors")
-    config = {
-        "peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["q_proj"],
-        "bias": "none", "task_type": "CAUSAL_LM", "base_model_name_or_path": str(base),
-    }  # fmt: skip
-    (folder / "adapter_config.json").write_text(json.dumps(config))
+    config = peft.LoraConfig(
+        r=rank, lora_alpha=2 * rank, target_modules=["q_proj", "v_proj"],
+        init_lora_weights=False, task_type="CAUSAL_LM",
+    )  # fmt: skip
+    made = peft.get_peft_model(model, config)
+    with torch.no_grad():
+        for name, weight in made.named_parameters():
+            if "lora_" in name:
+                weight.normal_()
+    made.save_pretrained(folder)
     return folder

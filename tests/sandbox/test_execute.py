@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 
+import pyarrow as pa
 import pytest
 
 from isobath.sandbox.v1 import sandbox_pb2 as pb
@@ -40,6 +41,36 @@ async def test_value_of_the_last_expression_is_the_result(box: Box) -> None:
     assert ran.result.split() == ["a", "0", "1", "1", "2"]
     assert ran.out == ""
     assert b"<table" in ran.displays[0]["text/html"]
+
+
+@pytest.mark.req("C6", "X1")
+async def test_table_is_shown_as_arrow_too(box: Box) -> None:
+    ran = await box.run(
+        "import pandas as pd\n"
+        "pd.DataFrame({'n': range(50_000), 'day': pd.Timestamp('2026-02-01')}, index=None)"
+    )
+    with pa.ipc.open_stream(ran.displays[0]["application/vnd.apache.arrow.stream"]) as reader:
+        table = reader.read_all()
+    assert table.schema.metadata[b"rows"] == b"50000"
+    assert table.column("n").to_pylist() == list(range(10_000))
+    assert pa.types.is_timestamp(table.schema.field("day").type)
+    # wide enough to be cut, then what Arrow cannot hold
+    ran = await box.run("pd.DataFrame({'text': ['x' * 1000] * 5000})")
+    [shown] = ran.displays
+    assert 0 < len(shown["application/vnd.apache.arrow.stream"]) < 2**20
+    ran = await box.run("pd.DataFrame({'mixed': [1, 'a', object()]})")
+    assert "text/html" in ran.displays[0] and len(ran.displays[0]) == 1
+    assert ran.err == "" and ran.traceback == ""
+
+
+@pytest.mark.req("C6")
+async def test_figure_is_an_svg_where_the_program_wants_one(box: Box) -> None:
+    ran = await box.run(
+        "%config InlineBackend.figure_formats = ['svg']\n"
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2, 3])\nplt.show()"
+    )
+    assert b"<svg" in ran.displays[0]["image/svg+xml"]
+    await box.run("%config InlineBackend.figure_formats = ['png']")
 
 
 @pytest.mark.req("C6")

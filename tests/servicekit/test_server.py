@@ -211,6 +211,8 @@ async def mount(server, settings):
     if settings.needed == 3:
         print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
     async with mount_probe(server, Probe()):
+        if settings.needed == 7:
+            asyncio.get_running_loop().call_later(1, server.give_up, "the engine has died")
         yield
 
 main("probe", Settings, mount, prefix="T_")
@@ -284,6 +286,19 @@ async def test_process_whose_mount_fails_ends_with_one(no_leaks):
     process = await launched(T_NEEDED="13")
     _, err = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1 and b"the dependency is not there" in err
+
+
+@pytest.mark.req("S7")
+async def test_process_that_gives_up_is_not_serving_and_ends_with_one(no_leaks):
+    address = f"127.0.0.1:{free_port()}"
+    process = await launched(T_NEEDED="7", T_SERVER_BIND=address)
+    await wait_ready(address, 20)
+    async with channel(address) as opened:
+        watch = health_pb2_grpc.HealthStub(opened).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        assert (await watch.read()).status == NOT_SERVING
+    _, err = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 1 and b"the engine has died" in err
 
 
 async def test_process_with_an_unknown_log_level_says_so_plainly(no_leaks):

@@ -2,7 +2,6 @@ import pytest
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from training.conversations import SCRUBBED, conversation, scrub
-from training.evaluate import Question, missing
 
 
 def block(kind: analyst.BlockKind, text: str) -> list[analyst.Event]:
@@ -61,10 +60,3 @@ def test_scrub_leaves_analysis_alone() -> None:
     text = "tokens per order: 12; key figures: revenue 5"
     assert scrub("mean revenue = 12.5") == "mean revenue = 12.5"
     assert "revenue 5" in scrub(text)
-
-
-@pytest.mark.req("T5")
-def test_missing_words_are_named_whatever_their_case() -> None:
-    question = Question("?", (), ("Nordvik", "12%"))
-    assert missing(question, "It is nordvik.") == ["12%"]
-    assert missing(question, "NORDVIK, 12%") == []

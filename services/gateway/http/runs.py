@@ -12,12 +12,15 @@ from starlette.responses import Response, StreamingResponse
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.metrics import REGISTRY
 from servicekit.status import InvalidField
+from services.gateway import exports
 from services.gateway.errors import NotFound
 from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, number, word
 from services.gateway.http.edge import Json
 from services.gateway.http.sources import listing
 from services.gateway.openai import event_json, files_json, usage_json
+
+_EXPORTERS = {"notebook": exports.notebook, "html": exports.page}
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -43,6 +46,17 @@ def routes(gateway: Gateway) -> APIRouter:
         """Stop a run."""
         caller = await authenticated(gateway, request)
         return Json(run_json(await gateway.runs.cancel(caller.owner, id)))
+
+    @router.get("/v1/runs/{id}/export")
+    async def export(request: Request, id: str) -> Response:
+        """A run that has ended, as a notebook that replays it, or as one page: `format`."""
+        caller = await authenticated(gateway, request)
+        make = _EXPORTERS.get(word(request, "format") or "notebook")
+        if make is None:
+            raise InvalidField("format", f"format is one of {', '.join(_EXPORTERS)}")
+        document = await gateway.runs.export(caller.owner, id, make)
+        headers = {"content-disposition": f'attachment; filename="{document.name}"'}
+        return Response(document.content, media_type=document.media_type, headers=headers)
 
     @router.get("/v1/runs/{id}/events")
     async def events(request: Request, id: str) -> Response:

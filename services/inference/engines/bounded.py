@@ -37,7 +37,10 @@ class BoundedEngine:
         return await self._engine.count_tokens(model, messages)
 
     def load(self) -> Load:
-        return Load(self._running, len(self._waiting), self._slots)
+        within = self._engine.load()
+        running = max(0, self._running - within.waiting)
+        waiting = len(self._waiting) + within.waiting
+        return Load(running, waiting, self._slots, within.cache_used_fraction)
 
     async def aclose(self) -> None:
         await self._engine.aclose()

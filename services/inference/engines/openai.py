@@ -16,6 +16,7 @@ from servicekit import logs
 from services.inference.engines import wording
 from services.inference.engines.backoff import delays
 from services.inference.engines.stops import StopFinder, open_tag
+from services.inference.engines.tools import Tagged
 from services.inference.errors import (
     ContextTooLong,
     InferenceFault,
@@ -82,7 +83,8 @@ class OpenAIEngine:
         return (self._model,)
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
-        answer = _Answer(request)
+        calls = wording.calls_tools(request, self._protocol)
+        answer = _CallingAnswer(request) if calls else _Answer(request)
         arguments = {
             "model": self._upstream,
             "messages": wording.messages(request, self._protocol),
@@ -171,7 +173,8 @@ class OpenAIEngine:
 _REFUSALS: dict[int, tuple[str, str | None]] = {
     401: (
         "the model server does not accept the API key",
-        "Set ISOBATH_INFERENCE_OPENAI_API_KEY_FILE to a file with a key the model server knows.",
+        "Put a key that the model server knows where ISOBATH_CREDENTIALS_MODEL_KEY says, or into "
+        "the file that ISOBATH_INFERENCE_OPENAI_API_KEY_FILE names.",
     ),
     403: (
         "the API key may not use this model",
@@ -302,6 +305,43 @@ class _Answer:
             return Usage(prompt, estimated_tokens(text), estimated=True)
         cached = told.prompt_tokens_details.cached_tokens if told.prompt_tokens_details else 0
         return Usage(told.prompt_tokens, told.completion_tokens, cached or 0)
+
+
+class _CallingAnswer(_Answer):
+    """Of a model that calls tools: its turn in tags."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self._turn = Tagged()
+
+    def take(self, chunk: ChatCompletionChunk) -> str:
+        self._usage = chunk.usage or self._usage
+        if not chunk.choices:
+            return ""
+        choice = chunk.choices[0]
+        self._finish = choice.finish_reason or self._finish
+        pieces = [self._turn.say((choice.delta.content if choice.delta else "") or "")]
+        for call in (choice.delta.tool_calls if choice.delta else None) or []:
+            function = call.function
+            name, arguments = (function.name, function.arguments) if function else ("", "")
+            pieces.append(self._turn.call(call.index, name or "", arguments or ""))
+        self.overrun = self._turn.overrun
+        text = "".join(pieces)
+        self._text.append(text)
+        return text
+
+    @property
+    def ended(self) -> bool:
+        return self.overrun or super().ended
+
+    def rest(self) -> str:
+        # a call that was cut short is no program
+        if self._finish == "length":
+            return ""
+        rest = self._turn.end()
+        self._matched = CODE_END if self._turn.ran else ""
+        self._text.append(rest)
+        return rest
 
 
 _NOT_TOLD = object()

@@ -1,16 +1,18 @@
 """A conversation as an OpenAI-compatible server has to see it.
 
 `native`: the model was trained on the tags and its chat template knows the role `execute`.
-`taught`: any other model; a system prompt explains the tags, results come as user messages."""
+`taught`: any other model; a system prompt explains the tags, results come as user messages.
+`tools`: a model that calls tools by itself; see `tools.py`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from services.inference.engines import tools
 from services.inference.engines.stops import StopFinder
 from services.inference.models import Message, Request, Role
 
-Protocol = Literal["native", "taught"]
-Wire = dict[str, str]
+Protocol = Literal["native", "taught", "tools"]
+Wire = dict[str, Any]
 
 # ids of `</Code>` and `<|im_end|>` in the vocabulary of DeepAnalyze-8B
 CODE_END_TOKEN = 151676
@@ -47,10 +49,20 @@ and their limits. </Answer> ends the work; write it only once.\
 """
 
 
-def messages(request: Request, protocol: Protocol) -> list[Wire]:
+def messages(request: Request, protocol: Protocol, *, execute_role: bool = True) -> list[Wire]:
+    """`execute_role`: whether the chat template knows it. Of a model that was trained on the tags
+    and whose template does not, only these messages change."""
     if protocol == "native":
-        return [_plain(message) for message in request.messages]
+        told = _plain if execute_role else _taught_one
+        return [told(message) for message in request.messages]
+    if calls_tools(request, protocol):
+        return tools.messages(request.messages)
     return [{"role": "system", "content": _system(request.messages)}, *_taught(request.messages)]
+
+
+def calls_tools(request: Request, protocol: Protocol) -> bool:
+    """Whether the turn comes as calls: not that of plain talk."""
+    return protocol == "tools" and request.stop_after_code
 
 
 def _plain(message: Message) -> Wire:
@@ -78,12 +90,14 @@ def _taught_one(message: Message) -> Wire:
 
 def parameters(request: Request, protocol: Protocol, finder: StopFinder) -> dict[str, Any]:
     sampling = request.sampling
+    calls = calls_tools(request, protocol)
     wanted: Mapping[str, Any] = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": sampling.seed,
-        "stop": list(finder.stops) or None,
+        "stop": None if calls else list(finder.stops) or None,
+        "tools": tools.definitions() if calls else None,
         "extra_body": _native_extras(request) if protocol == "native" else None,
     }
     return {name: value for name, value in wanted.items() if value is not None}

@@ -42,6 +42,8 @@ def serve(control: socket.socket, broker: socket.socket, settings: Mapping[str, 
     sys.path.insert(0, "")
     warnings.simplefilter("always", SourceWarning)
     warnings.filterwarnings("ignore", message="To exit: use", category=UserWarning)
+    # the first one takes milliseconds longer: it is ours
+    shell.run_cell("None", store_history=False, silent=True)  # type: ignore[no-untyped-call]
     wire.send(Kind.READY, {"python": sys.version.split()[0], "packages": libraries.versions()})
     kernel = Kernel(wire, outlet, shell, interrupts)
     try:

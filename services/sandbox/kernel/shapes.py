@@ -5,6 +5,9 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+# of a table that is shown
+_SHOWN_ROWS, _SHOWN_BYTES = 10_000, 1024 * 1024
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -27,6 +30,26 @@ def frame(table: "pa.Table") -> "pd.DataFrame":
             table = table.set_column(at, field.name, pc.cast(table.column(at), pa.float64()))
     made: pd.DataFrame = table.to_pandas()
     return made
+
+
+def displayed(shown: "pd.DataFrame") -> bytes | None:
+    """Its first rows as an Arrow stream, for clients that show tables by themselves; the schema's
+    metadata has `rows`, how many there are. None for what Arrow cannot hold."""
+    import pyarrow as pa
+
+    try:
+        table = pa.Table.from_pandas(shown.head(_SHOWN_ROWS))
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return None
+    while table.nbytes > _SHOWN_BYTES and table.num_rows > 1:
+        table = table.slice(0, max(1, int(table.num_rows * _SHOWN_BYTES / table.nbytes / 2)))
+    if table.nbytes > _SHOWN_BYTES:
+        return None
+    told = {**(table.schema.metadata or {}), b"rows": str(len(shown)).encode()}
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema.with_metadata(told)) as writer:
+        writer.write_table(table.replace_schema_metadata(told))
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def written(reader: "pa.RecordBatchStreamReader", name: str) -> str:

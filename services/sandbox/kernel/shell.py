@@ -8,16 +8,20 @@ from typing import Any
 
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.formatters import BaseFormatter
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets import ObjectName, Unicode
 from traitlets.config import Config
 
 from . import tracebacks
 from .output import Outlet
 from .protocol import PAYLOAD_LIMIT, Kind
+from .shapes import displayed
 from .wire import Wire
 
 _BINARY = ("image/png", "image/jpeg", "application/pdf")
 _PART_LIMIT = 8 * 1024 * 1024
+ARROW = "application/vnd.apache.arrow.stream"
 
 
 class Reporter:
@@ -113,6 +117,22 @@ class Shell(InteractiveShell):
         sys.modules["__main__"] = self.user_module
 
 
+class ArrowFormatter(BaseFormatter):
+    """Tables as streams of Arrow, beside their text and HTML."""
+
+    format_type = Unicode(ARROW)
+    print_method = ObjectName("_repr_arrow_")
+    _return_type = bytes
+
+
+def _show_tables(shell: Shell) -> None:
+    display: Any = shell.display_formatter
+    formatter: Any = ArrowFormatter(parent=display)
+    formatter.for_type_by_name("pandas", "DataFrame", displayed)
+    display.formatters[ARROW] = formatter
+    display.active_types = [*display.active_types, ARROW]
+
+
 def build(reporter: Reporter, names: dict[str, Any]) -> Shell:
     """The one shell of this process. Nothing it does is kept on disk, nor in memory beyond the
     program's own variables."""
@@ -126,4 +146,5 @@ def build(reporter: Reporter, names: dict[str, Any]) -> Shell:
         config=config, display_pub_class=Publisher, displayhook_class=Hook, user_ns=names
     )
     assert isinstance(shell, Shell)
+    _show_tables(shell)
     return shell

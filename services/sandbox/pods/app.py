@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.server import Server
+from services.sandbox import metrics
 from services.sandbox.connectors import Connectors
 from services.sandbox.pods.claims import Claims
 from services.sandbox.pods.pods import TIER, Pods, Reach
@@ -32,5 +33,6 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             statuses=STATUSES,
             allow=ALLOW,
         )
+        metrics.tell_tier(TIER, {})
         server.set_serving(True, f"{NAME}/{TIER}")
         yield

@@ -22,6 +22,12 @@ class BlockKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BLOCK_KIND_EXECUTE: _ClassVar[BlockKind]
     BLOCK_KIND_FILE: _ClassVar[BlockKind]
 
+class ExportFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    EXPORT_FORMAT_UNSPECIFIED: _ClassVar[ExportFormat]
+    EXPORT_FORMAT_NOTEBOOK: _ClassVar[ExportFormat]
+    EXPORT_FORMAT_HTML: _ClassVar[ExportFormat]
+
 class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RUN_STATE_UNSPECIFIED: _ClassVar[RunState]
@@ -38,6 +44,9 @@ BLOCK_KIND_CODE: BlockKind
 BLOCK_KIND_ANSWER: BlockKind
 BLOCK_KIND_EXECUTE: BlockKind
 BLOCK_KIND_FILE: BlockKind
+EXPORT_FORMAT_UNSPECIFIED: ExportFormat
+EXPORT_FORMAT_NOTEBOOK: ExportFormat
+EXPORT_FORMAT_HTML: ExportFormat
 RUN_STATE_UNSPECIFIED: RunState
 RUN_STATE_FETCHING: RunState
 RUN_STATE_WORKING: RunState
@@ -169,14 +178,16 @@ class Event(_message.Message):
     def __init__(self, run_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[RunStarted, _Mapping]] = ..., fetch_progress: _Optional[_Union[FetchProgress, _Mapping]] = ..., file_ready: _Optional[_Union[FileReady, _Mapping]] = ..., block_opened: _Optional[_Union[BlockOpened, _Mapping]] = ..., block_text: _Optional[_Union[BlockText, _Mapping]] = ..., block_closed: _Optional[_Union[BlockClosed, _Mapping]] = ..., program_started: _Optional[_Union[ProgramStarted, _Mapping]] = ..., program_output: _Optional[_Union[ProgramOutput, _Mapping]] = ..., figure: _Optional[_Union[Figure, _Mapping]] = ..., artifact: _Optional[_Union[ArtifactReady, _Mapping]] = ..., program_finished: _Optional[_Union[ProgramFinished, _Mapping]] = ..., completed: _Optional[_Union[RunCompleted, _Mapping]] = ..., failed: _Optional[_Union[RunFailed, _Mapping]] = ..., cancelled: _Optional[_Union[RunCancelled, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
 
 class RunStarted(_message.Message):
-    __slots__ = ("thread_id", "model", "tier")
+    __slots__ = ("thread_id", "model", "tier", "question")
     THREAD_ID_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TIER_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
     thread_id: str
     model: str
     tier: str
-    def __init__(self, thread_id: _Optional[str] = ..., model: _Optional[str] = ..., tier: _Optional[str] = ...) -> None: ...
+    question: str
+    def __init__(self, thread_id: _Optional[str] = ..., model: _Optional[str] = ..., tier: _Optional[str] = ..., question: _Optional[str] = ...) -> None: ...
 
 class FetchProgress(_message.Message):
     __slots__ = ("selection", "source", "rows", "bytes", "total_bytes")
@@ -414,6 +425,52 @@ class GetRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class ExportRunRequest(_message.Message):
+    __slots__ = ("run_id", "format")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    format: ExportFormat
+    def __init__(self, run_id: _Optional[str] = ..., format: _Optional[_Union[ExportFormat, str]] = ...) -> None: ...
+
+class ExportRunResponse(_message.Message):
+    __slots__ = ("header", "piece")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    header: ExportHeader
+    piece: bytes
+    def __init__(self, header: _Optional[_Union[ExportHeader, _Mapping]] = ..., piece: _Optional[bytes] = ...) -> None: ...
+
+class ExportHeader(_message.Message):
+    __slots__ = ("name", "media_type", "size_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    media_type: str
+    size_bytes: int
+    def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("services", "tier")
+    SERVICES_FIELD_NUMBER: _ClassVar[int]
+    TIER_FIELD_NUMBER: _ClassVar[int]
+    services: _containers.RepeatedCompositeFieldContainer[ServiceStatus]
+    tier: str
+    def __init__(self, services: _Optional[_Iterable[_Union[ServiceStatus, _Mapping]]] = ..., tier: _Optional[str] = ...) -> None: ...
+
+class ServiceStatus(_message.Message):
+    __slots__ = ("name", "state")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class ListRunsRequest(_message.Message):
     __slots__ = ("thread_id", "page_size", "page_token")

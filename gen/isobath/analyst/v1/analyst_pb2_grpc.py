@@ -57,10 +57,20 @@ class AnalystServiceStub:
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetRunRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetRunResponse.FromString,
                 _registered_method=True)
+        self.ExportRun = channel.unary_stream(
+                '/isobath.analyst.v1.AnalystService/ExportRun',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/isobath.analyst.v1.AnalystService/ListRuns',
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsResponse.FromString,
+                _registered_method=True)
+        self.GetStatus = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/GetStatus',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
         self.ListThreads = channel.unary_unary(
                 '/isobath.analyst.v1.AnalystService/ListThreads',
@@ -122,8 +132,23 @@ class AnalystServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportRun(self, request, context):
+        """A run that has ended, as one document: a notebook that replays it, or a page with its figures inside. Streams a
+        header, then pieces. No effect; safe to retry. Errors: NOT_FOUND, CONFLICT (it has not ended yet).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRuns(self, request, context):
         """Lists runs, newest first, paged. No effect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStatus(self, request, context):
+        """How the platform stands: each service's own word, and how the sandbox isolates. No effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,10 +205,20 @@ def add_AnalystServiceServicer_to_server(servicer, server):
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetRunRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetRunResponse.SerializeToString,
             ),
+            'ExportRun': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportRun,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.SerializeToString,
+            ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsResponse.SerializeToString,
+            ),
+            'GetStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStatus,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusResponse.SerializeToString,
             ),
             'ListThreads': grpc.unary_unary_rpc_method_handler(
                     servicer.ListThreads,
@@ -328,6 +363,33 @@ class AnalystService:
             _registered_method=True)
 
     @staticmethod
+    def ExportRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/ExportRun',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRuns(request,
             target,
             options=(),
@@ -344,6 +406,33 @@ class AnalystService:
             '/isobath.analyst.v1.AnalystService/ListRuns',
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsRequest.SerializeToString,
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/GetStatus',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

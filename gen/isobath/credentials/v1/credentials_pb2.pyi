@@ -306,3 +306,13 @@ class RotateKeysResponse(_message.Message):
     key_id: str
     secrets_reencrypted: int
     def __init__(self, key_id: _Optional[str] = ..., secrets_reencrypted: _Optional[int] = ...) -> None: ...
+
+class ReadModelKeyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReadModelKeyResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    def __init__(self, key: _Optional[str] = ...) -> None: ...

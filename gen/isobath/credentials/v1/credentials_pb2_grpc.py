@@ -76,6 +76,11 @@ class CredentialServiceStub:
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.SerializeToString,
                 response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.FromString,
                 _registered_method=True)
+        self.ReadModelKey = channel.unary_unary(
+                '/isobath.credentials.v1.CredentialService/ReadModelKey',
+                request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyRequest.SerializeToString,
+                response_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyResponse.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/isobath.credentials.v1.CredentialService/RevokeGrant',
                 request_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.RevokeGrantRequest.SerializeToString,
@@ -173,6 +178,14 @@ class CredentialServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadModelKey(self, request, context):
+        """The key of the model server, read anew from where the operator said that it lies. Inference only. No effect.
+        Errors: NOT_FOUND (none is set).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeGrant(self, request, context):
         """Revokes one grant, or all of a source, a run or an owner. Safe to retry.
         """
@@ -245,6 +258,11 @@ def add_CredentialServiceServicer_to_server(servicer, server):
                     servicer.SpendGrant,
                     request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.FromString,
                     response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.SerializeToString,
+            ),
+            'ReadModelKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadModelKey,
+                    request_deserializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyRequest.FromString,
+                    response_serializer=isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyResponse.SerializeToString,
             ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
@@ -485,6 +503,33 @@ class CredentialService:
             '/isobath.credentials.v1.CredentialService/SpendGrant',
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantRequest.SerializeToString,
             isobath_dot_credentials_dot_v1_dot_credentials__pb2.SpendGrantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadModelKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.credentials.v1.CredentialService/ReadModelKey',
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyRequest.SerializeToString,
+            isobath_dot_credentials_dot_v1_dot_credentials__pb2.ReadModelKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

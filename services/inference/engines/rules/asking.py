@@ -5,7 +5,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from . import doings, grouping, mentions, times
+from . import doings, grouping, limits, mentions, times
 from .doings import Doing
 from .grouping import GroupAsk
 from .mentions import Mention
@@ -84,13 +84,6 @@ _AGGREGATES: tuple[tuple[Aggregate, str], ...] = (
     ("max", r"\b(?:max(?:imum)?)\b"),
     ("min", r"\b(?:min(?:imum)?)\b"),
 )
-_OPERATORS = {
-    ">": r"over|above|more than|greater than|higher than|older than|longer than|exceeding|>",
-    ">=": r"at least|minimum of|>=",
-    "<": r"below|under|less than|fewer than|lower than|younger than|shorter than|<",
-    "<=": r"at most|up to|maximum of|<=",
-}
-_NUMBER = r"\s*[$€£]?(\d[\d,]*(?:\.\d+)?)(?![\d-])"
 
 
 @dataclass(frozen=True)
@@ -163,9 +156,8 @@ def cues(text: str) -> list[tuple[int, int]]:
 
 def limited(text: str) -> tuple[int, int] | None:
     """Where the question puts a limit such as 'over 100'."""
-    every = "|".join(_OPERATORS.values())
-    found = re.search(rf"(?:{every}){_NUMBER}", text, re.IGNORECASE)
-    return found.span() if found else None
+    found = limits.limit(text)
+    return found.span if found else None
 
 
 def implied(word: Token) -> bool:
@@ -302,14 +294,25 @@ def _is_value(words: Sequence[Token], span: range, value: str, column: Column) -
 
 
 _BUT = frozenset(
-    ("not", "except", "excluding", "than", "without", "non", "outside", "isn't", "aren't")
+    {"not", "except", "excluding", "exclude", "than", "without", "non", "outside", "isn't"}
+    | {"aren't", "ignoring", "ignore", "omitting", "leaving", "leave", "skipping", "skip"}
 )
-_AFTER_BUT = frozenset(("the", "a", "an", "in", "from", "of", "for", "to", "by", "yet"))
+_AFTER_BUT = frozenset(
+    ("the", "a", "an", "in", "from", "of", "for", "to", "by", "yet", "out", "any", "all")
+)
+# behind the value, and the thing that it is said of
+_LEFT_OUT = re.compile(
+    r"(?:\S+ ){0,2}?(?:excluded|ignored|omitted|skipped|left out|aside|not (?:counted|included)|"
+    r"(?:don't|doesn't|do not|does not|should not|shouldn't) (?:count|be counted))\b"
+)
 
 
 def negated(asked: Asked, value: str) -> bool:
     """Whether the question speaks of a value as what is not meant: 'not valid', 'except Oslo'."""
     span = spoken(asked.words, value)
+    behind = asked.words[span.stop : span.stop + 6] if span else ()
+    if _LEFT_OUT.match(" ".join(word.lower for word in behind)):
+        return True
     for word in reversed(asked.words[: span.start] if span else ()):
         if word.lower == "than":
             return re.search(r"\bother than\b", asked.text, re.I) is not None
@@ -320,31 +323,20 @@ def negated(asked: Asked, value: str) -> bool:
 
 def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
     """'over 100', 'under 30': of the numeric column named nearest to it, else of the usual one."""
-    found = (
-        (operator, match)
-        for operator, cue in _OPERATORS.items()
-        if (match := re.search(rf"(?:{cue}){_NUMBER}", asked.text, re.IGNORECASE))
-    )
-    operator, match = next(found, ("", None))
-    if match is None:
+    found = limits.limit(asked.text)
+    if found is None:
         return None
-    number = match[1].replace(",", "")
     numeric = [m for m in asked.mentions if m.column and m.column.measure and m.score >= 0.8]
     if not numeric:
         named = usual.replace("_", " ")
-        return (
-            Condition(
-                "compare", Field(base, usual), (operator, number), f"{named} {operator} {number}"
-            )
-            if usual
-            else None
-        )
-    near = min(numeric, key=lambda m: (_gap(asked.words, m, match.span()), -m.score))
+        field = Field(base, usual)
+        return Condition(found.kind, field, found.values, found.told(named)) if usual else None
+    near = min(numeric, key=lambda m: (_gap(asked.words, m, found.span), -m.score))
     column = near.column
     if column is None:
         return None
     field = Field(column.table, column.name)
-    return Condition("compare", field, (operator, number), f"{column.label} {operator} {number}")
+    return Condition(found.kind, field, found.values, found.told(column.label))
 
 
 def _gap(words: Sequence[Token], mention: Mention, span: tuple[int, int]) -> int:

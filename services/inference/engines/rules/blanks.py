@@ -17,6 +17,12 @@ _NOT = frozenset(
 _PASSED = frozenset(
     ("a", "an", "any", "the", "been", "be", "being", "to", "recorded", "known", "yet")
 )
+# 'customers that don't have an', 'for which we have no'; what they lack comes next
+_UNHAD = re.compile(
+    r"\b(?:(?:don't|doesn't|didn't|do not|does not|did not|haven't|hasn't)(?: (?:we|they|you|i))?"
+    r"(?: (?:have|has|had|got|know|record|store))?|(?:have|has|had|got|know|with) no)"
+    r"(?: (?:a|an|any|the|their|its|his|her))*$"
+)
 _WAITING = re.compile(r"\bstill\b|\bpending\b|\boutstanding\b|\bongoing\b|\bunfinished\b", re.I)
 
 
@@ -33,7 +39,8 @@ def _lacking(plan: Plan) -> Condition | None:
         before = _before(plan, mention)
         word = plan.asked.words[mention.start].lower
         done = column.kind == "date" or word.endswith("ed")
-        if before in _LACKING or (done and (before in _NOT or _un(word))):
+        unhad = _UNHAD.search(_text_before(plan, mention))
+        if before in _LACKING or unhad or (done and (before in _NOT or _un(word))):
             return _condition(column, "empty")
     return None
 
@@ -79,6 +86,11 @@ def _before(plan: Plan, mention: Mention) -> str:
         if word.lower not in _PASSED:
             return word.lower
     return ""
+
+
+def _text_before(plan: Plan, mention: Mention) -> str:
+    words = plan.asked.words[max(0, mention.start - 7) : mention.start]
+    return " ".join(word.lower.replace("’", "'") for word in words)
 
 
 def _condition(column: Column, kind: str) -> Condition:

@@ -199,11 +199,12 @@ class _Used:
     def _limit(self, asked: Asked, word: Token) -> bool:
         """Whether the word belongs to a period or to a limit that became a condition."""
         kinds = {condition.kind for condition in self.conditions}
-        dated = "period" in kinds or self.dated or (bool(asked.years) and "compare" in kinds)
+        limiting = any(condition.limiting for condition in self.conditions)
+        dated = "period" in kinds or self.dated or (bool(asked.years) and limiting)
         period = times.period(asked.text, _ANY_DAY) if dated else None
         spans = [period.span] if period else []
         limit = asking.limited(asked.text)
-        spans += [limit] if limit and "compare" in kinds else []
+        spans += [limit] if limit and limiting else []
         named = dated and word.lower in (*map(str, asked.years), *_CALENDAR)
         return named or any(start <= word.start < end for start, end in spans)
 
@@ -248,7 +249,11 @@ def _within(mention: mentions.Mention, index: int) -> bool:
 
 # -- what needs no support -----------------------------------------------------------------------
 
-_NEGATIONS = frozenset(("not", "no", "never", "without", "except", "excluding", "non", "outside"))
+_NEGATIONS = frozenset(
+    {"not", "no", "never", "without", "except", "excluding", "excluded", "exclude", "non"}
+    | {"outside", "ignoring", "ignored", "ignore", "omitting", "omitted", "skipping", "skipped"}
+    | {"leaving", "leave", "left", "out", "aside", "included", "counted", "don't", "doesn't"}
+)
 _EMPTY = re.compile(r"\b(?:still|pending|outstanding|ongoing|unfinished|yet)\b", re.IGNORECASE)
 _MUCH = re.compile(r"\bhow much\b", re.IGNORECASE)
 _PAID = re.compile(r"\b(?:cost|spend|spent|pa(?:y|id)|earn(?:ed)?|collect(?:ed)?|charged?)\b", re.I)

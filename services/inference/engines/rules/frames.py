@@ -230,6 +230,11 @@ def _test(condition: Condition, cell: str) -> str:
     if condition.kind == "compare":
         operator, number = condition.values
         return f"{cell} {operator} {number}"
+    if condition.kind in ("between", "beyond"):
+        low, high = condition.values
+        if condition.kind == "between":
+            return f"({cell} >= {low}) & ({cell} <= {high})"
+        return f"({cell} < {low}) | ({cell} > {high})"
     if condition.kind == "flag":
         return f"{cell} == {condition.values[0]}"
     if condition.kind in ("empty", "filled"):

@@ -27,7 +27,7 @@ def with_conditions(plan: Plan) -> Plan:
 
 def _only_counted(plan: Plan) -> Plan:
     """'Employees older than 60' asks how many: the age has said its part as a condition."""
-    limits = [c.field for c in plan.conditions if c.kind == "compare"]
+    limits = [c.field for c in plan.conditions if c.limiting]
     asked, measure = plan.asked, plan.measure
     own = measure.kind == "column" and Field(measure.table, measure.columns[0]) in limits
     if not own or asked.aggregate or asked.superlative or plan.groups:

