@@ -37,7 +37,10 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
         "trend",
         r"\btrends?\b|over time|evol(?:v|ution)|develop\w*|\bgrow(?:th|n|ing|s)?\b|\bgrew\b"
         r"|season|time series|month[- ](?:by|over|on)[- ]month|year[- ](?:over|on)[- ]year"
-        r"|\bincreas(?:ed|ing)|\bdecreas(?:ed|ing)|\bdeclin|\brising\b|\bfalling\b|\bchanged?\b",
+        r"|\bincreas(?:ed|ing)|\bdecreas(?:ed|ing)|\bdeclin|\brising\b|\bfalling\b|\bchanged?\b"
+        r"|\b(?:go|goes|gone|going|went) (?:up|down)\b|\brise[ns]?\b|\brose\b"
+        r"|\b(?:fell|fall|drop|dropped) (?:from|between|by|compared)\b"
+        r"|how many (?:percent|%) (?:more|fewer|less|higher|lower)\b",
     ),
 )
 _OVERVIEW = re.compile(
@@ -53,6 +56,12 @@ _WHY = re.compile(
 )
 _RATE = re.compile(
     r"\brates?\b|\bshares?\b|percent|\bproportion|\bfraction\b|\bratio\b|%|how often|likel|probab",
+    re.IGNORECASE,
+)
+# a change told in percent is no share
+_CHANGE = re.compile(
+    r"how many percent (?:more|fewer|less|higher|lower|did|do|does|has|have|was|were)"
+    r"|\bin percent\b|percent(?:age)? (?:change|increase|decrease|growth|rise|fall|drop)",
     re.IGNORECASE,
 )
 _COUNT = re.compile(r"\bhow many\b|\bnumber of\b|\bcounts?\b|\bhow often\b|\bfrequency\b", re.I)
@@ -72,7 +81,7 @@ _IMPLIED = {
         "duration": "longest shortest fastest slowest long",
         "profit": "profitable",
         "salary": "earns earn paid",
-        "revenue": "spent spends",
+        "revenue": "spent spend spends spending",
     }.items()
     for said in every.split()
 }
@@ -122,12 +131,14 @@ def read(question: str, schema: Schema) -> Asked:
     found = mentions.find(words, schema)
     named, value_words = _named(words, schema)
     groups, used = grouping.read(text, words, found, value_words)
+    intent = _intent(text)
+    changed = intent == "trend" and _CHANGE.search(text)
     asked = Asked(
         text=text,
         words=words,
-        intent=_intent(text),
+        intent=intent,
         why=bool(_WHY.search(text)),
-        rate=bool(_RATE.search(text)),
+        rate=bool(_RATE.search(text)) and not changed,
         count=bool(_COUNT.search(text)),
         distinct=bool(_DISTINCT.search(text)),
         top=_top(text),
@@ -141,7 +152,7 @@ def read(question: str, schema: Schema) -> Asked:
         used=frozenset(used),
         compared=bool(re.search(r"\bworse\b|\bbetter\b|\bthan\b.{0,12}\bother|\bvs\b", text, re.I)),
         doings=doings.find(words, schema),
-        without=bool(re.search(r"\b(?:without|never|have no|had no|has no)\b|n't\b", text, re.I)),
+        without=_without(words, found, value_words),
     )
     return _settled(asked)
 
@@ -214,6 +225,26 @@ def _top(text: str) -> int:
     found = _TOP.search(text)
     said = (found[1] or found[2]).lower() if found else ""
     return numbers.get(said, int(said) if said.isdigit() else 0)
+
+
+_NONE = re.compile(r"(?:without|never|no|.*n't)")
+_REACH = 6  # words between a denial and the thing that is not there
+
+
+def _without(words: Sequence[Token], found: Sequence[Mention], values: Set[int]) -> bool:
+    """Whether rows of a table are said not to be there: 'customers without orders', 'never
+    ordered'; not so 'without cancelled orders', which leaves a value out, nor 'no leave date'."""
+    tables = {m.start for m in found if m.column is None and m.score >= 0.8}
+    columns = {m.start for m in found if m.column is not None and m.score >= 2.0}
+    for index, word in enumerate(words):
+        if not _NONE.fullmatch(word.lower):
+            continue
+        for behind in range(index + 1, min(index + 1 + _REACH, len(words))):
+            if behind in values or (behind in columns and behind not in tables):
+                break
+            if behind in tables:
+                return True
+    return False
 
 
 # -- values and conditions -----------------------------------------------------------------------
@@ -323,10 +354,10 @@ def negated(asked: Asked, value: str) -> bool:
 
 def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
     """'over 100', 'under 30': of the numeric column named nearest to it, else of the usual one."""
-    found = limits.limit(asked.text)
+    numeric = [m for m in asked.mentions if m.column and m.column.measure and m.score >= 0.8]
+    found = limits.limit(asked.text) or limits.signed(asked.text, {_first(asked, m) for m in numeric})
     if found is None:
         return None
-    numeric = [m for m in asked.mentions if m.column and m.column.measure and m.score >= 0.8]
     if not numeric:
         named = usual.replace("_", " ")
         field = Field(base, usual)
@@ -337,6 +368,10 @@ def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
         return None
     field = Field(column.table, column.name)
     return Condition(found.kind, field, found.values, found.told(column.label))
+
+
+def _first(asked: Asked, mention: Mention) -> int:
+    return asked.words[mention.start].start
 
 
 def _gap(words: Sequence[Token], mention: Mention, span: tuple[int, int]) -> int:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from . import vocabulary
+from .asking import Asked
 from .mentions import Mention
 from .plan import Plan, distance
 from .schema import Column
@@ -36,13 +37,18 @@ def conditions(plan: Plan) -> tuple[Condition, ...]:
 
 def _lacking(plan: Plan) -> Condition | None:
     for mention, column in _gappy(plan):
-        before = _before(plan, mention)
-        word = plan.asked.words[mention.start].lower
-        done = column.kind == "date" or word.endswith("ed")
-        unhad = _UNHAD.search(_text_before(plan, mention))
-        if before in _LACKING or unhad or (done and (before in _NOT or _un(word))):
+        if lacking(plan.asked, mention, column):
             return _condition(column, "empty")
     return None
+
+
+def lacking(asked: Asked, mention: Mention, column: Column) -> bool:
+    """Whether the question speaks of a column as of what is not there."""
+    before = _before(asked, mention)
+    word = asked.words[mention.start].lower
+    done = column.kind == "date" or word.endswith("ed")
+    unhad = _UNHAD.search(_text_before(asked, mention))
+    return bool(before in _LACKING or unhad or (done and (before in _NOT or _un(word))))
 
 
 def _un(word: str) -> bool:
@@ -80,16 +86,16 @@ def _gappy(plan: Plan) -> Iterator[tuple[Mention, Column]]:
             yield mention, column
 
 
-def _before(plan: Plan, mention: Mention) -> str:
+def _before(asked: Asked, mention: Mention) -> str:
     """The word before a mention, past articles and auxiliaries."""
-    for word in reversed(plan.asked.words[: mention.start]):
+    for word in reversed(asked.words[: mention.start]):
         if word.lower not in _PASSED:
             return word.lower
     return ""
 
 
-def _text_before(plan: Plan, mention: Mention) -> str:
-    words = plan.asked.words[max(0, mention.start - 7) : mention.start]
+def _text_before(asked: Asked, mention: Mention) -> str:
+    words = asked.words[max(0, mention.start - 7) : mention.start]
     return " ".join(word.lower.replace("’", "'") for word in words)
 
 

@@ -1,7 +1,7 @@
 """What an answer leaves open: words of the question that it does not rest on, and why."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 
@@ -93,6 +93,7 @@ def of(asked: Asked, steps: Sequence[Analysis]) -> Doubt:
     denied = _denied(asked, plans) or asked.intent == "missing"
     unknown: list[str] = []
     unused: list[str] = []
+    strangers: list[int] = []
     rested = False
     for index, word in enumerate(asked.words):
         if used.covers(asked, index):
@@ -105,10 +106,45 @@ def of(asked: Asked, steps: Sequence[Analysis]) -> Doubt:
             unused.append(word.text)
         else:
             unknown.append(word.text)
+            strangers.append(index)
     assumed = _assumed(asked, plans)
     rivals = tuple(rival for plan in plans[:1] for rival in _rivals(asked, plan))
-    lost = bool(unknown) and not rested
+    lost = bool(unknown) and (not rested or _measureless(asked, plans, frozenset(strangers)))
     return Doubt(_once(unknown), _once(unused), assumed, rivals, lost)
+
+
+_VALUED = frozenset(
+    ("highest", "lowest", "average", "mean", "median", "worst", "best", "largest", "smallest")
+    + ("biggest", "maximum", "minimum", "total", "greatest")
+)
+_HOW = re.compile(r"\bhow (?:far|fast|tall|heavy|deep|wide|loud|big|strong)\b", re.IGNORECASE)
+_PHRASE = 3  # words that may come before what a phrase names
+
+
+def _measureless(asked: Asked, plans: Sequence[Plan], unknown: Set[int]) -> bool:
+    """Whether what is to be measured is unknown here: 'the worst credit rating', 'how far do they
+    commute'. A number of something else would pass for an answer."""
+    if asked.count or asked.rate or (plans and plans[0].measure.kind not in ("rows", "column")):
+        return False
+    if plans and plans[0].measure.kind == "column" and _named(asked, plans[0]):
+        return False
+    if _HOW.search(asked.text) and (not plans or plans[0].measure.kind == "rows"):
+        return True
+    for index, word in enumerate(asked.words):
+        if word.lower not in _VALUED:
+            continue
+        phrase = list(_phrase(asked, index + 1))
+        if phrase and all(one in unknown for one in phrase):
+            return True
+    return False
+
+
+def _phrase(asked: Asked, start: int) -> Iterator[int]:
+    """The words that follow until one that only steers."""
+    for index in range(start, min(start + _PHRASE, len(asked.words))):
+        if _small(asked.words[index]):
+            return
+        yield index
 
 
 def plan_of(step: Analysis) -> Plan | None:

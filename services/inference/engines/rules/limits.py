@@ -2,6 +2,7 @@
 or below -30', and what is left out beyond them. Pure."""
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +18,11 @@ _BEHIND = {
     ">=": r"or (?:more|above|higher|over|later|older|longer)|and (?:up|above|more)",
     "<=": r"or (?:less|fewer|below|lower|under|younger|shorter)|and (?:below|less)",
 }
-_NUMBER = r"\s*[$€£]?\s?([-−]?\d[\d,]*(?:\.\d+)?)(?![\d-])(?!\.\d)"
+_WORDS = {"zero": "0", "nought": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
+_NUMBER = (
+    r"\s*[$€£]?\s?([-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d-])(?!\.\d)"
+    rf"|\b(?:{'|'.join(_WORDS)})\b)"
+)
 _AHEAD = "|".join(f"(?:{cue})" for cue in _OPERATORS.values())
 _ONE = re.compile(rf"(?<![\w-])(?P<cue>{_AHEAD}){_NUMBER}", re.I)
 _TWO = re.compile(
@@ -28,7 +33,7 @@ _SUFFIXED = re.compile(rf"(?<![\w.,-]){_NUMBER}\s+(?P<cue>{'|'.join(_BEHIND.valu
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # what comes next is not to be there
 _LEFT_OUT = re.compile(
-    r"\b(?:ignor\w+|exclud\w+|omit\w*|skip\w*|without|except|leav\w+ out|not counting|drop\w*)"
+    r"\b(?:ignor\w+|exclud\w+|omit\w*|skip\w*|without|except|leav\w+ out|not counting|drop|dropping)"
     r"(?: \w+){0,4}? ?$",
     re.I,
 )
@@ -67,6 +72,18 @@ def limit(text: str) -> Limit | None:
             if out is None:
                 return found
             return replace(found.turned(), span=(out.start(), found.span[1]))
+    return None
+
+
+_SIGNED = re.compile(r"\b(positive|negative)\s+", re.I)
+
+
+def signed(text: str, numbers: Set[int]) -> Limit | None:
+    """'A positive amount', where `numbers` are the places at which a number is named."""
+    for match in _SIGNED.finditer(text):
+        if match.end() in numbers:
+            operator = ">" if match[1].lower() == "positive" else "<"
+            return Limit("compare", (operator, "0"), match.span())
     return None
 
 
@@ -113,5 +130,10 @@ def _operator(cue: str) -> str:
     return next(op for op, cues in _OPERATORS.items() if re.fullmatch(cues, cue, re.I))
 
 
+def number(said: str) -> int:
+    """A small whole number in digits or in a word: '3', 'three', 'twice'."""
+    return int(_WORDS.get(said.lower()) or {"once": "1", "twice": "2"}.get(said.lower(), said))
+
+
 def _plain(number: str) -> str:
-    return number.replace(",", "").replace("−", "-")
+    return _WORDS.get(number.lower()) or number.replace(",", "").replace("−", "-")

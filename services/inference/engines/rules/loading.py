@@ -110,6 +110,8 @@ def _parsed(column: Column, cell: str, careful: bool) -> str:
         return f"{cell}.astype(float)"
     if column.kind == "number":
         return _number(column, cell, careful)
+    if column.parse.get("spelled"):
+        return f"{cell}.str.strip().replace({column.parse['spelled']!r})"
     if column.parse.get("nested") or careful:
         return f"{cell}.astype(str).where({cell}.notna())"
     return ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from . import shares, vocabulary
+from . import formulas, shares, vocabulary
 from .asking import Asked, near_stem, speaks_of
 from .doings import Doing
 from .mentions import Mention
@@ -84,6 +84,7 @@ def _table_stems(column: Column) -> tuple[str, ...]:
 
 
 def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
+    yield from formulas.candidates(asked)
     for table in schema.tables:
         revenue = product(table)
         if revenue and speaks_of(asked, "revenue"):
@@ -257,6 +258,12 @@ def _counted_mentions(asked: Asked) -> Iterator[tuple[Mention, float]]:
         elif mention.column is not None and _tells_apart(mention.column) and asked.superlative:
             most = asked.words[mention.start - 1].lower in ("most", "fewest", "least")
             yield mention, (1.6 if most and mention.start else 0.5) + 0.1 * mention.score
+
+
+def counted_things(asked: Asked) -> list[Mention]:
+    """What 'how many' asks for, surest first."""
+    found = [(score, mention) for mention, score in _counted_mentions(asked) if score > 2.0]
+    return [mention for _, mention in sorted(found, key=lambda one: -one[0])]
 
 
 def _tells_apart(column: Column) -> bool:

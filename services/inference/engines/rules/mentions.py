@@ -60,7 +60,15 @@ def _tables(words: Sequence[Token], table: Table) -> list[Mention]:
             found.append(Mention(index, index + 1, 2.0 if whole else 1.0, table))
         elif word.stem not in _STEERING and any(akin(word.stem, one) for one in stems):
             found.append(Mention(index, index + 1, 0.8, table))
+        if len(stems) == 1 and _together(words, index) == table.stems[0]:
+            found.append(Mention(index, index + 2, 2.5, table))
     return found
+
+
+def _together(words: Sequence[Token], start: int) -> str:
+    """The stem of two words written as one: 'page views' for pageviews."""
+    pair = words[start : start + 2]
+    return stem("".join(word.lower for word in pair)) if len(pair) == 2 else ""
 
 
 def _columns(words: Sequence[Token], table: Table, column: Column, bonus: float) -> list[Mention]:

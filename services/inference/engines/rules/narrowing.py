@@ -140,19 +140,23 @@ def _with_flags(plan: Plan) -> Plan:
 # -- dates ---------------------------------------------------------------------------------------
 
 
+# years held against one another, not a course over them
+_BY_YEAR = re.compile(
+    r"compar|\bvs\b|versus|\band\b|\bthan\b"
+    r"|^(?!.*(?:trend|develop|evol|over time|season)).*\bfrom\b.*\bto\b",
+    re.IGNORECASE,
+)
+
+
 def with_dates(plan: Plan) -> Plan:
     asked = plan.asked
     when = date_column(plan)
     grain: Grain = next((group.grain for group in asked.groups if group.grain), "")
     plan = _with_period(plan, when)
+    if not grain and len(asked.years) > 1 and len(plan.groups) < 2:
+        grain = "year" if _BY_YEAR.search(asked.text) else ""
     if not grain and asked.intent == "trend" and not any(group.grain for group in plan.groups):
         grain = _usual_grain(plan, when)
-    if (
-        not grain
-        and len(asked.years) > 1
-        and re.search(r"compar|\bvs\b|versus|\band\b", asked.text, re.I)
-    ):
-        grain = "year" if len(plan.groups) < 2 else ""
     if not grain:
         return plan
     split = Group(Field(when.table, when.name), grain) if when else calendar_group(plan, grain)

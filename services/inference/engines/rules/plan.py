@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from .asking import Asked
 from .frames import path
 from .schema import Schema, Table
-from .terms import Aggregate, Condition, Field, Group, Measure
+from .terms import Aggregate, Condition, Field, Group, Measure, aggregate_words
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything an analysis needs; `focus` is the one value that the question is about."""
+    """Everything an analysis needs; `focus` is the one value that the question is about, `per` the
+    thing whose number the sum is divided by: 'revenue per order'."""
 
     schema: Schema
     asked: Asked
@@ -24,6 +25,14 @@ class Plan:
     top: int = 0
     ascending: bool = False
     careful: bool = False
+    per: Group | None = None
+
+
+def measured(plan: Plan) -> str:
+    """What a plan computes: 'total revenue', 'average revenue per order'."""
+    if plan.per:
+        return f"average {plan.measure.label} per {plan.per.label}"
+    return aggregate_words(plan.aggregate, plan.measure)
 
 
 def distance(schema: Schema, base: str, table: str) -> float | None:

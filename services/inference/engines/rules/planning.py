@@ -29,10 +29,55 @@ def make(asked: Asked, schema: Schema) -> Plan | None:
     )
     plan = with_dates(with_conditions(plan))
     plan = replace(plan, conditions=(*plan.conditions, *blanks.conditions(plan)))
+    plan = _divided(_met(_rows_without(plan)))
     ascending = (asked.low and not asked.high) or _reversed(asked, measure)
     if re.search(r"\bfastest\b", asked.text, re.I):
         ascending = measure.kind == "days" or any_akin(measure.label.split(), ("duration",))
     return replace(plan, top=asked.top, ascending=ascending)
+
+
+def _rows_without(plan: Plan) -> Plan:
+    """'The most readings without a temperature' counts the rows: they have none to measure."""
+    measure = plan.measure
+    empty = {condition.field for condition in plan.conditions if condition.kind == "empty"}
+    if measure.kind != "column" or Field(measure.table, measure.columns[0]) not in empty:
+        return plan
+    counted = measures.row_count(plan.schema.table(plan.base))
+    return replace(plan, measure=counted, aggregate="count")
+
+
+def _met(plan: Plan) -> Plan:
+    """'What percentage has a status of 500 or more': the share of rows that keep the limit."""
+    limit = next((c for c in plan.conditions if c.kind == "compare"), None)
+    if limit is None or not plan.asked.rate or limit.field.table != plan.base:
+        return plan
+    own = plan.measure.kind == "column" and plan.measure.columns == (limit.field.column,)
+    if not (own or plan.measure.kind == "rows"):
+        return plan
+    met = Measure(
+        "meets", plan.base, (limit.field.column,), f"with {limit.text}",
+        value=" ".join(limit.values), additive=False,
+    )  # fmt: skip
+    kept = tuple(condition for condition in plan.conditions if condition is not limit)
+    return replace(plan, measure=met, aggregate="mean", conditions=kept)
+
+
+def _divided(plan: Plan) -> Plan:
+    """'Which region spends most per order': split by region, divided by the number of orders."""
+    measure, asked = plan.measure, plan.asked
+    if len(plan.groups) < 2 or not (measure.additive or measure.counted) or measure.share:
+        return plan
+    for ask in asked.groups:
+        first = ask.options[:1]
+        if not first or asked.words[first[0].start - 1].lower not in ("per", "each", "every"):
+            continue
+        meant = [_group(option, plan.schema) for option in ask.options]
+        for group in plan.groups:
+            column = plan.schema.column(group.field.table, group.field.column)
+            if group in meant and (column.key or group.called or column.unique):
+                rest = tuple(one for one in plan.groups if one != group)
+                return replace(plan, groups=rest, per=group, aggregate="mean")
+    return plan
 
 
 def _reversed(asked: Asked, measure: Measure) -> bool:
@@ -64,6 +109,13 @@ def _choose(asked: Asked, schema: Schema) -> tuple[Measure, tuple[Group, ...]] |
     return measure, tuple(
         g for g in groups if g.field.column not in measure.columns or measure.counted
     )
+
+
+def groups_of(asked: Asked, schema: Schema, measure: Measure) -> tuple[Group, ...] | None:
+    """What the question splits by, as the measure's table reaches it; None where it does not."""
+    wanted = [group for group in asked.groups if not group.grain]
+    found = _groups(wanted, schema, measure)
+    return None if found is None else found[0]
 
 
 def _each_row(group: Group, schema: Schema, base: str) -> bool:
@@ -139,6 +191,12 @@ def _called(table: Table) -> str:
     return "" if table.one == "row" else table.one
 
 
+def label_of(column: Column) -> str:
+    """A key by the thing that it tells apart: 'customer' for customer_id."""
+    bare = column.label.lower()
+    return bare.removesuffix(" id").removesuffix(" no").removesuffix(" key") or bare
+
+
 def _owner(key: Column, schema: Schema) -> Table | None:
     """The table whose rows a key stands for: customers for orders.customer_id."""
     for table in schema.tables:
@@ -181,9 +239,26 @@ def _aggregate(asked: Asked, measure: Measure, grouped: bool) -> Aggregate:
     if asked.superlative and not grouped and not asked.groups:
         high = asked.high and not _reversed(asked, measure)
         return "max" if high else "min"
+    if _amassed(asked, measure) and not explicit:
+        return "sum"
     if asked.count and not explicit and measure.kind == "column":
         return "sum" if measure.additive else "count"
     return "sum" if measure.additive else "mean"
+
+
+_MOST = frozenset(("most", "least", "fewest", "many"))
+_SPANS = ("day", "hour", "minute")
+
+
+def _amassed(asked: Asked, measure: Measure) -> bool:
+    """'The most days', 'how many hours': the days add up, though a length of time is a level."""
+    named = [stem(word) for word in measure.label.split()]
+    if measure.kind != "column" or not any(stem(one) in named for one in _SPANS):
+        return False
+    words = asked.words
+    return any(
+        before.lower in _MOST and word.stem in named for before, word in zip(words, words[1:])
+    )
 
 
 def _says_total(asked: Asked) -> bool:

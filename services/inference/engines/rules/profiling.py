@@ -279,11 +279,23 @@ def words(value):
 
 def root(word):
     """'failed' and 'fails' name the value fail, 'cancel' the value cancelled."""
-    return re.sub(r"(.)\1$", r"\1", re.sub(r"(?<=..)(ing|ed|e?s|d|e)$", "", word))
+    return re.sub(r"(.)\1$", r"\1", re.sub(r"(?<=..)(ness|ing|ed|e?s|d|e)$", "", word))
+
+
+def spelled(name, column):
+    """Spellings of a category that differ in case and space only, by the one met most."""
+    counts = column.value_counts()
+    if not 1 < len(counts) <= 200 or len(counts) > len(column) / 2 or KEY.search(name):
+        return {}
+    first = {}  # the most frequent comes first
+    return {str(value): first[low] for value in counts.index
+            if first.setdefault(low := " ".join(value.lower().split()), value) != value}
 
 
 def describe(name, raw):
     column, kind, parse = understand(name, raw)
+    if kind == "text" and not parse and (alike := spelled(name, column)):
+        column, parse = column.replace(alike), {"spelled": alike}
     facts = {"name": name, "kind": kind, "parse": parse, "nulls": int(raw.isna().sum()),
              "distinct": int(column.nunique())}
     if kind == "number" and len(column):

@@ -12,6 +12,8 @@ from .analyses.overview import Overview, main_measure
 from .analyses.program import Analysis
 from .analyses.relation import Drivers, Relation
 from .analyses.single import PerEntity, Single
+from .analyses.repeats import Repeats
+from .analyses.silences import Silences
 from .analyses.spread import Spread
 from .analyses.trend import Trend
 from .asking import Asked
@@ -36,6 +38,9 @@ def choose(asked: Asked, schema: Schema) -> Analysis | None:
     moments = _moments(asked, schema)
     if moments is not None:
         return moments
+    counted = Silences.of(asked, schema) or Repeats.of(asked, schema)
+    if counted is not None:
+        return counted
     plan = planning.make(asked, schema) or (
         _typical(asked, schema) if asked.intent != "answer" else None
     )
@@ -57,7 +62,8 @@ def choose(asked: Asked, schema: Schema) -> Analysis | None:
 def _moments(asked: Asked, schema: Schema) -> Analysis | None:
     """When something was first or last; an age, an amount or a group asks for something else."""
     measured = any(m.column and m.column.measure and m.score >= 0.9 for m in asked.mentions)
-    if not moments.wanted(asked.text) or measured or asked.intent != "answer":
+    ranked = any(group.grain for group in asked.groups)
+    if not moments.wanted(asked.text) or measured or ranked or asked.intent != "answer":
         return None
     names = [m.table for m in asked.mentions if m.column is None and m.score >= 2.0]
     names += [doing.table for doing in asked.doings]

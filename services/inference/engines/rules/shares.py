@@ -4,17 +4,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from . import vocabulary
+from . import blanks, vocabulary
 from .asking import Asked, negated, spoken
-from .mentions import steering
+from .mentions import Mention, steering
 from .schema import Column, Link, Schema
-from .terms import Candidate, Field, Measure
+from .terms import Candidate, Field, Measure, MeasureKind
 from .words import akin, any_akin, stem
 
 
 def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     yield from _events(asked, schema)
     yield from _values(asked, schema)
+    yield from _known(asked)
     if asked.rate and not _amounts(asked):
         for column, values in asked.named:
             if len(values) == 1 and (not asked.groups or _shared(asked, values[0])):
@@ -23,6 +24,32 @@ def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 label = f"share of {many} with {column.label} {other}{values[0]}"
                 measure = _equals(column, values[0], label)
                 yield Candidate(1.7, replace(measure, kind="differs") if other else measure)
+
+
+def _known(asked: Asked) -> Iterator[Candidate]:
+    """'What percentage has no score', 'what share of them has left since': of rows with a gap."""
+    if not asked.rate:
+        return
+    for mention in asked.mentions:
+        column = mention.column
+        if column is None or not column.nulls or mention.score < 0.8:
+            continue
+        kind: MeasureKind = "blank" if blanks.lacking(asked, mention, column) else "filled"
+        if kind == "filled" and (column.kind != "date" or not _done(asked, mention)):
+            continue
+        label = f"{'without a' if kind == 'blank' else 'with a'} {column.label}"
+        score = 2.5 if kind == "blank" else 1.65
+        measure = Measure(kind, column.table, (column.name,), label, additive=False)
+        yield Candidate(score, measure, mention.start)
+
+
+def _done(asked: Asked, mention: Mention) -> bool:
+    """Whether a date is spoken of as a thing done: 'have left', 'were closed'."""
+    before = {word.lower for word in asked.words[max(mention.start - 3, 0) : mention.start]}
+    return bool(before & _DONE) or asked.words[mention.start].lower.endswith("ed")
+
+
+_DONE = frozenset(("have", "has", "had", "were", "was", "been", "are", "got"))
 
 
 def _shared(asked: Asked, value: str) -> bool:

@@ -6,8 +6,13 @@ from typing import Literal
 Aggregate = Literal["sum", "mean", "median", "min", "max", "std", "count", "unique"]
 Grain = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour", "season"]
 MeasureKind = Literal[
-    "rows", "unique", "column", "product", "days", "late", "exists", "absent", "equals", "differs"
-]
+    "rows", "unique", "column", "product", "difference", "quotient", "days", "late",
+    "exists", "absent", "equals", "differs", "filled", "blank", "meets",
+]  # fmt: skip
+
+_SHARES: frozenset[MeasureKind] = frozenset(
+    ("late", "exists", "absent", "equals", "differs", "filled", "blank", "meets")
+)
 
 GRAIN_WORDS: dict[Grain, str] = {
     "year": "year",
@@ -37,9 +42,11 @@ class Field:
 class Measure:
     """Something that each row of a table has a value of.
 
-    `columns` by kind: rows and unique none or the key; product (quantity, price[, discount]);
-    days and late (from, to); exists and absent the key that `child` is looked up by; equals and
-    differs the column that must hold `value`, or must not. Days are hours where `value` says so.
+    `columns` by kind: rows and unique none or the key; product (quantity, price[, discount]),
+    difference and quotient the two numbers; days and late (from, to); exists and absent the key
+    that `child` is looked up by; equals and differs the column that must hold `value`, or must not;
+    filled and blank the column that has a value, or has none; meets the column that `value` (an
+    operator and a number) holds of. Days are hours where `value` says so.
     """
 
     kind: MeasureKind
@@ -55,7 +62,7 @@ class Measure:
     @property
     def share(self) -> bool:
         """Whether each row is a yes or a no, so that its mean is a rate."""
-        return self.binary or self.kind in ("late", "exists", "absent", "equals", "differs")
+        return self.binary or self.kind in _SHARES
 
     @property
     def counted(self) -> bool:

@@ -34,6 +34,7 @@ _EACH = "(?:per|by|each|every|which|what)"
 _OVER = "(?:over|across)(?: the)?"
 _GRAINS: tuple[tuple[str, Grain], ...] = (
     (r"day of (?:the )?week|weekdays?|week days?", "weekday"),
+    (r"when(?= (?:was|were|did|do|does|is|are)\b.*\bmost\b)", "month"),
     (rf"hour of (?:the )?day|hourly|{_EACH} hours?", "hour"),
     (r"season\w*|time of (?:the )?year|calendar month|month of (?:the )?year", "season"),
     *(
@@ -41,7 +42,7 @@ _GRAINS: tuple[tuple[str, Grain], ...] = (
         for word, often, found in _OFTEN
     ),
     *(
-        (rf"{_BEST} (?:\d+ )?{word}s?\b(?! of)|\b{word}s?\b(?= {_DID}\b)", found)
+        (rf"{_BEST} (?:\d+ )?{word}s?\b(?! of (?:the )?(?:day|week|month|year)\b)|\b{word}s?\b(?= {_DID}\b)", found)
         for word, found in _UNITS
     ),
 )

@@ -35,6 +35,9 @@ _NOISE_WORDS = (
     "id ids at on of the is has was no nr code key name by in a an to km kg eur usd gbp nok cm mm"
 )
 _NOISE = frozenset(_NOISE_WORDS.split())
+# at the end of a column's name: temp_c, battery_v, humidity_g_m3
+_UNIT_WORDS = "c f v w g s m h l ms m2 m3 hz kmh hpa mbar ppm pct lux db"
+_UNITS = frozenset(_UNIT_WORDS.split())
 
 # Words of one row stand for one another when no column carries the word itself.
 _FAMILIES = """
@@ -148,6 +151,8 @@ def name_stems(name: str, *, unit: bool = False) -> tuple[str, ...]:
     spaced = _CAMEL.sub(" ", bare if tokens(bare) else name).replace("_", " ")
     every = [token.stem for token in tokens(spaced)]
     kept = [one for one in every if one not in _NOISE]
+    while not unit and len(kept) > 1 and kept[-1] in _UNITS:
+        kept.pop()
     return tuple(kept or every or [name.lower()])
 
 

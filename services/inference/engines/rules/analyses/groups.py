@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from ..plan import Plan, dimensions
+from ..plan import Plan, dimensions, measured
 from ..prose import amount, capital, cell, number, percent, real, records, table
-from ..terms import Group, aggregate_words
+from ..terms import Group
 from .blame import Blame
 from .program import (
     Analysis,
@@ -31,7 +31,7 @@ class Groups:
 
     @property
     def what(self) -> str:
-        return aggregate_words(self.plan.aggregate, self.plan.measure)
+        return measured(self.plan)
 
     @property
     def title(self) -> str:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ..frames import Frame, described
 from ..plan import Plan
-from ..prose import listing
+from ..prose import capital, listing
 from ..terms import Field, Group, Measure
 from ..words import slug
 
@@ -62,10 +62,11 @@ def frame_of(
 ) -> Frame:
     """The flat table of a plan, with further columns and measures."""
     measured = (plan.measure, *measures)
+    split = (*plan.groups, plan.per) if plan.per else plan.groups
     return Frame(
         plan.schema,
         plan.base,
-        tuple(dict.fromkeys([*(group.field for group in plan.groups), *fields])),
+        tuple(dict.fromkeys([*(group.field for group in split), *fields])),
         tuple(dict.fromkeys(measured)),
         plan.conditions,
         plan.careful,
@@ -113,6 +114,9 @@ def aggregated(plan: Plan, frame: Frame, keys: Sequence[str]) -> str:
     """The expression for value and n of each group."""
     by = repr(keys[0]) if len(keys) == 1 else repr(list(keys))
     grouped = f"data.groupby({by}, observed=True)"
+    if plan.per:
+        number = f"{grouped}[{frame.name(plan.per.field)!r}].nunique()"
+        return f'({_summed(plan, frame, grouped)} / {number}).to_frame("value").assign(n={number})'
     if plan.measure.kind == "rows":
         return f'{grouped}.size().to_frame("value").assign(n=lambda t: t["value"])'
     name = frame.measure_name(plan.measure)
@@ -122,10 +126,18 @@ def aggregated(plan: Plan, frame: Frame, keys: Sequence[str]) -> str:
 
 def overall(plan: Plan, frame: Frame) -> str:
     """The expression for the same over all rows."""
+    if plan.per:
+        summed = "len(data)" if plan.measure.kind == "rows" else _summed(plan, frame, "data")
+        return f"{summed} / data[{frame.name(plan.per.field)!r}].nunique()"
     if plan.measure.kind == "rows":
         return "len(data)"
     function = {"unique": "nunique"}.get(plan.aggregate, plan.aggregate)
     return f"data[{frame.measure_name(plan.measure)!r}].{function}()"
+
+
+def _summed(plan: Plan, frame: Frame, grouped: str) -> str:
+    rows = plan.measure.kind == "rows"
+    return f"{grouped}.size()" if rows else f"{grouped}[{frame.measure_name(plan.measure)!r}].sum()"
 
 
 def notes(plan: Plan, frame: Frame, artifacts: Artifacts, *more: str) -> str:
@@ -137,7 +149,11 @@ def notes(plan: Plan, frame: Frame, artifacts: Artifacts, *more: str) -> str:
         lines.append(f"A row counts when `{child.table}` {has} `{child.column}`.")
     if plan.measure.kind == "product":
         rest = " × (1 − " + plan.measure.columns[2] + ")" if len(plan.measure.columns) > 2 else ""
-        lines.append(f"Revenue is {' × '.join(plan.measure.columns[:2])}{rest}.")
+        made = f"{' × '.join(plan.measure.columns[:2])}{rest}"
+        lines.append(f"{capital(plan.measure.label)} is {made}.")
+    if plan.measure.kind in ("difference", "quotient"):
+        sign = " − " if plan.measure.kind == "difference" else " ÷ "
+        lines.append(f"{capital(plan.measure.label)} is {sign.join(plan.measure.columns)}.")
     if plan.measure.kind == "late":
         lines.append(late_note(plan.measure))
     if plan.conditions:

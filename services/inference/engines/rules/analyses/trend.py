@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from ..plan import Plan
+from ..plan import Plan, measured
 from ..prose import amount, capital, cell, number, percent, real, records, table
-from ..terms import aggregate_words
 from .program import (
     Analysis,
     Artifacts,
@@ -29,7 +28,7 @@ class Trend:
 
     @property
     def what(self) -> str:
-        return aggregate_words(self.plan.aggregate, self.plan.measure)
+        return measured(self.plan)
 
     @property
     def title(self) -> str:
