@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from datetime import date
 
 from . import asking, mentions, times, vocabulary
-from .analyses import moments
+from .analyses import moments, repeats, silences
 from .analyses.blame import Blame
 from .analyses.missing import Missing
 from .analyses.moments import Moments
 from .analyses.overview import Overview
 from .analyses.program import Analysis
 from .analyses.relation import Drivers, Relation
+from .analyses.repeats import Repeats
+from .analyses.silences import Silences
 from .asking import Asked, spoken
 from .measures import strange
 from .plan import Plan, reachable_tables
@@ -304,6 +306,10 @@ def _known(asked: Asked, steps: Sequence[Analysis], plans: Sequence[Plan]) -> fr
         spans.append(grain[1])
     if any(isinstance(step, Moments) for step in steps):
         spans += moments.spans(asked.text)
+    if any(isinstance(step, Silences) for step in steps):
+        spans += silences.spans(asked.text)
+    if any(isinstance(step, Repeats) for step in steps):
+        spans += repeats.spans(asked.text)
     if any(c.kind == "empty" for plan in plans for c in plan.conditions):
         spans += [match.span() for match in _EMPTY.finditer(asked.text)]
     if _MUCH.search(asked.text):

@@ -74,9 +74,22 @@ def read(
         if not covered & used:
             groups.append(GroupAsk((), grain[0]))
             used |= covered
+    if not groups:
+        groups += _spoken_of(words, found)
     if not groups and re.search(r"\bwhom?\b", text, re.IGNORECASE):
         groups += _people(found)
     return tuple(groups[:2]), used
+
+
+def _spoken_of(words: Sequence[Token], found: Sequence[Mention]) -> list[GroupAsk]:
+    """'One sensor went silent. Which one?': what was named before."""
+    for index, word in enumerate(words[:-1]):
+        if word.lower == "which" and words[index + 1].lower in ("one", "ones"):
+            before = [m for m in found if m.end <= index and m.score >= 1.2 and _groupable(m)]
+            first = min((mention.start for mention in before), default=-1)
+            options = tuple(mention for mention in before if mention.start == first)
+            return [GroupAsk(options)] if options else []
+    return []
 
 
 _UNLIKE = re.compile(r"\b(?:higher|lower|more|less|better|worse|differ\w*)\b", re.IGNORECASE)

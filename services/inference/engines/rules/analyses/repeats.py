@@ -123,6 +123,13 @@ class Repeats:
         return None if self.plan.careful else replace(self, plan=replace(self.plan, careful=True))
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where a question says how often."""
+    found = often(text)
+    said = [match.span() for match in re.finditer(r"\b(?:occur\w*|twice|often)\b", text, re.I)]
+    return [*said, found.said] if found else said
+
+
 def _rows_said(asked: Asked, found: Often) -> Table | None:
     """The table named right behind the number: 'at least two orders'."""
     behind = [index for index, word in enumerate(asked.words) if word.start >= found.said[1]]

@@ -126,6 +126,12 @@ class Silences:
         return None if self.plan.careful else replace(self, plan=replace(self.plan, careful=True))
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where a question speaks of the time between rows."""
+    words = re.compile(r"\b(?:silen\w+|gaps?|pauses?|successive|consecutive|hours?|minutes?)\b", re.I)
+    return [found.span() for cue in (_ASKED, words) for found in cue.finditer(text)]
+
+
 def _size(table: Table) -> int:
     return -table.rows
 
