@@ -17,6 +17,7 @@ _NOT = frozenset(
 )
 _PASSED = frozenset(
     ("a", "an", "any", "the", "been", "be", "being", "to", "recorded", "known", "yet")
+    + ("people", "those", "ones", "who", "that", "which", "have", "has", "had")
 )
 # 'customers that don't have an', 'for which we have no'; what they lack comes next
 _UNHAD = re.compile(
@@ -80,7 +81,8 @@ def _gappy(plan: Plan) -> Iterator[tuple[Mention, Column]]:
     """Columns with empty cells that the question names and the base reaches, surest first."""
     for mention in plan.asked.mentions:
         column = mention.column
-        if column is None or not column.nulls or mention.score < 1.2:
+        sure = 0.8 if column is not None and column.kind == "date" else 1.2
+        if column is None or not column.nulls or mention.score < sure:
             continue
         if distance(plan.schema, plan.base, column.table) is not None:
             yield mention, column

@@ -60,6 +60,8 @@ def _tables(words: Sequence[Token], table: Table) -> list[Mention]:
             found.append(Mention(index, index + 1, 2.0 if whole else 1.0, table))
         elif word.stem not in _STEERING and any(akin(word.stem, one) for one in stems):
             found.append(Mention(index, index + 1, 0.8, table))
+        if len(stems) > 1 and (end := _whole(words, index, table.stems)):
+            found.append(Mention(index, end, 3.0, table))
         if len(stems) == 1 and _together(words, index) == table.stems[0]:
             found.append(Mention(index, index + 2, 2.5, table))
     return found

@@ -128,6 +128,7 @@ def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
     if not (found or asked.groups or asked.named or asked.count):
         return []
     often = speaks_of(asked, "popular", "often", "frequent", "frequently", "busiest")
+    often = often or bool(_DONE_MOST.search(asked.text))
     counting = asked.count or often or speaks_of(asked, "common")
     for table in schema.tables:
         if table.rows:
@@ -137,6 +138,11 @@ def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
         if typical and not counting:
             found.append(typical)
     return found
+
+
+_DID = r"(?:\w+ed|sold|bought|seen|read|sent|made|used|paid|taken|given|worn|eaten|drunk)"
+# 'sold most', 'the most viewed'
+_DONE_MOST = re.compile(rf"\b{_DID} (?:the )?most\b(?! \w+s\b)|\bmost {_DID}\b", re.IGNORECASE)
 
 
 def _records(table: Table, schema: Schema) -> bool:

@@ -156,10 +156,13 @@ def _relation(plan: Plan) -> Analysis | None:
 
 def _spoken(plan: Plan) -> tuple[list[Measure], list[Field]]:
     """Measures and dimensions in the order in which the question names them, one for each place."""
+    # 'list price' is no word of another price
+    wholes = [m for m in plan.asked.mentions if m.column and m.score >= 2.0]
+    within = {index for m in wholes for index in range(m.start + 1, m.end)}
     places: dict[int, tuple[float, Measure | Field]] = {}
     for candidate in measures.candidates(plan.asked, plan.schema):
         measure = candidate.measure
-        if measure.counted or candidate.score < 0.8:
+        if measure.counted or candidate.score < 0.8 or candidate.word in within:
             continue
         place = candidate.word if candidate.word >= 0 else _place(plan.asked, measure)
         if candidate.score > places.get(place, (0.0,))[0]:

@@ -20,7 +20,7 @@ _LEVELS = (
     "margin share probability density height weight bmi year month week hour duration days seconds "
     "minutes hours satisfaction "
     "min mins sec secs hrs ms reply response latency balance close open high low value "
-    "bounce discount tenure"
+    "bounce discount tenure status code"
 )
 _SUMS = (
     "amount total revenue sales quantity qty units count cost visits sessions clicks orders "

@@ -23,7 +23,8 @@ def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
                 many = schema.table(column.table).many
                 label = f"share of {many} with {column.label} {other}{values[0]}"
                 measure = _equals(column, values[0], label)
-                yield Candidate(1.7, replace(measure, kind="differs") if other else measure)
+                score = 1.7 + 2.5 * _of_rows(asked, column)
+                yield Candidate(score, replace(measure, kind="differs") if other else measure)
 
 
 def _known(asked: Asked) -> Iterator[Candidate]:
@@ -50,6 +51,22 @@ def _done(asked: Asked, mention: Mention) -> bool:
 
 
 _DONE = frozenset(("have", "has", "had", "were", "was", "been", "are", "got"))
+
+
+def _of_rows(asked: Asked, column: Column) -> bool:
+    """'What percentage of the absences': the share is one of this table's rows."""
+    found = _SHARE_OF.search(asked.text)
+    return found is not None and any(
+        m.column is None and m.table.name == column.table and m.score >= 1.0
+        for m in asked.mentions
+        if 0 <= asked.words[m.start].start - found.end() < _NEAR
+    )
+
+
+_SHARE_OF = re.compile(
+    r"\b(?:percent\w*|shares?|proportion|fraction|part) of (?:all |the |our |these )*", re.IGNORECASE
+)
+_NEAR = 12  # characters: a word may stand between
 
 
 def _shared(asked: Asked, value: str) -> bool:
@@ -168,6 +185,12 @@ def _says_return(asked: Asked) -> bool:
     return any(word.stem == "return" for word in asked.words)
 
 
+def _kin(word: str, value: str) -> bool:
+    """'Failure' and 'failed', 'cancellation' and 'cancelled'."""
+    short, long = sorted((word, value), key=len)
+    return word == value or (len(short) >= 4 and long.startswith(short))
+
+
 def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     """'cancellation rate', 'which region returns most': a status that says so."""
     if not (asked.rate or asked.why or asked.superlative) or (asked.rate and _amounts(asked)):
@@ -178,7 +201,9 @@ def _values(asked: Asked, schema: Schema) -> Iterator[Candidate]:
         if column.kind != "text" or not 1 < column.distinct <= 12:
             continue
         for value in column.values:
-            said = [one for one in words if one == stem(value)]
+            said = [one for one in words if _kin(one, stem(value))]
+            if negated(asked, value):
+                continue
             if said and (asked.rate or said[0] in events):
                 label = f"share {value}" if not asked.rate else f"{value} rate"
                 yield Candidate(1.8, _equals(column, value, label))

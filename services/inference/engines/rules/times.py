@@ -159,6 +159,14 @@ def _between(match: re.Match[str], _: date) -> Bounds:
     return date.fromisoformat(match[1]), date.fromisoformat(match[2]) + timedelta(days=1)
 
 
+def _months(match: re.Match[str], today: date) -> Bounds:
+    """'From March to May 2024', 'between November 2023 and January 2024', 'March to May'."""
+    first, last = _month_number(match[1]), _month_number(match[3])
+    end = int(match[4] or match[2] or today.year - (last > today.month and not match[2]))
+    start = int(match[2] or end - (first > last))
+    return date(start, first, 1), _add_months(date(end, last, 1), 1)
+
+
 def _edge(match: re.Match[str], _: date) -> Bounds:
     word, said = match[1], match[2]
     parts = [int(part) for part in said.split("-")]
@@ -206,6 +214,11 @@ _ISO = r"(\d{4}-\d\d-\d\d)"
 _PERIODS: tuple[tuple[str, Callable[[re.Match[str], date], Bounds]], ...] = (
     (rf"(?:between|from) {_ISO} (?:and|to|until|till) {_ISO}", _between),
     (rf"(?:between|from) {_YEAR} (?:and|to|until|till|-) {_YEAR}\b", _years),
+    (
+        rf"\b(?:between|from|in)? ?\b({_MONTH})\b\.?(?: {_YEAR})? "
+        rf"(?:and|to|until|till|through|-|–) ({_MONTH})\b\.?,?(?: (?:of )?{_YEAR})?",
+        _months,
+    ),
     (
         r"\b(since|from|starting|after|before|prior to|until|till|up to)(?: the)? ?"
         r"((?:19|20)\d\d(?:-\d\d(?:-\d\d)?)?)\b",

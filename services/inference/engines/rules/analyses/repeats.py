@@ -63,12 +63,13 @@ class Repeats:
     def of(cls, asked: Asked, schema: Schema) -> "Repeats | None":
         """None where the question does not ask how many have so many."""
         found = often(asked.text)
-        if found is None or not asked.count:
+        if found is None:
             return None
+        listed = [option for group in asked.groups[:1] for option in group.options]
         rows = _rows_said(asked, found)
         if rows is None and not _OFTEN.search(asked.text[slice(*found.said)]):
             return None
-        for mention in measures.counted_things(asked):
+        for mention in measures.counted_things(asked) if asked.count else listed:
             for base in _bases(asked, schema, rows):
                 key = _key(schema, base, mention)
                 if key is not None and not (rows and key.table != rows.name):
