@@ -50,7 +50,9 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write what `make requirements` reads, after a run of the whole suite only."""
     options = session.config.option
-    part = options.keyword or options.markexpr or options.collectonly or getattr(options, "lf", False)
+    part = (
+        options.keyword or options.markexpr or options.collectonly or getattr(options, "lf", False)
+    )
     worker = hasattr(session.config, "workerinput")
     if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (part or worker):
         RECORD.parent.mkdir(exist_ok=True)

@@ -355,7 +355,9 @@ def negated(asked: Asked, value: str) -> bool:
 def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
     """'over 100', 'under 30': of the numeric column named nearest to it, else of the usual one."""
     numeric = [m for m in asked.mentions if m.column and m.column.measure and m.score >= 0.8]
-    found = limits.limit(asked.text) or limits.signed(asked.text, {_first(asked, m) for m in numeric})
+    found = limits.limit(asked.text) or limits.signed(
+        asked.text, {_first(asked, m) for m in numeric}
+    )
     if found is None:
         return None
     if not numeric:

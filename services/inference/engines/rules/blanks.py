@@ -16,8 +16,28 @@ _NOT = frozenset(
     ("not", "never", "yet", "haven't", "hasn't", "weren't", "wasn't", "aren't", "isn't")
 )
 _PASSED = frozenset(
-    ("a", "an", "any", "the", "been", "be", "being", "to", "recorded", "known", "yet")
-    + ("people", "those", "ones", "who", "that", "which", "have", "has", "had")
+    [
+        "a",
+        "an",
+        "any",
+        "the",
+        "been",
+        "be",
+        "being",
+        "to",
+        "recorded",
+        "known",
+        "yet",
+        "people",
+        "those",
+        "ones",
+        "who",
+        "that",
+        "which",
+        "have",
+        "has",
+        "had",
+    ]
 )
 # 'customers that don't have an', 'for which we have no'; what they lack comes next
 _UNHAD = re.compile(

@@ -116,8 +116,22 @@ def of(asked: Asked, steps: Sequence[Analysis]) -> Doubt:
 
 
 _VALUED = frozenset(
-    ("highest", "lowest", "average", "mean", "median", "worst", "best", "largest", "smallest")
-    + ("biggest", "maximum", "minimum", "total", "greatest")
+    [
+        "highest",
+        "lowest",
+        "average",
+        "mean",
+        "median",
+        "worst",
+        "best",
+        "largest",
+        "smallest",
+        "biggest",
+        "maximum",
+        "minimum",
+        "total",
+        "greatest",
+    ]
 )
 _HOW = re.compile(r"\bhow (?:far|fast|tall|heavy|deep|wide|loud|big|strong)\b", re.IGNORECASE)
 _PHRASE = 3  # words that may come before what a phrase names

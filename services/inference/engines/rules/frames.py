@@ -254,12 +254,18 @@ def _derived(measure: Measure, name: str, frame: Frame) -> list[str]:
         rest = f" * (1 - {cell[2]})" if len(cell) > 2 else ""
         return ["", f"{target} = {cell[0]} * {cell[1]}{rest}"]
     if measure.kind in ("difference", "quotient"):
-        return ["", f"{target} = {cell[0]} {'-' if measure.kind == 'difference' else '/'} {cell[1]}"]
+        return [
+            "",
+            f"{target} = {cell[0]} {'-' if measure.kind == 'difference' else '/'} {cell[1]}",
+        ]
     if measure.kind in ("filled", "blank"):
         known = "notna" if measure.kind == "filled" else "isna"
         return ["", f"{target} = {cell[0]}.{known}().astype(float)"]
     if measure.kind == "meets":
-        return ["", f"{target} = ({cell[0]} {measure.value}).astype(float).where({cell[0]}.notna())"]
+        return [
+            "",
+            f"{target} = ({cell[0]} {measure.value}).astype(float).where({cell[0]}.notna())",
+        ]
     if measure.kind in ("days", "late"):
         return _between(measure, cell, target)
     if measure.kind in ("equals", "differs"):

@@ -18,7 +18,15 @@ _BEHIND = {
     ">=": r"or (?:more|above|higher|over|later|older|longer)|and (?:up|above|more)",
     "<=": r"or (?:less|fewer|below|lower|under|younger|shorter)|and (?:below|less)",
 }
-_WORDS = {"zero": "0", "nought": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5"}
+_WORDS = {
+    "zero": "0",
+    "nought": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+}
 _NUMBER = (
     r"\s*[$€£]?\s?([-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d-])(?!\.\d)"
     rf"|\b(?:{'|'.join(_WORDS)})\b)"
@@ -33,7 +41,8 @@ _SUFFIXED = re.compile(rf"(?<![\w.,-]){_NUMBER}\s+(?P<cue>{'|'.join(_BEHIND.valu
 _YEAR = re.compile(r"(?:19|20)\d\d")
 # what comes next is not to be there
 _LEFT_OUT = re.compile(
-    r"\b(?:ignor\w+|exclud\w+|omit\w*|skip\w*|without|except|leav\w+ out|not counting|drop|dropping)"
+    r"\b(?:ignor\w+|exclud\w+|omit\w*|skip\w*|without|except|leav\w+ out|not counting"
+    r"|drop|dropping)"
     r"(?: \w+){0,4}? ?$",
     re.I,
 )

@@ -74,13 +74,19 @@ def _with_value(plan: Plan, column: Column, values: tuple[str, ...]) -> Plan:
         return replace(plan, conditions=(*plan.conditions, Condition("out", field, values, text)))
     grouped = any(group.field == field for group in plan.groups)
     compared = re.search(
-        r"compar|versus|\bvs\b|\bother|elsewhere|\brest\b|average|worse|better|than", plan.asked.text, re.I
+        r"compar|versus|\bvs\b|\bother|elsewhere|\brest\b|average|worse|better|than",
+        plan.asked.text,
+        re.I,
     )
     rest = re.search(r"\bothers?\b|elsewhere|\bthe rest\b", plan.asked.text, re.I)
     blamed = plan.asked.why and not plan.groups
     share = plan.asked.rate and plan.measure.additive and not plan.groups
     if len(values) == 1 and (
-        grouped or share or blamed or (rest and not plan.groups) or (compared and not plan.groups and not plan.asked.aggregate)
+        grouped
+        or share
+        or blamed
+        or (rest and not plan.groups)
+        or (compared and not plan.groups and not plan.asked.aggregate)
     ):
         groups = plan.groups if grouped else (*plan.groups, Group(field))
         return replace(plan, groups=groups, focus=values[0])

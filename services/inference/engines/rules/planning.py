@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from . import blanks, measures, vocabulary
 from .asking import Asked, speaks_of
@@ -142,7 +143,11 @@ def _everything(asked: Asked, schema: Schema) -> list[Candidate]:
 
 _DID = r"(?:\w+ed|sold|bought|seen|read|sent|made|used|paid|taken|given|worn|eaten|drunk)"
 # 'sold most', 'the most viewed'
-_DONE_MOST = re.compile(rf"\b{_DID} (?:the )?most\b(?! \w+s\b)|\bmost {_DID}\b", re.IGNORECASE)
+_DONE_MOST = re.compile(
+    rf"\b{_DID} (?:the )?most(?=\s*(?:[?.!,]|$|by\b|in\b|on\b|of\b|at\b|with\b|during\b|from\b))"
+    rf"|\bmost {_DID}\b",
+    re.IGNORECASE,
+)
 
 
 def _records(table: Table, schema: Schema) -> bool:
@@ -262,9 +267,7 @@ def _amassed(asked: Asked, measure: Measure) -> bool:
     if measure.kind != "column" or not any(stem(one) in named for one in _SPANS):
         return False
     words = asked.words
-    return any(
-        before.lower in _MOST and word.stem in named for before, word in zip(words, words[1:])
-    )
+    return any(before.lower in _MOST and word.stem in named for before, word in pairwise(words))
 
 
 def _says_total(asked: Asked) -> bool:

@@ -11,9 +11,9 @@ from .analyses.moments import Moments
 from .analyses.overview import Overview, main_measure
 from .analyses.program import Analysis
 from .analyses.relation import Drivers, Relation
-from .analyses.single import PerEntity, Single
 from .analyses.repeats import Repeats
 from .analyses.silences import Silences
+from .analyses.single import PerEntity, Single
 from .analyses.spread import Spread
 from .analyses.trend import Trend
 from .asking import Asked

@@ -64,7 +64,8 @@ def _of_rows(asked: Asked, column: Column) -> bool:
 
 
 _SHARE_OF = re.compile(
-    r"\b(?:percent\w*|shares?|proportion|fraction|part) of (?:all |the |our |these )*", re.IGNORECASE
+    r"\b(?:percent\w*|shares?|proportion|fraction|part) of (?:all |the |our |these )*",
+    re.IGNORECASE,
 )
 _NEAR = 12  # characters: a word may stand between
 

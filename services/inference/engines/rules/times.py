@@ -42,7 +42,11 @@ _GRAINS: tuple[tuple[str, Grain], ...] = (
         for word, often, found in _OFTEN
     ),
     *(
-        (rf"{_BEST} (?:\d+ )?{word}s?\b(?! of (?:the )?(?:day|week|month|year)\b)|\b{word}s?\b(?= {_DID}\b)", found)
+        (
+            rf"{_BEST} (?:\d+ )?{word}s?\b(?! of (?:the )?(?:day|week|month|year)\b)"
+            rf"|\b{word}s?\b(?= {_DID}\b)",
+            found,
+        )
         for word, found in _UNITS
     ),
 )

@@ -98,8 +98,8 @@ class Repeats:
             f"hits = times[times {self.often.operator} {self.often.times}]",
             "print(hits.describe().to_string())",
             f"hits.rename('rows').to_csv({Artifacts(self.title).table!r})",
-            'result = {"hits": len(hits), "all": len(times), "n": len(data),',
-            f'    "rows": [{{"key": str(k), "n": int(n)}} for k, n in hits.head({_SHOWN}).items()]}}',
+            f'rows = [{{"key": str(k), "n": int(n)}} for k, n in hits.head({_SHOWN}).items()]',
+            'result = {"hits": len(hits), "all": len(times), "n": len(data), "rows": rows}',
         ]
         return assemble(self.aim(), frame.lines(), body, plot=False)
 
@@ -107,7 +107,9 @@ class Repeats:
         hits, every = real(result.get("hits")), real(result.get("all"))
         kept = ", ".join(condition.text for condition in self.plan.conditions)
         where = f" ({cell(kept)})" if kept else ""
-        share = f" That is {percent(hits / every)} of {number(every)} that have any." if every else ""
+        share = (
+            f" That is {percent(hits / every)} of {number(every)} that have any." if every else ""
+        )
         parts = [f"**{number(hits)} {cell(self.title)}{where}.**{share}"]
         rows = records(result, "rows")
         if rows:

@@ -70,7 +70,8 @@ class Silences:
 
     def program(self) -> str:
         frame = frame_of(self.plan, fields=(self.when,))
-        when, lines, by = frame.name(self.when), [], ""
+        when, by = frame.name(self.when), ""
+        lines: list[str] = []
         if self.plan.groups:
             lines, by = key(self.plan.groups[0], frame)
         group = repr([by]) if by else "lambda row: 0"
@@ -85,9 +86,9 @@ class Silences:
             f"table = table[table['n'] > 0].sort_values('value', ascending={self.how == 'min'})",
             f"print(table.head({_SHOWN}).to_string())",
             f"table.to_csv({Artifacts(self.title).table!r})",
-            "rows = [{'group': str(g[0] if isinstance(g, tuple) else g), 'value': float(r['value']),"
-            " 'n': int(r['n'])}",
-            f"        for g, r in table.head({_SHOWN}).iterrows()]",
+            "rows = [{'group': str(g), 'value': float(r['value']), 'n': int(r['n'])}",
+            "        for g, r in table.rename(lambda g: g[0] if isinstance(g, tuple) else g)"
+            f".head({_SHOWN}).iterrows()]",
             "result = {'rows': rows, 'count': len(table), 'n': len(data)}",
             "if data['gap'].notna().any():",
             f"    end = data.loc[data['gap'].idx{'min' if self.how == 'min' else 'max'}()]",
@@ -128,7 +129,9 @@ class Silences:
 
 def spans(text: str) -> list[tuple[int, int]]:
     """Where a question speaks of the time between rows."""
-    words = re.compile(r"\b(?:silen\w+|gaps?|pauses?|successive|consecutive|hours?|minutes?)\b", re.I)
+    words = re.compile(
+        r"\b(?:silen\w+|gaps?|pauses?|successive|consecutive|hours?|minutes?)\b", re.I
+    )
     return [found.span() for cue in (_ASKED, words) for found in cue.finditer(text)]
 
 
