@@ -16,35 +16,15 @@ _NOT = frozenset(
     ("not", "never", "yet", "haven't", "hasn't", "weren't", "wasn't", "aren't", "isn't")
 )
 _PASSED = frozenset(
-    [
-        "a",
-        "an",
-        "any",
-        "the",
-        "been",
-        "be",
-        "being",
-        "to",
-        "recorded",
-        "known",
-        "yet",
-        "people",
-        "those",
-        "ones",
-        "who",
-        "that",
-        "which",
-        "have",
-        "has",
-        "had",
-    ]
-)
+    ("a", "an", "any", "the", "been", "be", "being", "to", "recorded", "known", "yet")
+).union(("people", "those", "ones", "who", "that", "which", "have", "has", "had"))
 # 'customers that don't have an', 'for which we have no'; what they lack comes next
 _UNHAD = re.compile(
     r"\b(?:(?:don't|doesn't|didn't|do not|does not|did not|haven't|hasn't)(?: (?:we|they|you|i))?"
     r"(?: (?:have|has|had|got|know|record|store))?|(?:have|has|had|got|know|with) no)"
     r"(?: (?:a|an|any|the|their|its|his|her))*$"
 )
+_AUXILIARIES = frozenset(("have", "has", "had", "were", "was", "been", "are", "got"))
 _WAITING = re.compile(r"\bstill\b|\bpending\b|\boutstanding\b|\bongoing\b|\bunfinished\b", re.I)
 
 
@@ -90,11 +70,17 @@ def _done(plan: Plan) -> Condition | None:
     """'How many tickets were closed': those with the date; a period asks for it already."""
     periods = {condition.field for condition in plan.conditions if condition.kind == "period"}
     for mention, column in _gappy(plan):
-        participle = plan.asked.words[mention.start].lower.endswith("ed")
+        participle = done(plan.asked, mention)
         own = column.kind == "date" and column.table == plan.base and plan.measure.kind == "rows"
         if own and participle and not periods and not any(g.grain for g in plan.groups):
             return _condition(column, "filled")
     return None
+
+
+def done(asked: Asked, mention: Mention) -> bool:
+    """Whether a date is spoken of as a thing done: 'have left', 'were closed'."""
+    before = {word.lower for word in asked.words[max(mention.start - 3, 0) : mention.start]}
+    return bool(before & _AUXILIARIES) or asked.words[mention.start].lower.endswith("ed")
 
 
 def _gappy(plan: Plan) -> Iterator[tuple[Mention, Column]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 
-from . import asking, mentions, times, vocabulary
+from . import asking, limits, mentions, times, vocabulary
 from .analyses import moments, repeats, silences
 from .analyses.blame import Blame
 from .analyses.missing import Missing
@@ -116,23 +116,8 @@ def of(asked: Asked, steps: Sequence[Analysis]) -> Doubt:
 
 
 _VALUED = frozenset(
-    [
-        "highest",
-        "lowest",
-        "average",
-        "mean",
-        "median",
-        "worst",
-        "best",
-        "largest",
-        "smallest",
-        "biggest",
-        "maximum",
-        "minimum",
-        "total",
-        "greatest",
-    ]
-)
+    ("highest", "lowest", "average", "mean", "median", "worst", "best", "largest", "smallest")
+).union(("biggest", "maximum", "minimum", "total", "greatest"))
 _HOW = re.compile(r"\bhow (?:far|fast|tall|heavy|deep|wide|loud|big|strong)\b", re.IGNORECASE)
 _PHRASE = 3  # words that may come before what a phrase names
 
@@ -257,6 +242,8 @@ class _Used:
         spans = [period.span] if period else []
         limit = asking.limited(asked.text)
         spans += [limit] if limit and limiting else []
+        if any(condition.limiting and "0" in condition.values for condition in self.conditions):
+            spans += [found.span() for found in limits.SIGNED.finditer(asked.text)]
         named = dated and word.lower in (*map(str, asked.years), *_CALENDAR)
         return named or any(start <= word.start < end for start, end in spans)
 
@@ -267,7 +254,9 @@ _ANY_DAY = date(2000, 1, 1)  # where a period stands in a text does not depend o
 _KINDS: dict[str, tuple[str, ...]] = {
     "days": ("duration", "long", "time", "take", "fast", "slow", "day", "hour"),
     "late": vocabulary.LATE,
-    "product": ("revenue", "sales", "turnover"),
+    "product": ("revenue", "sales", "turnover", "times", "multiplied"),
+    "difference": ("minus", "less"),
+    "quotient": ("divided", "over"),
     "exists": vocabulary.EVENTS,
     "absent": vocabulary.EVENTS,
 }
@@ -278,6 +267,8 @@ def _stems(measure: Measure) -> tuple[str, ...]:
     if measure.kind in ("rows", "column", "unique"):
         return ()
     told = [*_KINDS.get(measure.kind, ()), *measure.value.split()]
+    if measure.kind in ("product", "difference", "quotient"):
+        told += measure.label.split()
     return tuple(stem(word) for word in told)
 
 

@@ -17,7 +17,10 @@ _OPERATORS: dict[MeasureKind, frozenset[str]] = {
 }
 _FILLED = frozenset(("by", "the", "a", "an", "of", "its", "their"))
 _DEFINED = re.compile(r"([a-z][a-z ]*?)\s*(?:\(|(?:is|as|=|means|equals)\s)\W*$", re.IGNORECASE)
-_LEADING = re.compile(r"^.*\b(?:by|did|the|our|is|total|average|of|and|much)\s+", re.IGNORECASE)
+_LEADING = re.compile(
+    r"^.*\b(?:by|did|the|our|is|total|average|highest|lowest|most|least|of|and|much)\s+",
+    re.IGNORECASE,
+)
 
 
 def candidates(asked: Asked) -> Iterator[Candidate]:

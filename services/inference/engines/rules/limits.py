@@ -18,18 +18,15 @@ _BEHIND = {
     ">=": r"or (?:more|above|higher|over|later|older|longer)|and (?:up|above|more)",
     "<=": r"or (?:less|fewer|below|lower|under|younger|shorter)|and (?:below|less)",
 }
-_WORDS = {
-    "zero": "0",
-    "nought": "0",
-    "one": "1",
-    "two": "2",
-    "three": "3",
-    "four": "4",
-    "five": "5",
-}
+_COUNT = (
+    "zero", "one", "two", "three", "four", "five", "six",
+    "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+_WORDS = {"nought": "0"} | {word: str(number) for number, word in enumerate(_COUNT)}
+NUMBERS = "|".join(_WORDS)  # for a pattern
 _NUMBER = (
     r"\s*[$€£]?\s?([-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d-])(?!\.\d)"
-    rf"|\b(?:{'|'.join(_WORDS)})\b)"
+    rf"|\b(?:{NUMBERS})\b)"
 )
 _AHEAD = "|".join(f"(?:{cue})" for cue in _OPERATORS.values())
 _ONE = re.compile(rf"(?<![\w-])(?P<cue>{_AHEAD}){_NUMBER}", re.I)
@@ -84,12 +81,12 @@ def limit(text: str) -> Limit | None:
     return None
 
 
-_SIGNED = re.compile(r"\b(positive|negative)\s+", re.I)
+SIGNED = re.compile(r"\b(positive|negative)\s+", re.I)
 
 
 def signed(text: str, numbers: Set[int]) -> Limit | None:
     """'A positive amount', where `numbers` are the places at which a number is named."""
-    for match in _SIGNED.finditer(text):
+    for match in SIGNED.finditer(text):
         if match.end() in numbers:
             operator = ">" if match[1].lower() == "positive" else "<"
             return Limit("compare", (operator, "0"), match.span())

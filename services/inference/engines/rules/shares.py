@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from . import blanks, vocabulary
 from .asking import Asked, negated, spoken
-from .mentions import Mention, steering
+from .mentions import steering
 from .schema import Column, Link, Schema
 from .terms import Candidate, Field, Measure, MeasureKind
 from .words import akin, any_akin, stem
@@ -36,21 +36,12 @@ def _known(asked: Asked) -> Iterator[Candidate]:
         if column is None or not column.nulls or mention.score < 0.8:
             continue
         kind: MeasureKind = "blank" if blanks.lacking(asked, mention, column) else "filled"
-        if kind == "filled" and (column.kind != "date" or not _done(asked, mention)):
+        if kind == "filled" and (column.kind != "date" or not blanks.done(asked, mention)):
             continue
         label = f"{'without a' if kind == 'blank' else 'with a'} {column.label}"
-        score = 2.5 if kind == "blank" else 1.65
+        score = max(mention.score, 1.5) + 1.0 if kind == "blank" else 1.65
         measure = Measure(kind, column.table, (column.name,), label, additive=False)
         yield Candidate(score, measure, mention.start)
-
-
-def _done(asked: Asked, mention: Mention) -> bool:
-    """Whether a date is spoken of as a thing done: 'have left', 'were closed'."""
-    before = {word.lower for word in asked.words[max(mention.start - 3, 0) : mention.start]}
-    return bool(before & _DONE) or asked.words[mention.start].lower.endswith("ed")
-
-
-_DONE = frozenset(("have", "has", "had", "were", "was", "been", "are", "got"))
 
 
 def _of_rows(asked: Asked, column: Column) -> bool:

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, replace
 
 from .. import measures
-from ..asking import Asked
+from ..asking import Asked, limited
+from ..limits import NUMBERS
 from ..limits import number as counted
 from ..mentions import Mention
 from ..narrowing import with_conditions, with_dates
@@ -16,7 +17,7 @@ from ..terms import Field
 from ..words import plural
 from .program import Analysis, Artifacts, Result, assemble, frame_of, notes
 
-_N = r"(\d{1,3}|two|three|four|five|once|twice|one)"
+_N = rf"(\d{{1,3}}|{NUMBERS}|once|twice)"
 _ASKED: tuple[tuple[str, str], ...] = (
     (rf"\b{_N} times or more\b|\b{_N} or more times\b|\bat least {_N}(?: times)?\b", ">="),
     (rf"\bmore than {_N}(?: times?)?\b", ">"),
@@ -69,13 +70,15 @@ class Repeats:
         rows = _rows_said(asked, found)
         if rows is None and not _OFTEN.search(asked.text[slice(*found.said)]):
             return None
-        for mention in measures.counted_things(asked) if asked.count else listed:
+        for mention in (*measures.counted_things(asked), *listed) if asked.count else listed:
             for base in _bases(asked, schema, rows):
                 key = _key(schema, base, mention)
                 if key is not None and not (rows and key.table != rows.name):
                     plan = Plan(schema, asked, base.name, measures.row_count(base), "count")
                     plan = with_dates(with_conditions(plan))
-                    kept = tuple(c for c in plan.conditions if not (rows and c.limiting))
+                    over = limited(asked.text)
+                    own = over is not None and found.said[0] < over[1] and over[0] < found.said[1]
+                    kept = tuple(c for c in plan.conditions if not (own and c.limiting))
                     plan = replace(plan, conditions=kept, groups=())
                     things = _things(mention, key)
                     return cls(plan, Field(key.table, key.name), things, found)

@@ -10,7 +10,7 @@ from ..plan import Plan
 from ..planning import groups_of
 from ..prose import capital, cell, number, real, records, table
 from ..schema import Schema, Table
-from ..terms import Field
+from ..terms import Field, Group
 from .program import Analysis, Artifacts, Result, assemble, frame_of, key, notes
 
 _ASKED = re.compile(
@@ -44,7 +44,8 @@ class Silences:
             when = date_column(plan)
             groups = groups_of(asked, schema, plan.measure)
             if when is not None and when.table == base.name and groups is not None:
-                plan = with_conditions(replace(plan, groups=groups[:1]))
+                shared = tuple(group for group in groups if not _alone(group, schema, base))
+                plan = with_conditions(replace(plan, groups=shared[:1]))
                 return cls(plan, Field(base.name, when.name), _unit(asked))
         return None
 
@@ -133,6 +134,12 @@ def spans(text: str) -> list[tuple[int, int]]:
         r"\b(?:silen\w+|gaps?|pauses?|successive|consecutive|hours?|minutes?)\b", re.I
     )
     return [found.span() for cue in (_ASKED, words) for found in cue.finditer(text)]
+
+
+def _alone(group: Group, schema: Schema, base: Table) -> bool:
+    """Whether each row is a group of its own, with nothing that follows it."""
+    column = schema.column(group.field.table, group.field.column)
+    return column.table == base.name and column.unique
 
 
 def _size(table: Table) -> int:
