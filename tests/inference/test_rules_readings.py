@@ -32,14 +32,14 @@ def _made() -> Tables:
     )
     # ten clients never buy, and one in seven spells its category in its own way
     category = rng.choice(["Garden", "Kitchen", "Office"], _PURCHASES)
-    category = [c.upper() if n % 7 == 0 else c for n, c in enumerate(category)]
+    spelled = [c.upper() if n % 7 == 0 else c for n, c in enumerate(category)]
     purchases = pd.DataFrame(
         {
             "purchase_id": range(5_000, 5_000 + _PURCHASES),
             "client_id": rng.integers(1, _CLIENTS - 9, _PURCHASES),
             "bought_on": pd.Timestamp("2023-01-01")
             + pd.to_timedelta(rng.integers(0, 730, _PURCHASES), "D"),
-            "category": category,
+            "category": spelled,
             "quantity": rng.integers(1, 9, _PURCHASES),
             "unit_price": np.round(rng.uniform(4, 90, _PURCHASES), 2),
             "cost": np.round(rng.uniform(1, 30, _PURCHASES), 2),
