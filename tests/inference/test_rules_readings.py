@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from services.inference.engines.rules import durations
 from services.inference.engines.rules.analyses.repeats import often
 from services.inference.engines.rules.limits import signed
 from services.inference.engines.rules.times import period
@@ -178,3 +179,101 @@ def test_a_sign_is_a_limit_only_before_a_number_that_is_named():
     found = signed(text, {text.index("balance")})
     assert found is not None and (found.kind, found.values) == ("compare", ("<", "0"))
     assert signed(text, set()) is None
+
+
+# lengths of time, ages and weekends
+
+
+def _hospital() -> Tables:
+    rng = np.random.default_rng(3)
+    patients = pd.DataFrame(
+        {
+            "patient_no": range(1, 161),
+            "sex": rng.choice(["F", "M"], 160),
+            "birth_date": pd.Timestamp("1930-01-01")
+            + pd.to_timedelta(rng.integers(0, 80 * 365, 160), "D"),
+        }
+    )
+    admitted = pd.Timestamp("2023-01-01") + pd.to_timedelta(rng.integers(0, 365 * 24, 500), "h")
+    stays = pd.DataFrame(
+        {
+            "stay_id": range(500),
+            "patient_no": rng.integers(1, 141, 500),
+            "ward": rng.choice(["Surgery", "Maternity", "Eyes"], 500),
+            "admitted": admitted,
+            "first_seen_at": admitted + pd.to_timedelta(rng.integers(5, 400, 500), "min"),
+            "discharged": admitted + pd.to_timedelta(rng.integers(1, 20 * 24, 500), "h"),
+        }
+    )
+    stays.loc[::17, "discharged"] = pd.NaT
+    return {"patients": patients, "stays": stays}
+
+
+@pytest.fixture
+def hospital(tmp_path: Path) -> tuple[Path, Tables]:
+    tables = _hospital()
+    for name, frame in tables.items():
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    return tmp_path, tables
+
+
+def _stayed(t: Tables) -> pd.DataFrame:
+    found = t["stays"].merge(t["patients"], on="patient_no")
+    hours = (found["discharged"] - found["admitted"]).dt.total_seconds() / 3600
+    waited = (found["first_seen_at"] - found["admitted"]).dt.total_seconds() / 60
+    age = (found["admitted"] - found["birth_date"]).dt.days // 365.25
+    return found.assign(hours=hours, days=hours / 24, waited=waited, age=age)
+
+
+STAYS: list[tuple[str, Callable[[Tables], Expected]]] = [
+    ("What is the average length of a stay, in days?", lambda t: Expected(f"{_stayed(t)['days'].mean():.2f} days")),
+    ("How many hours do patients stay on average?", lambda t: Expected(f"{_stayed(t)['hours'].mean():.2f} hours")),
+    ("How long until patients are first seen, in minutes, by ward?", lambda t: every(_stayed(t).groupby("ward")["waited"].mean(), lambda value: f"{value:.2f} minutes")),
+    ("How many stays lasted longer than ten days?", lambda t: Expected(str((_stayed(t)["days"] > 10).sum()))),
+    ("What share of stays ended within a week?", lambda t: one((_stayed(t)["days"].dropna() <= 7).mean(), share)),
+    ("What is the average age of patients at admission?", lambda t: Expected(f"{_stayed(t)['age'].mean():.2f}")),
+    ("How many patients over 60 at admission were there on the eyes ward?", lambda t: Expected(str(((_stayed(t)["age"] > 60) & (_stayed(t)["ward"] == "Eyes")).sum()))),
+    ("How many stays were admitted on a weekend?", lambda t: one((t["stays"]["admitted"].dt.dayofweek >= 5).sum())),
+    ("What fraction of the patients are women?", lambda t: one((t["patients"]["sex"] == "F").mean(), share)),
+]  # fmt: skip
+
+
+@pytest.mark.req("C4")
+@pytest.mark.parametrize(("question", "right"), STAYS, ids=[q for q, _ in STAYS])
+def test_lengths_of_time_and_ages(
+    hospital: tuple[Path, Tables], question: str, right: Callable[[Tables], Expected]
+):
+    run = ask(question, hospital[0])
+    assert not run.failed, run.failed[-1]
+    assert not misses(run.answer, right(hospital[1])), run.answer
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("closed within 24 hours", ("<=", "24", "hours")),
+        ("within a day of opening", ("<=", "1", "days")),
+        ("took more than two days", (">", "2", "days")),
+        ("longer than 1.5 hours", (">", "1.5", "hours")),
+        ("under 30 minutes", ("<", "30", "minutes")),
+        ("3 weeks or longer", (">=", "3", "weeks")),
+        ("10 days or less", ("<=", "10", "days")),
+    ],
+)
+def test_limit_to_a_length_of_time(text: str, told: tuple[str, str, str]):
+    found = durations.limit(text)
+    assert found is not None and (found.operator, found.number, found.unit) == told
+    assert text[slice(*found.span)]
+
+
+@pytest.mark.parametrize("text", ["", "24 hours", "over 30 orders", "more than two", "in days"])
+def test_no_limit_to_a_length_of_time(text: str):
+    assert durations.limit(text) is None
+
+
+def test_one_word_for_a_state_means_all_that_is_said_of_it(tmp_path: Path):
+    kinds = ["sick", "Sick leave", "vacation"]
+    absences = pd.DataFrame({"kind": np.resize(kinds, 300), "days": np.resize([1, 2, 3, 4], 300)})
+    absences.to_csv(tmp_path / "absences.csv", index=False)
+    answer = ask("How many days were lost to sickness in total?", tmp_path).answer
+    assert f"{absences[absences['kind'] != 'vacation']['days'].sum():,}" in answer.splitlines()[2]

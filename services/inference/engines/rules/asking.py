@@ -27,7 +27,7 @@ _INTENTS: tuple[tuple[Intent, str], ...] = (
         "relation",
         r"correlat|relationship|relation between|\brelated\b|associat|\baffects?\b|\bimpacts?\b"
         r"|\bhurts?\b|\bhelps?\b|\bimproves?\b|influenc"
-        r"|\bdepends?\b|effect of|linked|\bgo(?:es)? with\b|connection between",
+        r"|\bdepends?\b|effect of|linked|\bgo(?:es)? with\b|connection between|\blinks? between",
     ),
     (
         "distribution",
@@ -302,10 +302,16 @@ def _akin_value(words: Sequence[Token], value: str, known: Set[int]) -> range | 
     """'Failed' for the value fail, unless the word names a column or a table."""
     wanted = tokens(value)
     for index, word in enumerate(words):
-        alike = len(wanted) == 1 and len(word.text) > 3 and word.stem == wanted[0].stem
+        named = len(wanted) == 1 or state(word)
+        alike = named and len(word.text) > 3 and word.stem == wanted[0].stem
         if alike and index not in known and not mentions.steering(word):
             return range(index, index + 1)
     return None
+
+
+def state(word: Token) -> bool:
+    """Whether a word names a state, and so all that is said of it: 'sickness' is a sick leave."""
+    return word.lower.endswith("ness")
 
 
 def _same(word: Token, wanted: str) -> bool:
@@ -361,6 +367,8 @@ def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
     if found is None:
         return None
     if not numeric:
+        if _UNIT_NEXT.match(asked.text[found.span[1] :]):
+            return None
         named = usual.replace("_", " ")
         field = Field(base, usual)
         return Condition(found.kind, field, found.values, found.told(named)) if usual else None
@@ -370,6 +378,10 @@ def comparison(asked: Asked, usual: str, base: str) -> Condition | None:
         return None
     field = Field(column.table, column.name)
     return Condition(found.kind, field, found.values, found.told(column.label))
+
+
+# a length of time is no limit to an amount
+_UNIT_NEXT = re.compile(r"\s+(?:minute|hour|day|week|month|year)s?\b", re.IGNORECASE)
 
 
 def _first(asked: Asked, mention: Mention) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import date
 
-from . import asking, limits, mentions, times, vocabulary
+from . import asking, durations, limits, mentions, times, vocabulary
 from .analyses import moments, repeats, silences
 from .analyses.blame import Blame
 from .analyses.missing import Missing
@@ -251,8 +251,16 @@ class _Used:
 _CALENDAR = ("year", "years", "month", "months", "quarter", "quarters", "week", "weeks")
 _SEXES = frozenset(("male", "female"))
 _ANY_DAY = date(2000, 1, 1)  # where a period stands in a text does not depend on the day
+_AGES = ("age", "old", "young", "year")
+_TIMES = (
+    "duration", "long", "length", "time", "take", "fast", "slow", "quick",
+    "minute", "hour", "day", "week", "last",
+)  # fmt: skip
 _KINDS: dict[str, tuple[str, ...]] = {
-    "days": ("duration", "long", "time", "take", "fast", "slow", "day", "hour"),
+    "days": _TIMES,
+    "within": _TIMES,
+    "age": _AGES,
+    "aged": _AGES,
     "late": vocabulary.LATE,
     "product": ("revenue", "sales", "turnover", "times", "multiplied"),
     "difference": ("minus", "less"),
@@ -315,6 +323,14 @@ def _known(asked: Asked, steps: Sequence[Analysis], plans: Sequence[Plan]) -> fr
         spans += silences.spans(asked.text)
     if any(isinstance(step, Repeats) for step in steps):
         spans += repeats.spans(asked.text)
+    if any(c.kind == "weekend" for plan in plans for c in plan.conditions):
+        spans += [match.span() for match in re.finditer(r"weekends?", asked.text, re.I)]
+    limit = asking.limited(asked.text)
+    if limit and any(plan.measure.kind == "aged" for plan in plans):
+        spans.append(limit)
+    length = durations.limit(asked.text)
+    if length and any(plan.measure.kind == "within" for plan in plans):
+        spans.append(length.span)
     if any(c.kind == "empty" for plan in plans for c in plan.conditions):
         spans += [match.span() for match in _EMPTY.finditer(asked.text)]
     if _MUCH.search(asked.text):
@@ -329,7 +345,7 @@ def _denied(asked: Asked, plans: Sequence[Plan]) -> bool:
     """Whether a 'not' or a 'without' of the question is in the answer."""
     kinds = {c.kind for plan in plans for c in plan.conditions}
     flags = {c.values for plan in plans for c in plan.conditions if c.kind == "flag"}
-    without = any(plan.measure.kind in ("absent", "differs") for plan in plans)
+    without = any(plan.measure.kind in ("absent", "differs", "blank") for plan in plans)
     return bool(kinds & {"out", "empty"}) or ("0",) in flags or without
 
 

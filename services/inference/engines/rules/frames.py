@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from . import durations
 from .loading import load, parse, variable
 from .schema import Link, Schema
 from .terms import Condition, Field, Measure
@@ -63,6 +64,7 @@ class Frame:
     def wanted(self) -> tuple[Field, ...]:
         """Columns that must stand in `data`, each once."""
         own = [Field(m.table, c) for m in self.measures if _kept(m) for c in m.columns]
+        own += [end for m in self.measures if m.child and m.kind in _AGES for end in _ends(m)]
         asked = [*own, *self.fields, *(condition.field for condition in self.conditions)]
         return tuple(dict.fromkeys(asked))
 
@@ -170,6 +172,23 @@ class Frame:
         lines = ["", f"data = {self.variable(self.base)}"]
         for link in self.links():
             lines += self._merge(link)
+        for measure in self.measures:
+            if measure.kind in _AGES and measure.child:
+                lines += self._aged(measure, measure.child)
+        return lines
+
+    def _aged(self, measure: Measure, birth: Field) -> list[str]:
+        """Ages come after the joins: a date of birth may stand in another table."""
+        *limit, last = [*measure.value.split(), ""] if measure.columns else measure.value.split()
+        end = f"pd.Timestamp({last!r})"
+        if measure.columns:
+            end = f"data[{self.name(Field(measure.table, measure.columns[0]))!r}]"
+        born, target = f"data[{self.name(birth)!r}]", f"data[{self.measure_name(measure)!r}]"
+        lines = ["", f"# {measure.label}: whole years since {birth.column}"]
+        lines.append(f"{target} = ({end} - {born}).dt.days // 365.25")
+        if limit:
+            held = f"({target} {' '.join(limit)}).astype(float)"
+            lines.append(f"{target} = {held}.where({target}.notna())")
         return lines
 
     def _merge(self, link: Link) -> list[str]:
@@ -206,6 +225,15 @@ class Frame:
         return ["", *lines] if lines else []
 
 
+_AGES = ("age", "aged")
+
+
+def _ends(measure: Measure) -> list[Field]:
+    """The date of birth, and the date at which the age is told."""
+    birth = [measure.child] if measure.child else []
+    return [*(Field(measure.table, column) for column in measure.columns), *birth]
+
+
 def _kept(measure: Measure) -> bool:
     return measure.kind in ("column", "unique")
 
@@ -235,6 +263,8 @@ def _test(condition: Condition, cell: str) -> str:
         if condition.kind == "between":
             return f"({cell} >= {low}) & ({cell} <= {high})"
         return f"({cell} < {low}) | ({cell} > {high})"
+    if condition.kind == "weekend":
+        return f"{cell}.dt.dayofweek >= 5"
     if condition.kind == "flag":
         return f"{cell} == {condition.values[0]}"
     if condition.kind in ("empty", "filled"):
@@ -266,6 +296,8 @@ def _derived(measure: Measure, name: str, frame: Frame) -> list[str]:
             "",
             f"{target} = ({cell[0]} {measure.value}).astype(float).where({cell[0]}.notna())",
         ]
+    if measure.kind == "within":
+        return _within(measure, cell, target)
     if measure.kind in ("days", "late"):
         return _between(measure, cell, target)
     if measure.kind in ("equals", "differs"):
@@ -289,13 +321,25 @@ def _between(measure: Measure, cell: Sequence[str], target: str) -> list[str]:
     start, end = cell
     day = ".dt.normalize()" if measure.day_grain else ""
     if measure.kind == "days":
-        seconds = "3_600" if measure.value == "hours" else "86_400"
-        return ["", f"{target} = ({end}{day} - {start}{day}).dt.total_seconds() / {seconds}"]
+        seconds = durations.SECONDS[measure.value or "days"]
+        return ["", f"{target} = ({end}{day} - {start}{day}).dt.total_seconds() / {seconds:_}"]
     return [
         "",
         f"# {measure.label}: {measure.columns[1]} after {measure.columns[0]}; "
         f"unknown where one is missing",
         f"{target} = ({end}{day} > {start}{day}).astype(float)",
+        f"{target} = {target}.where({end}.notna() & {start}.notna())",
+    ]
+
+
+def _within(measure: Measure, cell: Sequence[str], target: str) -> list[str]:
+    start, end = cell
+    operator, number, unit = measure.value.split()
+    lasted = f"({end} - {start}).dt.total_seconds()"
+    return [
+        "",
+        f"# {measure.label}; unknown where one is missing",
+        f"{target} = ({lasted} {operator} {number} * {durations.SECONDS[unit]:_}).astype(float)",
         f"{target} = {target}.where({end}.notna() & {start}.notna())",
     ]
 

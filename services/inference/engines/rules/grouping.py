@@ -141,7 +141,11 @@ def _measured(before: Token, mention: Mention) -> bool:
 
 def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:
     """Word positions at which a group may be named, and whether a superlative stands before."""
-    starts = [(index + 1, False) for index, word in enumerate(words) if word.lower in CUES]
+    starts = [
+        (index + 1, False)
+        for index, word in enumerate(words)
+        if word.lower in CUES and not _of_a_share(words[index + 1 : index + 2])
+    ]
     for index, word in enumerate(words):
         if re.fullmatch(HIGH, word.lower) or re.fullmatch(LOW, word.lower):
             starts.append((index + 1, True))
@@ -154,6 +158,14 @@ def _starts(text: str, words: Sequence[Token]) -> list[tuple[int, bool]]:
         if word.lower == "for" and words[index + 1 : index + 2] and words[index + 1].lower == "all":
             starts.append((index + 2, False))
     return sorted(set(starts))
+
+
+def _of_a_share(following: Sequence[Token]) -> bool:
+    """'What share of the patients' is no split by patient."""
+    return any(_SHARE.fullmatch(word.lower) for word in following)
+
+
+_SHARE = re.compile(r"percent(?:age)?s?|shares?|proportions?|fractions?|parts?")
 
 
 def _options(

@@ -8,7 +8,7 @@ from typing import Literal
 
 Kind = Literal["compare", "between", "beyond"]
 
-_OPERATORS = {
+OPERATORS = {
     ">": r"over|above|more than|greater than|higher than|older than|longer than|exceeding|>",
     ">=": r"at least|minimum of|>=",
     "<": r"below|under|less than|fewer than|lower than|younger than|shorter than|<",
@@ -28,7 +28,7 @@ _NUMBER = (
     r"\s*[$€£]?\s?([-−]?\d+(?:,\d{3})*(?:\.\d+)?(?![\d-])(?!\.\d)"
     rf"|\b(?:{NUMBERS})\b)"
 )
-_AHEAD = "|".join(f"(?:{cue})" for cue in _OPERATORS.values())
+_AHEAD = "|".join(f"(?:{cue})" for cue in OPERATORS.values())
 _ONE = re.compile(rf"(?<![\w-])(?P<cue>{_AHEAD}){_NUMBER}", re.I)
 _TWO = re.compile(
     rf"(?<![\w-])(?P<a>{_AHEAD}){_NUMBER}\W+(?:or|and|nor)\s+(?P<b>{_AHEAD}){_NUMBER}", re.I
@@ -43,7 +43,7 @@ _LEFT_OUT = re.compile(
     r"(?: \w+){0,4}? ?$",
     re.I,
 )
-_OTHER = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}
+_OTHER = {"==": "!=", "!=": "==", ">": "<=", ">=": "<", "<": ">=", "<=": ">"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Limit:
 
 def limit(text: str) -> Limit | None:
     """The first that a question sets, None where it sets none."""
-    for reading in (_pair, _range, _single, _suffixed):
+    for reading in (_pair, _range, _single, _suffixed, _valued):
         found = reading(text)
         if found is not None:
             out = _LEFT_OUT.search(text[: found.span[0]])
@@ -93,15 +93,26 @@ def signed(text: str, numbers: Set[int]) -> Limit | None:
     return None
 
 
+_VALUED = re.compile(
+    rf"\b(?:rating|score|grade|mark|status(?: code)?|level|priority) of{_NUMBER}(?! or\b)", re.I
+)
+
+
+def _valued(text: str) -> Limit | None:
+    """'A rating of 5': no more and no less."""
+    match = _VALUED.search(text)
+    return Limit("compare", ("==", plain(match[1])), match.span()) if match else None
+
+
 def _pair(text: str) -> Limit | None:
     """'above 60 or below -30': one end each."""
     match = _TWO.search(text)
     if match is None:
         return None
-    ends = {_operator(match["a"])[0]: match[2], _operator(match["b"])[0]: match[4]}
+    ends = {operator(match["a"])[0]: match[2], operator(match["b"])[0]: match[4]}
     if set(ends) != {">", "<"}:
         return None
-    low, high = _plain(ends["<"]), _plain(ends[">"])
+    low, high = plain(ends["<"]), plain(ends[">"])
     if float(low) <= float(high):
         return Limit("beyond", (low, high), match.span())
     # 'above 5 and below 10'
@@ -112,7 +123,7 @@ def _range(text: str) -> Limit | None:
     match = _BETWEEN.search(text)
     if match is None or (_YEAR.fullmatch(match[1]) and _YEAR.fullmatch(match[2])):
         return None
-    low, high = sorted((_plain(match[1]), _plain(match[2])), key=float)
+    low, high = sorted((plain(match[1]), plain(match[2])), key=float)
     return Limit("between", (low, high), match.span())
 
 
@@ -120,7 +131,7 @@ def _single(text: str) -> Limit | None:
     match = _ONE.search(text)
     if match is None:
         return None
-    return Limit("compare", (_operator(match["cue"]), _plain(match[2])), match.span())
+    return Limit("compare", (operator(match["cue"]), plain(match[2])), match.span())
 
 
 def _suffixed(text: str) -> Limit | None:
@@ -129,11 +140,12 @@ def _suffixed(text: str) -> Limit | None:
         return None
     cue = match["cue"].lower()
     operator = next(op for op, cues in _BEHIND.items() if re.fullmatch(cues, cue))
-    return Limit("compare", (operator, _plain(match[1])), match.span())
+    return Limit("compare", (operator, plain(match[1])), match.span())
 
 
-def _operator(cue: str) -> str:
-    return next(op for op, cues in _OPERATORS.items() if re.fullmatch(cues, cue, re.I))
+def operator(cue: str) -> str:
+    """The sign of a cue: > for 'more than'."""
+    return next(op for op, cues in OPERATORS.items() if re.fullmatch(cues, cue, re.I))
 
 
 def number(said: str) -> int:
@@ -141,5 +153,6 @@ def number(said: str) -> int:
     return int(_WORDS.get(said.lower()) or {"once": "1", "twice": "2"}.get(said.lower(), said))
 
 
-def _plain(number: str) -> str:
+def plain(number: str) -> str:
+    """A number as Python writes it."""
     return _WORDS.get(number.lower()) or number.replace(",", "").replace("−", "-")

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from . import formulas, shares, vocabulary
-from .asking import Asked, near_stem, speaks_of
+from . import ages, durations, formulas, shares, vocabulary
+from .asking import Asked, speaks_of
 from .doings import Doing
 from .mentions import Mention
 from .schema import Column, Schema, Table
@@ -85,6 +85,7 @@ def _table_stems(column: Column) -> tuple[str, ...]:
 
 def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     yield from formulas.candidates(asked)
+    yield from ages.candidates(asked, schema)
     for table in schema.tables:
         revenue = product(table)
         if revenue and speaks_of(asked, "revenue"):
@@ -96,7 +97,7 @@ def _derived(asked: Asked, schema: Schema) -> Iterator[Candidate]:
             much = asked.aggregate in ("mean", "median", "max") and not asked.rate
             # 'how many were late' is asked of the lateness, not of the rows
             yield Candidate(7.0 if asked.count else 2.2, days_late(late) if much else late)
-        yield from _spans(asked, table)
+        yield from durations.candidates(asked, table)
 
 
 def _on_time(asked: Asked) -> bool:
@@ -166,39 +167,6 @@ def _pair(table: Table, first: Sequence[str], last: Sequence[str]) -> tuple[Colu
 
     starts, ends = named(first), named(last)
     return next(((a, b) for b in ends for a in starts if a != b), None)
-
-
-def _spans(asked: Asked, table: Table) -> Iterator[Candidate]:
-    """'delivery time', 'how long does it take': from the first date to the last."""
-    pair = _pair(table, vocabulary.STARTED, vocabulary.ENDED)
-    if pair is None or any(any_akin(c.stems, ("duration",)) for c in table.columns if c.measure):
-        return
-    timed = speaks_of_exactly(
-        asked, "duration", "long", "time", "take", "days", "longest", "fast", "slow"
-    )
-    measured = any(m.column and m.column.measure and m.score >= 1.5 for m in asked.mentions)
-    asked_for = (
-        timed
-        and not measured
-        and (
-            near_stem(asked, pair[1].stems) or speaks_of_exactly(asked, "duration", "long", "take")
-        )
-    )
-    if asked_for:
-        brief = any_akin(pair[0].stems, ("departed", "start", "login", "begin", "opened"))
-        unit = "hours" if brief and pair[0].facts.get("clock") else "days"
-        label = f"{unit} from {pair[0].label} to {pair[1].label}"
-        yield Candidate(
-            1.9,
-            Measure(
-                "days",
-                table.name,
-                (pair[0].name, pair[1].name),
-                label,
-                additive=False,
-                value=unit if unit == "hours" else "",
-            ),
-        )
 
 
 # -- counts --------------------------------------------------------------------------------------

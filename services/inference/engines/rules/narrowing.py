@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from . import measures, times, vocabulary
-from .asking import comparison, negated
+from .asking import comparison, negated, state
 from .frames import path
 from .plan import Plan, distance
 from .schema import Column
@@ -20,6 +20,8 @@ def with_conditions(plan: Plan) -> Plan:
         plan = _with_value(plan, column, values)
     usual = measures.usual(plan.schema, plan.schema.table(plan.base))
     compared = comparison(asked, usual.measure.columns[0] if usual else "", plan.base)
+    if plan.measure.kind in ("within", "aged"):
+        compared = None
     if compared and distance(plan.schema, plan.base, compared.field.table) is not None:
         plan = replace(plan, conditions=(*plan.conditions, compared))
     return _with_flags(_unflagged(_only_counted(plan)))
@@ -90,13 +92,19 @@ def _with_value(plan: Plan, column: Column, values: tuple[str, ...]) -> Plan:
     ):
         groups = plan.groups if grouped else (*plan.groups, Group(field))
         return replace(plan, groups=groups, focus=values[0])
-    if len(values) > 1 and not grouped and len(plan.groups) < 2:
+    if len(values) > 1 and not grouped and len(plan.groups) < 2 and not _one_state(plan, values):
         plan = replace(plan, groups=(*plan.groups, Group(field)))
     text = f"{field.label} {' or '.join(values)}"
     kept = Condition("in", field, values, text)
     if column.kind == "flag":
         return plan
     return replace(plan, conditions=(*plan.conditions, kept))
+
+
+def _one_state(plan: Plan, values: Sequence[str]) -> bool:
+    """Whether one word of the question means all of these values."""
+    firsts = {stem(value.split()[0]) for value in values}
+    return any(state(word) and firsts == {word.stem} for word in plan.asked.words)
 
 
 def _unflagged(plan: Plan) -> Plan:
@@ -159,7 +167,7 @@ def with_dates(plan: Plan) -> Plan:
     asked = plan.asked
     when = date_column(plan)
     grain: Grain = next((group.grain for group in asked.groups if group.grain), "")
-    plan = _with_period(plan, when)
+    plan = _with_weekend(_with_period(plan, when), when)
     if not grain and len(asked.years) > 1 and len(plan.groups) < 2:
         grain = "year" if _BY_YEAR.search(asked.text) else ""
     if not grain and asked.intent == "trend" and not any(group.grain for group in plan.groups):
@@ -170,7 +178,21 @@ def with_dates(plan: Plan) -> Plan:
     return replace(plan, groups=(split, *plan.groups)[:2]) if split else plan
 
 
+_WEEKEND = re.compile(r"\b(?:on|at|during|over) (?:a |the )?weekends?\b", re.IGNORECASE)
+
+
+def _with_weekend(plan: Plan, when: Column | None) -> Plan:
+    """'How many started on a weekend'; compared with other days it is a split, and not read yet."""
+    if when is None or not plan.asked.count or not _WEEKEND.search(plan.asked.text):
+        return plan
+    field = Field(when.table, when.name)
+    kept = Condition("weekend", field, (), f"{field.label} on a Saturday or Sunday")
+    return replace(plan, conditions=(*plan.conditions, kept))
+
+
 def _usual_grain(plan: Plan, when: Column | None) -> Grain:
+    if times.months_named(plan.asked.text) > 1:
+        return "month"
     if "season" in plan.asked.text.lower():
         return "season"
     if when is None or not when.low:

@@ -312,9 +312,11 @@ def describe(name, raw):
             asked = words(QUESTION)
             single = re.sub(r"(?<=[^\W_]{3})s(?= )", "", asked)  # 'routers' names the value Router
             roots = {root(word) for word in asked.split()} if len(counts) <= 50 else set()
+            states = roots & {root(word) for word in asked.split() if word.endswith("ness")}
             facts["named"] = [str(value)[:80] for value in counts.index if len(words(value)) > 3
                               and (words(value) in asked or words(value) in single
-                                   or root(words(value).strip()) in roots)][:8]
+                                   or root(words(value).strip()) in roots
+                                   or words(value).split()[0] in states)][:8]
             facts["length"] = round(float(column.str.len().mean()), 1)
     return facts, column
 

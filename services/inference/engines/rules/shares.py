@@ -18,12 +18,13 @@ def candidates(asked: Asked, schema: Schema) -> Iterator[Candidate]:
     yield from _known(asked)
     if asked.rate and not _amounts(asked):
         for column, values in asked.named:
-            if len(values) == 1 and (not asked.groups or _shared(asked, values[0])):
+            told = _shared(asked, values[0]) or _predicate(asked, values[0])
+            if len(values) == 1 and (not asked.groups or told):
                 other = "other than " if negated(asked, values[0]) else ""
                 many = schema.table(column.table).many
                 label = f"share of {many} with {column.label} {other}{values[0]}"
                 measure = _equals(column, values[0], label)
-                score = 1.7 + 2.5 * _of_rows(asked, column)
+                score = 1.7 + 2.5 * _of_rows(asked, column) + _predicate(asked, values[0])
                 yield Candidate(score, replace(measure, kind="differs") if other else measure)
 
 
@@ -67,6 +68,12 @@ def _shared(asked: Asked, value: str) -> bool:
     return bool(
         re.search(r"(?:percent\w*|shares?|proportion|fraction) of (?:the |all )?$", text, re.I)
     )
+
+
+def _predicate(asked: Asked, value: str) -> bool:
+    """'What share of the team's cases is urgent': the value is what is said of the rows."""
+    text = asked.text[: asked.words[start].start] if (start := _start(asked, value)) >= 0 else ""
+    return bool(re.search(r"\b(?:is|are|was|were|been) (?:\w+ )?$", text, re.IGNORECASE))
 
 
 def _start(asked: Asked, value: str) -> int:

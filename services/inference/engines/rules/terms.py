@@ -8,10 +8,11 @@ Grain = Literal["", "year", "quarter", "month", "week", "day", "weekday", "hour"
 MeasureKind = Literal[
     "rows", "unique", "column", "product", "difference", "quotient", "days", "late",
     "exists", "absent", "equals", "differs", "filled", "blank", "meets",
+    "within", "age", "aged",
 ]  # fmt: skip
 
 _SHARES: frozenset[MeasureKind] = frozenset(
-    ("late", "exists", "absent", "equals", "differs", "filled", "blank", "meets")
+    ("late", "exists", "absent", "equals", "differs", "filled", "blank", "meets", "within", "aged")
 )
 
 GRAIN_WORDS: dict[Grain, str] = {
@@ -46,7 +47,10 @@ class Measure:
     difference and quotient the two numbers; days and late (from, to); exists and absent the key
     that `child` is looked up by; equals and differs the column that must hold `value`, or must not;
     filled and blank the column that has a value, or has none; meets the column that `value` (an
-    operator and a number) holds of. Days are hours where `value` says so.
+    operator and a number) holds of; within (from, to), where `value` (an operator, a number and a
+    unit) holds of the time between; age and aged the date at which, if any, with `child` the date
+    of birth and `value` the limit to the age, and the day at which where no date tells it. Days
+    are in the unit that `value` gives, if any.
     """
 
     kind: MeasureKind
@@ -94,10 +98,13 @@ class Group:
 @dataclass(frozen=True)
 class Condition:
     """Rows to keep. `values` by kind: in and out the values, period (from, before), compare
-    (operator, number), between and beyond (low, high), flag ("1" or "0"), empty and filled none.
+    (operator, number), between and beyond (low, high), flag ("1" or "0"), empty, filled and weekend
+    none.
     """
 
-    kind: Literal["in", "out", "period", "compare", "between", "beyond", "flag", "empty", "filled"]
+    kind: Literal[
+        "in", "out", "period", "compare", "between", "beyond", "flag", "empty", "filled", "weekend"
+    ]
     field: Field
     values: tuple[str, ...]
     text: str

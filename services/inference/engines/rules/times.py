@@ -88,6 +88,12 @@ def years(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(year) for year in re.findall(rf"\b{_YEAR}\b", text)))
 
 
+def months_named(text: str) -> int:
+    """How many different months are named."""
+    found = re.findall(rf"\b(?:{_MONTH})\b", text, re.IGNORECASE)
+    return len({_month_number(name.lower()) for name in found if name != "may"})
+
+
 def default_grain(first: date, last: date) -> Grain:
     """A grain that gives a readable number of points."""
     days = (last - first).days

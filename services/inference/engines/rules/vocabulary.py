@@ -10,11 +10,12 @@ PROMISED = _words("promised expected due scheduled estimated planned eta deadlin
 DONE = _words("delivered actual arrived received completed finished done resolved paid returned")
 STARTED = _words(
     "started start ordered opened created shipped begin placed login hire departure "
-    "departed sent requested borrowed admission checkin reported enrolled rented"
+    "departed sent requested borrowed admission admitted checkin reported enrolled rented joined "
+    "booked received"
 )
 ENDED = _words(
     "ended end delivered closed resolved completed finished finish logout arrival arrived "
-    "left terminated returned discharge checkout"
+    "left terminated returned discharge discharged checkout replied answered paid resolved"
 )
 LATE = _words("late delayed overdue punctual punctuality lateness")
 # What is better when there is more of it, and when there is less.

@@ -30,7 +30,7 @@ _KEPT = {
     "driven": "drive",
 }
 _FINAL = frozenset({"late", "rating", "this", "during", "news", "status"})
-_SUFFIXES = ("ation", "ment", "ing", "edly", "ied", "ed")
+_SUFFIXES = ("ation", "ment", "ness", "ing", "edly", "ied", "ed")
 _NOISE_WORDS = (
     "id ids at on of the is has was no nr code key name by in a an to km kg eur usd gbp nok cm mm"
 )
@@ -62,12 +62,28 @@ visit session traffic pageview hit
 temperature temp
 duration length minute second elapsed
 gender sex
+agent operator representative rep advisor handler assignee
+student pupil learner
+teacher instructor lecturer tutor professor
+course class subject module
+doctor physician clinician practitioner
+ward clinic
+diagnosis illness disease condition
+invoice bill charge fee
+generation production output
+outage downtime blackout
+plant site facility
+priority urgency severity
+appointment consultation visit
+member subscriber
+exam test assessment
+mark grade score
 category type kind class segment group
 supplier vendor
 carrier courier shipper haulier transporter
 channel medium
 attrition left leave leaver churn resign quit
-rating score star review
+rating score star review satisfaction csat nps feedback
 humidity moisture
 user visitor
 store shop branch outlet
@@ -77,7 +93,7 @@ conversion convert
 cancellation cancel
 shipment delivery parcel consignment
 transaction payment
-ticket case incident
+ticket case incident issue request enquiry inquiry
 close resolve resolution
 date day when
 price cost

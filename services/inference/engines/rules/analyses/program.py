@@ -143,8 +143,10 @@ def _summed(plan: Plan, frame: Frame, grouped: str) -> str:
 def notes(plan: Plan, frame: Frame, artifacts: Artifacts, *more: str) -> str:
     """How the numbers came about: tables, joins, conditions, files."""
     lines = [f"Computed from {described(frame)}."]
-    if plan.measure.child:
-        child = plan.measure.child
+    child = plan.measure.child
+    if child and plan.measure.kind in ("age", "aged"):
+        lines.append(f"Ages are whole years since `{child.column}`.")
+    elif child:
         has = "has no" if plan.measure.kind == "absent" else "has its"
         lines.append(f"A row counts when `{child.table}` {has} `{child.column}`.")
     if plan.measure.kind == "product":

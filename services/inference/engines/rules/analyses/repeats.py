@@ -70,6 +70,8 @@ class Repeats:
         rows = _rows_said(asked, found)
         if rows is None and not _OFTEN.search(asked.text[slice(*found.said)]):
             return None
+        if asked.rate and not listed:
+            listed = _share_of(asked)
         for mention in (*measures.counted_things(asked), *listed) if asked.count else listed:
             for base in _bases(asked, schema, rows):
                 key = _key(schema, base, mention)
@@ -143,6 +145,12 @@ def _rows_said(asked: Asked, found: Often) -> Table | None:
         m for m in asked.mentions if m.column is None and m.score >= 0.8 and m.start in behind[:2]
     ]
     return max(near, key=lambda mention: mention.score).table if near else None
+
+
+def _share_of(asked: Asked) -> list[Mention]:
+    """What 'what share of' speaks of: the thing that is told first."""
+    tables = [m for m in asked.mentions if m.column is None and m.score >= 0.8]
+    return sorted(tables, key=lambda mention: mention.start)[:1]
 
 
 def _bases(asked: Asked, schema: Schema, rows: Table | None) -> list[Table]:
