@@ -3,11 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -30,6 +30,8 @@ app = typer.Typer(no_args_is_help=True, help="Ask questions of your data.")
 sources = typer.Typer(no_args_is_help=True, help="Data sources: add, try, look inside, query.")
 runs = typer.Typer(no_args_is_help=True, help="Runs: list, follow, cancel.")
 files = typer.Typer(no_args_is_help=True, help="Files: upload, list, download.")
+threads = typer.Typer(no_args_is_help=True, help="Threads: list, read, remove.")
+app.add_typer(threads, name="threads")
 app.add_typer(sources, name="sources")
 app.add_typer(runs, name="runs")
 app.add_typer(files, name="files")
@@ -37,6 +39,8 @@ audit = typer.Typer(no_args_is_help=True, help="The trail of secrets and grants.
 app.add_typer(audit, name="audit")
 console = Console()
 
+M = TypeVar("M", bound=Message)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each.")]
 SourceName = Annotated[str, typer.Argument(help="The source's name or id.")]
 
 
@@ -127,12 +131,31 @@ def ask(
         typer.Option(min=0, help="Rows of each selection at most, 0 = all; else the service's."),
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Save report and figures here.")] = None,
+    background: Annotated[
+        bool, typer.Option(help="Print the run's id and leave; see `isobath runs watch`.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Ask a question, and watch the analyst work."""
+    if background and save:
+        raise typer.BadParameter("--save needs the end of the run; see `isobath runs export`")
     show = _json_line if as_json else Renderer(console).show
     with _connected() as client:
         uploaded = [client.upload(path).id for path in file or ()]
+        if background:
+            run = client.start(
+                question,
+                data=data or (),
+                files=uploaded,
+                thread=thread,
+                model=model,
+                max_rows=limit,
+            )
+            if as_json:
+                _json_line(run)
+            else:
+                console.print(f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}")
+            return
         last = messages.Event()
         for last in client.ask(
             question,
@@ -149,8 +172,25 @@ def ask(
         raise typer.Exit(1)
 
 
-def _json_line(event: messages.Event) -> None:
-    line = json.dumps(MessageToDict(event, preserving_proto_field_name=True))
+def _state(run: messages.Run) -> str:
+    return messages.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
+
+
+def _show(
+    table: Table, found: Iterable[M], row: Callable[[M], tuple[str, ...]], *, as_json: bool
+) -> None:
+    """A list as a table, or each of it as a line of JSON as it comes."""
+    for each in found:
+        if as_json:
+            _json_line(each)
+        else:
+            table.add_row(*row(each))
+    if not as_json:
+        console.print(table)
+
+
+def _json_line(message: Message) -> None:
+    line = json.dumps(MessageToDict(message, preserving_proto_field_name=True))
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -162,23 +202,27 @@ def _save(client: Isobath, completed: messages.RunCompleted, folder: Path) -> No
 
 
 @app.command()
-def models() -> None:
+def models(as_json: AsJson = False) -> None:
     """The models that answer questions."""
-    table = _table("Models", "id", "agent", "description")
+
+    def row(model: messages.ChatModel) -> tuple[str, ...]:
+        return model.id, "yes" if model.is_agent else "no", model.description
+
     with _connected() as client:
-        for model in client.models():
-            table.add_row(model.id, "yes" if model.is_agent else "no", model.description)
-    console.print(table)
+        table = _table("Models", "id", "agent", "description")
+        _show(table, client.models(), row, as_json=as_json)
 
 
 @sources.command("list")
-def list_sources() -> None:
+def list_sources(as_json: AsJson = False) -> None:
     """Your data sources."""
-    table = _table("Data sources", "name", "type", "id", "description")
+
+    def row(source: messages.DataSource) -> tuple[str, ...]:
+        return source.name, source.type, source.id, source.description
+
     with _connected() as client:
-        for source in client.sources():
-            table.add_row(source.name, source.type, source.id, source.description)
-    console.print(table)
+        table = _table("Data sources", "name", "type", "id", "description")
+        _show(table, client.sources(), row, as_json=as_json)
 
 
 @sources.command("types")
@@ -255,27 +299,34 @@ def browse(
         list[Include] | None,
         typer.Option(help="Beside what is there now; all but tags with --glob."),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """What lies in a source."""
     table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
     if include:
         table.add_column("version", no_wrap=True)
         table.add_column("tags", overflow="fold")
+
+    def row(entry: connector.Entry) -> tuple[str, ...]:
+        size = f"{entry.size_bytes:,}" if entry.HasField("size_bytes") else ""
+        rows = f"{entry.row_estimate:,}" if entry.HasField("row_estimate") else ""
+        told = (entry.path, _entry_kind(entry), size, rows, entry.comment)
+        tags = (f"{k[4:]}={v}" for k, v in entry.properties.items() if k.startswith("tag."))
+        return (*told, entry.version, " ".join(tags)) if include else told
+
     with _connected() as client:
-        for entry in client.browse(source, path, glob=glob, include=include or ()):
-            size = f"{entry.size_bytes:,}" if entry.HasField("size_bytes") else ""
-            rows = f"{entry.row_estimate:,}" if entry.HasField("row_estimate") else ""
-            told = [entry.path, _entry_kind(entry), size, rows, entry.comment]
-            tags = (f"{k[4:]}={v}" for k, v in entry.properties.items() if k.startswith("tag."))
-            table.add_row(*told, *([entry.version, " ".join(tags)] if include else []))
-    console.print(table)
+        found = client.browse(source, path, glob=glob, include=include or ())
+        _show(table, found, row, as_json=as_json)
 
 
 @sources.command("schema")
-def schema(source: SourceName, path: str) -> None:
+def schema(source: SourceName, path: str, as_json: AsJson = False) -> None:
     """Columns of a relation, a blob, or a glob as one table."""
     with _connected() as client:
         found = client.schema(source, path)
+    if as_json:
+        _json_line(found)
+        return
     table = _table(path, "column", "type", "nullable", "comment")
     for column in found.columns:
         table.add_row(column.name, column.type, "yes" if column.nullable else "no", column.comment)
@@ -313,14 +364,17 @@ def _copy(events, write: Callable[[bytes], object]) -> None:  # type: ignore[no-
 
 
 @runs.command("list")
-def list_runs(thread: Annotated[str, typer.Option(help="Of this thread only.")] = "") -> None:
+def list_runs(
+    thread: Annotated[str, typer.Option(help="Of this thread only.")] = "", as_json: AsJson = False
+) -> None:
     """Runs, newest first."""
-    table = _table("Runs", "run", "thread", "state", "model", "error")
+
+    def row(run: messages.Run) -> tuple[str, ...]:
+        return run.run_id, run.thread_id, _state(run), run.model, run.error_message
+
     with _connected() as client:
-        for run in client.runs(thread=thread):
-            state = messages.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
-            table.add_row(run.run_id, run.thread_id, state, run.model, run.error_message)
-    console.print(table)
+        table = _table("Runs", "run", "thread", "state", "model", "error")
+        _show(table, client.runs(thread=thread), row, as_json=as_json)
 
 
 @runs.command("watch")
@@ -332,6 +386,46 @@ def watch(
     with _connected() as client:
         for event in client.watch(run, after=after):
             renderer.show(event)
+
+
+@threads.command("list")
+def list_threads(as_json: AsJson = False) -> None:
+    """Threads, newest first."""
+
+    def row(thread: messages.Thread) -> tuple[str, ...]:
+        moments = (thread.created_at, thread.expires_at)
+        begun, kept = (f"{moment.ToDatetime():%Y-%m-%d %H:%M}" for moment in moments)
+        return thread.thread_id, escape(thread.title), begun, kept
+
+    with _connected() as client:
+        table = _table("Threads", "thread", "title", "begun", "kept until")
+        _show(table, client.threads(), row, as_json=as_json)
+
+
+@threads.command("show")
+def show_thread(
+    thread: str,
+    as_json: AsJson = False,
+) -> None:
+    """What was said in a thread, and the files that it left."""
+    with _connected() as client:
+        found = client.thread(thread)
+    if as_json:
+        _json_line(found)
+        return
+    for message in found.messages:
+        console.rule(message.role)
+        console.print(message.content, markup=False)
+    for info in found.files:
+        console.print(f"{info.id} {info.name} {info.size_bytes:,} bytes", markup=False)
+
+
+@threads.command("remove")
+def remove_thread(thread: str) -> None:
+    """Delete a thread with its workspace, its runs and their files."""
+    with _connected() as client:
+        client.remove_thread(thread)
+    console.print(f"{thread} is gone.")
 
 
 class Export(StrEnum):
@@ -356,8 +450,7 @@ def export(
 def cancel(run: str) -> None:
     """Stop a run."""
     with _connected() as client:
-        state = client.cancel(run).state
-    console.print(f"{run}: {messages.RunState.Name(state).removeprefix('RUN_STATE_').lower()}")
+        console.print(f"{run}: {_state(client.cancel(run))}")
 
 
 @files.command("upload")
@@ -369,13 +462,15 @@ def upload(path: Path) -> None:
 
 
 @files.command("list")
-def list_files() -> None:
+def list_files(as_json: AsJson = False) -> None:
     """Uploads and artifacts, newest first."""
-    table = _table("Files", "id", "name", "bytes", "purpose")
+
+    def row(info: messages.FileInfo) -> tuple[str, ...]:
+        return info.id, info.name, f"{info.size_bytes:,}", info.purpose
+
     with _connected() as client:
-        for info in client.files():
-            table.add_row(info.id, info.name, f"{info.size_bytes:,}", info.purpose)
-    console.print(table)
+        table = _table("Files", "id", "name", "bytes", "purpose")
+        _show(table, client.files(), row, as_json=as_json)
 
 
 @files.command("download")

@@ -65,17 +65,31 @@ class Isobath:
         thread to go on with. `max_rows` bounds each selection that is given as text: 0 = all rows,
         None = the service's own limit. Closing the iterator early cancels the run.
         """
-        chosen = [
-            selection(each, max_rows=max_rows) if isinstance(each, str) else each for each in data
-        ]
-        request = messages.ChatRequest(
-            model=model,
-            messages=[messages.ChatMessage(role="user", content=question)],
-            data_sources=chosen,
-            file_ids=files,
-            thread_id=thread,
-        )
+        request = _asked(question, data, files, thread, model, max_rows)
         return self._stream(self._analyst.Chat, request, messages.Event)
+
+    def start(
+        self,
+        question: str,
+        *,
+        data: Iterable[str | messages.DataSelection] = (),
+        files: Iterable[str] = (),
+        thread: str = "",
+        model: str = "",
+        max_rows: int | None = None,
+        idempotency_key: str = "",
+    ) -> messages.Run:
+        """Ask as `ask` does, and give the run at once: it goes on by itself, for `watch` to follow.
+
+        The same `idempotency_key` within a day gives the run that it gave before.
+        """
+        request = _asked(question, data, files, thread, model, max_rows)
+        request.idempotency_key = idempotency_key
+        return self._call(
+            self._analyst.StartRun,
+            messages.StartRunRequest(question=request),
+            messages.StartRunResponse,
+        ).run
 
     def watch(self, run_id: str, *, after: int = 0) -> Iterator[messages.Event]:
         """Give a run's events with a sequence number above `after`, and follow it to its end."""
@@ -108,6 +122,31 @@ class Isobath:
         request = messages.ListRunsRequest(thread_id=thread)
         return self._pages(
             self._analyst.ListRuns, request, messages.ListRunsResponse, lambda page: page.runs
+        )
+
+    def threads(self) -> Iterator[messages.Thread]:
+        """All threads, newest first."""
+        return self._pages(
+            self._analyst.ListThreads,
+            messages.ListThreadsRequest(),
+            messages.ListThreadsResponse,
+            lambda page: page.threads,
+        )
+
+    def thread(self, thread_id: str) -> messages.GetThreadResponse:
+        """A thread, what was said in it, and the files of its runs."""
+        return self._call(
+            self._analyst.GetThread,
+            messages.GetThreadRequest(thread_id=thread_id),
+            messages.GetThreadResponse,
+        )
+
+    def remove_thread(self, thread_id: str) -> None:
+        """Delete a thread with its workspace, its runs and their files."""
+        self._call(
+            self._analyst.DeleteThread,
+            messages.DeleteThreadRequest(thread_id=thread_id),
+            messages.DeleteThreadResponse,
         )
 
     def question(self, run: messages.Run) -> str:
@@ -295,6 +334,26 @@ class Isobath:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+
+def _asked(
+    question: str,
+    data: Iterable[str | messages.DataSelection],
+    files: Iterable[str],
+    thread: str,
+    model: str,
+    max_rows: int | None,
+) -> messages.ChatRequest:
+    chosen = [
+        selection(each, max_rows=max_rows) if isinstance(each, str) else each for each in data
+    ]
+    return messages.ChatRequest(
+        model=model,
+        messages=[messages.ChatMessage(role="user", content=question)],
+        data_sources=chosen,
+        file_ids=files,
+        thread_id=thread,
+    )
 
 
 def _pieces(path: Path) -> Iterator[messages.UploadFileRequest]:

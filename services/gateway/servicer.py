@@ -119,6 +119,11 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
             artifacts_to=_artifacts_to(request),
         )
 
+    async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
+        caller = await self.caller(context)
+        run_id = await self.gateway.runs.start(caller, self._plan(request.question))
+        return pb.StartRunResponse(run=await self.gateway.runs.get(caller.owner, run_id))
+
     async def WatchRun(
         self, request: pb.WatchRunRequest, context: Context
     ) -> AsyncIterator[pb.WatchRunResponse]:

@@ -139,6 +139,8 @@ class Connector(connector_rpc.ConnectorServiceServicer):
         )
 
     async def Browse(self, request: Any, context: Any) -> connector.BrowseResponse:
+        if request.page_token:
+            return connector.BrowseResponse()
         entry = connector.Entry(
             path="public.orders",
             name="orders",

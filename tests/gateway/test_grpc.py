@@ -51,6 +51,23 @@ async def test_chat_gives_the_events_that_http_gives(platform: Platform) -> None
     assert run.usage.rounds == 1
 
 
+@pytest.mark.req("C8")
+async def test_started_run_goes_on_by_itself(platform: Platform) -> None:
+    await platform.source()
+    platform.models.turns = [CODE.format("print(1)"), ANSWER.format("one")]
+    stub = rpc.AnalystServiceStub(platform.grpc)
+    started = analyst.StartRunRequest(question=asked(ORDERS, idempotency_key="k"))
+    run = (await stub.StartRun(started)).run
+    assert run.run_id and run.thread_id
+    watched = stub.WatchRun(analyst.WatchRunRequest(run_id=run.run_id, from_sequence=1))
+    events = [each.event async for each in watched]
+    assert events[-1].completed.answer == "one"
+    assert (await stub.StartRun(started)).run.run_id == run.run_id
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.StartRun(analyst.StartRunRequest())
+    assert decode(refused.value).reason == "INVALID_FIELD"
+
+
 @pytest.mark.req("C2", "S6")
 @pytest.mark.parametrize(
     ("request_", "code", "reason"),

@@ -9,6 +9,8 @@ import httpx
 import openai
 import pytest
 
+from isobath.analyst.v1.analyst_pb2 import WatchRunRequest
+from isobath.analyst.v1.analyst_pb2_grpc import AnalystServiceStub
 from tests.gateway.conftest import ANSWER, CODE, KEY, Platform, platform_of, question
 from tests.gateway.doubles import HANG, PNG
 
@@ -219,6 +221,54 @@ async def test_detached_run_outlives_its_connection(platform: Platform) -> None:
     await platform.http.post(f"/v1/runs/{run['id']}/cancel")
 
 
+@pytest.mark.req("C8", "C9")
+async def test_background_run_is_given_at_once_and_followed(platform: Platform) -> None:
+    await platform.source()
+    platform.models.turns = [CODE.format("print(6 * 7)"), ANSWER.format("It is 42.")]
+    headers = {"idempotency-key": "report-of-monday"}
+    begun = await platform.http.post("/v1/runs", json=question(ORDERS), headers=headers)
+    assert begun.status_code == 202
+    run = begun.json()
+    assert begun.headers["location"] == f"/v1/runs/{run['id']}"
+    assert run["object"] == "run" and run["thread_id"]
+    events = await platform.http.get(f"/v1/runs/{run['id']}/events")
+    told = [json.loads(line[6:]) for line in events.text.splitlines() if line.startswith("data: ")]
+    assert told[-1]["completed"]["answer"] == "It is 42."
+    ended = (await platform.http.get(begun.headers["location"])).json()
+    assert (ended["status"], ended["usage"]["rounds"]) == ("completed", 1)
+    again = await platform.http.post("/v1/runs", json=question(ORDERS), headers=headers)
+    assert again.json()["id"] == run["id"]
+    assert len(platform.models.requests) == 2
+
+
+@pytest.mark.req("C2", "S6")
+async def test_fault_of_a_background_runs_source_is_the_runs(platform: Platform) -> None:
+    await platform.source()
+    missing = {"source": "shop", "table": "public.nothing"}
+    run = (await platform.http.post("/v1/runs", json=question(missing))).raise_for_status().json()
+    await platform.http.get(f"/v1/runs/{run['id']}/events")
+    ended = (await platform.http.get(f"/v1/runs/{run['id']}")).json()
+    assert ended["status"] == "failed" and "public.nothing" in ended["error"]["message"]
+    assert platform.models.requests == []
+
+
+async def test_background_run_that_cannot_begin_is_refused(platform: Platform) -> None:
+    refused = await platform.http.post("/v1/runs", json=question({"source": "none", "path": "x"}))
+    assert refused.status_code == 404
+    assert refused.json()["error"]["reason"] == "SOURCE_NOT_FOUND"
+    assert (await platform.http.get("/v1/runs")).json()["data"] == []
+
+
+async def spoken(platform: Platform) -> None:
+    """Until the model's first words are the run's: what fails before them is an HTTP status."""
+    (run,) = (await platform.http.get("/v1/runs")).json()["data"]
+    watching = AnalystServiceStub(platform.grpc).WatchRun(WatchRunRequest(run_id=run["id"]))
+    async for each in watching:
+        if each.event.HasField("block_text"):
+            break
+    watching.cancel()
+
+
 @pytest.mark.req("S5", "S6")
 @pytest.mark.parametrize("service", ["sandbox", "inference"])
 async def test_service_that_dies_under_a_run_is_named(platform: Platform, service: str) -> None:
@@ -227,6 +277,7 @@ async def test_service_that_dies_under_a_run_is_named(platform: Platform, servic
     held = platform.sandbox.held if service == "sandbox" else platform.models.held
     asking = asyncio.create_task(platform.stream())
     await held.reached.wait()
+    await spoken(platform)
     await platform.stop[service]()
     async with asyncio.timeout(5):
         chunks = await asking

@@ -15,10 +15,11 @@ from servicekit.status import InvalidField
 from services.gateway import exports
 from services.gateway.errors import NotFound
 from services.gateway.gateway import Gateway
-from services.gateway.http.asking import authenticated, number, word
+from services.gateway.http.asking import authenticated, body_of, number, word
 from services.gateway.http.edge import Json
 from services.gateway.http.sources import listing
 from services.gateway.openai import event_json, files_json, usage_json
+from services.gateway.plan import plan
 
 _EXPORTERS = {"notebook": exports.notebook, "html": exports.page}
 
@@ -34,6 +35,15 @@ def routes(gateway: Gateway) -> APIRouter:
         size, token = number(request, "page_size"), word(request, "page_token")
         page = await gateway.runs.page(caller.owner, word(request, "thread_id"), size, token)
         return Json(listing([run_json(each) for each in page.items], page.next_page_token))
+
+    @router.post("/v1/runs", status_code=202)
+    async def start(request: Request) -> Json:
+        """Ask as chat does, and get the run at once: it goes on by itself."""
+        caller = await authenticated(gateway, request)
+        asked = plan(await body_of(request), request.headers, gateway.settings.bounds)
+        id = await gateway.runs.start(caller, asked)
+        run = run_json(await gateway.runs.get(caller.owner, id))
+        return Json(run, 202, headers={"location": f"/v1/runs/{id}"})
 
     @router.get("/v1/runs/{id}")
     async def run(request: Request, id: str) -> Json:

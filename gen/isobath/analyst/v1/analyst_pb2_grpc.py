@@ -42,6 +42,11 @@ class AnalystServiceStub:
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatResponse.FromString,
                 _registered_method=True)
+        self.StartRun = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/StartRun',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/isobath.analyst.v1.AnalystService/WatchRun',
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.WatchRunRequest.SerializeToString,
@@ -105,6 +110,15 @@ class AnalystServiceServicer:
         The last event is completed, failed or cancelled. A fault of a data source ends the call with that error
         before a token is generated. Cancelling the call cancels the run unless `detach` is set. Not safe to retry
         without an idempotency_key. Errors: SOURCE_NOT_FOUND, all of connector Fetch, MODEL_UNAVAILABLE, TOO_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRun(self, request, context):
+        """Asks a question as Chat does, and gives the run at once; it goes on by itself, for WatchRun to follow. A fault of
+        a data source is then the run's. Not safe to retry without an idempotency_key. Errors: SOURCE_NOT_FOUND,
+        NOT_FOUND (model, thread, file), INVALID_FIELD, CONFLICT (the thread is busy), TOO_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -190,6 +204,11 @@ def add_AnalystServiceServicer_to_server(servicer, server):
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatResponse.SerializeToString,
             ),
+            'StartRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRun,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunResponse.SerializeToString,
+            ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.WatchRunRequest.FromString,
@@ -271,6 +290,33 @@ class AnalystService:
             '/isobath.analyst.v1.AnalystService/Chat',
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatRequest.SerializeToString,
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/StartRun',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.StartRunResponse.FromString,
             options,
             channel_credentials,
             insecure,
