@@ -38,6 +38,7 @@ app.add_typer(files, name="files")
 audit = typer.Typer(no_args_is_help=True, help="The trail of secrets and grants.")
 app.add_typer(audit, name="audit")
 console = Console()
+PIPE_WIDTH = 1000  # columns of text
 
 M = TypeVar("M", bound=Message)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each.")]
@@ -154,7 +155,8 @@ def ask(
             if as_json:
                 _json_line(run)
             else:
-                console.print(f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}")
+                goes_on = f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}"
+                console.print(goes_on, soft_wrap=True)
             return
         last = messages.Event()
         for last in client.ask(
@@ -186,7 +188,12 @@ def _show(
         else:
             table.add_row(*row(each))
     if not as_json:
-        console.print(table)
+        _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """To a pipe without a width: what is cut into lines cannot be searched."""
+    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
 
 
 def _json_line(message: Message) -> None:
@@ -330,7 +337,7 @@ def schema(source: SourceName, path: str, as_json: AsJson = False) -> None:
     table = _table(path, "column", "type", "nullable", "comment")
     for column in found.columns:
         table.add_row(column.name, column.type, "yes" if column.nullable else "no", column.comment)
-    console.print(table)
+    _print_table(table)
 
 
 @sources.command("query")
@@ -415,7 +422,7 @@ def show_thread(
         return
     for message in found.messages:
         console.rule(message.role)
-        console.print(message.content, markup=False)
+        console.print(message.content, markup=False, soft_wrap=True)
     for info in found.files:
         console.print(f"{info.id} {info.name} {info.size_bytes:,} bytes", markup=False)
 
