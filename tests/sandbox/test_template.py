@@ -15,9 +15,9 @@ from tests.sandbox.boxes import TIERS, Place, kernels_below, place
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def templates(home: Path) -> list[int]:
-    """Those of this service itself: keepers and kernels keep its command, and have other parents."""
-    found = []
+def forks(home: Path) -> dict[int, int]:
+    """The template, its keepers and kernels, which keep its command: each with its parent."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -25,10 +25,14 @@ def templates(home: Path) -> list[int]:
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            ours = b"isobath_kernel.template" in command and str(home).encode() in command
-            if ours and int(parent) == os.getpid():
-                found.append(int(entry.name))
+            if b"isobath_kernel.template" in command and str(home).encode() in command:
+                found[int(entry.name)] = int(parent)
     return found
+
+
+def templates(home: Path) -> list[int]:
+    """Those of this service itself: keepers and kernels have other parents."""
+    return [pid for pid, parent in forks(home).items() if parent == os.getpid()]
 
 
 @pytest.mark.req("X2", "X6")
@@ -68,11 +72,11 @@ async def test_fork_has_the_limits_and_descriptors_of_a_fresh_kernel(sandbox: Pl
 
 async def test_template_that_died_is_started_again(sandbox: Place) -> None:
     [pid] = templates(sandbox.home)
-    before = set(kernels_below(sandbox.home))
+    before = {*forks(sandbox.home)}
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(60):
-        # its kernels go with it, a moment later
-        while before & set(kernels_below(sandbox.home)):
+        # its kernels go with it, a moment later; namespaces that none had joined yet may stay
+        while before & {*forks(sandbox.home)}:
             await asyncio.sleep(0.02)
         for _ in range(3):
             async with sandbox.box() as box:
