@@ -37,6 +37,26 @@ class Setting:
     meaning: str
 
 
+@dataclass(frozen=True)
+class Nested:
+    """A settings class within a service's own."""
+
+    field: str
+    file: str
+    cls: str
+    prefix: str
+    said: str
+
+
+NESTED = {
+    "sandbox": (Nested("pods", "settings.py", "PodSettings", "PODS", "With `DRIVER` = `pods`"),),
+    "gateway": (
+        Nested("oidc", "access/oidc.py", "OidcSettings", "OIDC", "Sign-in by OpenID Connect"),
+        Nested("oidc", "access/quotas.py", "Quota", "OIDC_QUOTA", "What each such person may use"),
+    ),
+}
+
+
 def fields(path: Path, cls: str) -> Iterator[Setting]:
     """The annotated fields of a class, with the comments above them."""
     text = path.read_text()
@@ -68,11 +88,14 @@ def page() -> str:
     for service in SERVICES:
         own = fields(ROOT / "services" / service / "settings.py", "Settings")
         prefix = f"ISOBATH_{service.upper()}_"
-        kept = [each for each in own if each.name not in ("server", "pods")]
-        parts += [f"## {service}: `{prefix}…`\n", _table("", kept)]
-        if service == "sandbox":
-            pods = list(fields(ROOT / "services" / service / "settings.py", "PodSettings"))
-            parts += [f"With `DRIVER` = `pods`, `{prefix}PODS_…`:\n", _table("", pods)]
+        nested = NESTED.get(service, ())
+        inner = {"server", *(each.field for each in nested)}
+        parts += [f"## {service}: `{prefix}…`\n"]
+        parts += [_table("", [each for each in own if each.name not in inner])]
+        for each in nested:
+            found = fields(ROOT / "services" / service / each.file, each.cls)
+            kept = [setting for setting in found if setting.name != "quota"]
+            parts += [f"{each.said}, `{prefix}{each.prefix}_…`:\n", _table("", kept)]
     local = list(fields(ROOT / "dev" / "settings.py", "Settings"))
     return "\n".join([*parts, LOCAL, _table("", local)])
 

@@ -1,4 +1,4 @@
-"""`python -m services.gateway` serves; `… keys create --owner NAME` makes an API key."""
+"""`python -m services.gateway` serves; `… keys create|list|revoke` is for who runs it."""
 
 import argparse
 import asyncio
@@ -7,8 +7,10 @@ from os import environ
 
 from servicekit.server import main
 from servicekit.settings import SettingsError, load
+from servicekit.status import Fault
+from services.gateway.access.operating import ACTIONS
+from services.gateway.access.scopes import WORDS, Scope
 from services.gateway.app import mount
-from services.gateway.keys import create_key
 from services.gateway.settings import Settings
 
 PREFIX = "ISOBATH_GATEWAY_"
@@ -20,6 +22,14 @@ def _arguments() -> argparse.Namespace:
     keys = commands.add_parser("keys", help="API keys").add_subparsers(dest="action", required=True)
     create = keys.add_parser("create", help="make a key, print it once")
     create.add_argument("--owner", required=True, help="whose sources, threads and files it opens")
+    create.add_argument("--name", default="", help="for people, such as 'nightly report'")
+    create.add_argument("--scope", choices=[*WORDS], default=Scope.ANALYST.word)
+    create.add_argument("--team", action="append", default=[], help="may be given several times")
+    create.add_argument("--days", type=float, help="until it expires")
+    listed = keys.add_parser("list", help="every key, a line each")
+    listed.add_argument("--ended", action="store_true", help="revoked and expired ones too")
+    revoke = keys.add_parser("revoke", help="end a key, from the next request on")
+    revoke.add_argument("id", help="as `keys list` shows it")
     return parser.parse_args()
 
 
@@ -29,6 +39,8 @@ if __name__ == "__main__":
         main("gateway", Settings, mount, prefix=PREFIX)
     try:
         settings = load(Settings, environ, prefix=PREFIX)
-    except SettingsError as problem:
+        told = asyncio.run(ACTIONS[given.action](settings, given))
+    except (SettingsError, Fault) as problem:
         sys.exit(f"gateway: {problem}")
-    print(asyncio.run(create_key(settings, given.owner)))  # noqa: T201
+    for line in told:
+        print(line)  # noqa: T201

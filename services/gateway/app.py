@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from servicekit.addresses import split_host_port
 from servicekit.server import Server
+from services.gateway.access.keys import KeyDraft
+from services.gateway.access.scopes import Scope
 from services.gateway.gateway import Gateway, opened
 from services.gateway.http.app import application
 from services.gateway.http.listener import listening
@@ -27,8 +29,9 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
 async def _first_key(gateway: Gateway) -> None:
     """Accept the key that is set; at a first start without one, make one and print it once."""
     settings = gateway.settings
+    first = KeyDraft(settings.owner, name="first key", scope=Scope.ADMIN)
     if settings.api_key is not None:
-        await gateway.callers.create(settings.owner, settings.api_key.reveal())
-    elif await gateway.callers.none_yet():
-        key = await gateway.callers.create(settings.owner)
+        await gateway.keys.create(first, settings.api_key.reveal())
+    elif await gateway.keys.none_yet():
+        _, key = await gateway.keys.create(first)
         print(f"API key (shown once): {key}", file=sys.stderr)  # noqa: T201

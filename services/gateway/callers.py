@@ -1,16 +1,14 @@
-"""Who calls: API keys, kept as hashes."""
+"""Who calls: an API key, or a token of the company's own sign-in."""
 
-import hashlib
-import secrets
-from dataclasses import dataclass
-
-from sqlalchemy import func, select
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from servicekit.status import Unauthenticated
-from services.gateway.store.database import Database
-from services.gateway.store.tables import ApiKey, now_ms
-
-PREFIX = "isb-"
+from services.gateway.access.keys import EVERYBODY, Key, Keys
+from services.gateway.access.quotas import Quota
+from services.gateway.access.scopes import Scope
+from services.gateway.store.tables import now_ms
 
 
 @dataclass(frozen=True)
@@ -19,43 +17,57 @@ class Caller:
 
     owner: str
     key_id: str
+    scope: Scope = Scope.ANALYST
+    teams: tuple[str, ...] = ()
+    quota: Quota = field(default_factory=Quota)
+
+    @property
+    def is_admin(self) -> bool:
+        return self.scope is Scope.ADMIN
+
+    @property
+    def all_teams(self) -> Sequence[str]:
+        """Those that it is a member of, with the one that everybody is a member of."""
+        return (*self.teams, EVERYBODY)
+
+
+class Tokens(Protocol):
+    """Bearer tokens that are no keys of ours."""
+
+    def takes(self, token: str) -> bool:
+        """Whether it looks like one."""
+
+    async def caller(self, token: str) -> Caller:
+        """Whose it is. Raises `Unauthenticated`."""
 
 
 class Callers:
-    """API keys and their owners."""
+    """Tells callers by what they show."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, keys: Keys, tokens: Tokens | None = None) -> None:
+        self._keys = keys
+        self._tokens = tokens
 
     async def authenticate(self, authorization: str) -> Caller:
-        """Read `Bearer <key>`. Raises `Unauthenticated`."""
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not key.strip():
+        """Read `Bearer <key or token>`. Raises `Unauthenticated`."""
+        scheme, _, given = authorization.partition(" ")
+        given = given.strip()
+        if scheme.lower() != "bearer" or not given:
             raise _refused("there is no API key in this request")
-        async with self._database.begin() as session:
-            found = await session.scalar(select(ApiKey).where(ApiKey.sha256 == _hash(key.strip())))
-        if found is None:
+        if self._tokens is not None and self._tokens.takes(given):
+            return await self._tokens.caller(given)
+        key = await self._keys.find(given)
+        if key is None:
             raise _refused("this API key is not known")
-        return Caller(found.owner, found.id)
-
-    async def create(self, owner: str, key: str = "") -> str:
-        """A key for `owner`: a new one, or the one given, which may be there already."""
-        key = key or PREFIX + secrets.token_urlsafe(32)
-        async with self._database.begin() as session:
-            hashed = _hash(key)
-            if await session.scalar(select(ApiKey).where(ApiKey.sha256 == hashed)) is None:
-                id = "key-" + secrets.token_hex(12)
-                session.add(ApiKey(id=id, owner=owner, sha256=hashed, created_ms=now_ms()))
-        return key
-
-    async def none_yet(self) -> bool:
-        """Whether this is the first start."""
-        async with self._database.begin() as session:
-            return not await session.scalar(select(func.count()).select_from(ApiKey))
+        _require_valid(key)
+        return Caller(key.owner, key.id, key.scope, key.teams, key.quota)
 
 
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
+def _require_valid(key: Key) -> None:
+    if key.revoked_ms is not None:
+        raise _refused("this API key was revoked")
+    if key.expires_ms is not None and key.expires_ms <= now_ms():
+        raise _refused("this API key has expired")
 
 
 def _refused(message: str) -> Unauthenticated:

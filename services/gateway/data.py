@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.credentials.v1 import credentials_pb2 as credentials
+from services.gateway.access.usage import Usage, Used
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call, retried, stream
@@ -43,7 +44,8 @@ class Grants:
         """A signed grant for one source, for no more than the limits. Raises `ServiceLost`."""
         bounds = limits or connector.Limits()
         request = credentials.MintGrantRequest(
-            owner=caller.owner,
+            # of a shared source too, whose secret is its owner's
+            owner=source.owner,
             caller=caller.key_id,
             source_id=source.id,
             source_type=source.type,
@@ -72,12 +74,13 @@ class Data:
     """Check, browse, inspect, preview, profile and fetch. All raise what the connector raises."""
 
     def __init__(
-        self, registry: Registry, grants: Grants, services: Services, audit: Audit
+        self, registry: Registry, grants: Grants, services: Services, audit: Audit, usage: Usage
     ) -> None:
         self._registry = registry
         self._grants = grants
         self._connectors = services.connectors
         self._audit = audit
+        self._usage = usage
 
     async def check(self, caller: Caller, source: str) -> connector.CheckResponse:
         """Try the source."""
@@ -122,11 +125,16 @@ class Data:
     async def fetch(
         self, caller: Caller, source: str, request: connector.FetchRequest
     ) -> AsyncIterator[AsyncIterator[connector.FetchResponse]]:
-        """The events of a Fetch; leaving stops it."""
+        """The events of a Fetch; leaving stops it. Raises `QuotaExceeded`."""
+        await self._usage.require_left(caller)
         found = await self._granted(caller, source, "Fetch", ("list", "read"), request)
         stub = await self._connectors.stub(found.type)
-        async with stream(SERVICE_OF.format(found.type), stub.Fetch(request)) as events:
-            yield events
+        meter = _Meter()
+        try:
+            async with stream(SERVICE_OF.format(found.type), stub.Fetch(request)) as events:
+                yield meter.through(events)
+        finally:
+            await self._usage.add(caller, meter.used)
 
     async def _unary(
         self,
@@ -148,11 +156,25 @@ class Data:
         self, caller: Caller, source: str, method: str, operations: Sequence[str], request: Any
     ) -> Source:
         """Put a grant into the request; what is done is written down before it happens."""
-        found = await self._registry.get(caller.owner, source)
+        found = await self._registry.get(caller, source)
         await self._audit.write(caller, method.lower(), found.id, _path(request))
         limits = request.limits if hasattr(request, "limits") else None
         request.grant = await self._grants.mint(caller, found, operations, limits=limits)
         return found
+
+
+class _Meter:
+    """Counts what passes."""
+
+    def __init__(self) -> None:
+        self.used = Used()
+
+    async def through(
+        self, events: AsyncIterator[connector.FetchResponse]
+    ) -> AsyncIterator[connector.FetchResponse]:
+        async for event in events:
+            self.used += Used(bytes=len(event.piece), rows=event.summary.rows)
+            yield event
 
 
 def _path(request: Any) -> str:

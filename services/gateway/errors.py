@@ -5,6 +5,8 @@
     └── GatewayFault
         ├── SourceNotFound
         ├── NotFound
+        ├── NotAllowed
+        ├── QuotaExceeded
         ├── AlreadyExists
         ├── Conflict
         ├── TooLarge
@@ -46,6 +48,33 @@ class NotFound(GatewayFault):
     def metadata(self) -> dict[str, str]:
         named = {"field": self.field} if self.field else {}
         return {"kind": self.kind, "id": self.id, **named}
+
+
+class NotAllowed(GatewayFault):
+    """The scope is too narrow, or the thing is another's. `needs` is a scope, or "owner"."""
+
+    remedy = "Use a key that may, or ask an administrator for one."
+
+    def __init__(self, message: str, needs: str) -> None:
+        super().__init__(message)
+        self.needs = needs
+
+    def metadata(self) -> dict[str, str]:
+        return {"needs": self.needs}
+
+
+class QuotaExceeded(GatewayFault):
+    """The caller's own quota is used up."""
+
+    remedy = "Wait until it begins anew, or have it raised."
+
+    def __init__(self, quota: str, limit: int, used: int, *, retry_after_s: float) -> None:
+        super().__init__(f"{quota.replace('_', ' ')}: {used:,} of {limit:,} are used")
+        self.quota, self.limit, self.used = quota, limit, used
+        self.retry_after_s = retry_after_s
+
+    def metadata(self) -> dict[str, str]:
+        return {"quota": self.quota, "limit": str(self.limit), "used": str(self.used)}
 
 
 class AlreadyExists(GatewayFault):

@@ -10,8 +10,12 @@ from servicekit import health, logs
 from servicekit.limits import Limiter
 from servicekit.status import Fault
 from servicekit.tls import Tls
+from services.gateway.access.keys import Key, Keys, hash_key
+from services.gateway.access.oidc import Oidc
+from services.gateway.access.scopes import Scope, require
+from services.gateway.access.usage import Usage, counting
 from services.gateway.audit import Audit
-from services.gateway.callers import Callers
+from services.gateway.callers import Caller, Callers
 from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
@@ -38,12 +42,28 @@ class Gateway:
 
     settings: Settings
     callers: Callers
+    keys: Keys
+    usage: Usage
     registry: Registry
     data: Data
     files: FileStore
     threads: Threads
     runs: Runs
     services: Services
+
+    async def admit(self, authorization: str, needs: Scope) -> Caller:
+        """Who calls, let in and counted. Raises `Unauthenticated`, `NotAllowed`,
+        `QuotaExceeded`."""
+        caller = await self.callers.authenticate(authorization)
+        require(caller.scope, needs)
+        self.usage.request(caller)
+        return caller
+
+    async def revoke_key(self, caller: Caller, id: str) -> Key:
+        """By an admin, or by the key itself. Raises `NotAllowed`, `NotFound`."""
+        if id != caller.key_id:
+            require(caller.scope, Scope.ADMIN)
+        return await self.keys.revoke(id)
 
     async def health(self) -> dict[str, str]:
         """Each service's own word: SERVING, NOT_SERVING, or UNREACHABLE."""
@@ -64,7 +84,8 @@ class Gateway:
 async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Gateway]:
     """A gateway at work, which shows its certificate to the services that it calls; on leaving, its
     runs are cancelled and everything is closed."""
-    files_folder = folder(settings.home) / "files"
+    home = folder(settings.home)
+    files_folder = home / "files"
     files_folder.mkdir(mode=0o700, exist_ok=True)
     async with AsyncExitStack() as stack:
         threads_pool = await stack.enter_async_context(Limiter("files", FILE_THREADS))
@@ -85,13 +106,21 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(settings.agent_model, settings.max_runs, settings.chat_rows)
         writeback = Writeback(services, registry, files, Audit(store), STATUSES)
-        runs = Runs(store, services, registry, files, threads, limits, STATUSES, writeback)
-        data = Data(registry, Grants(services), services, Audit(store))
+        usage = await stack.enter_async_context(counting(Usage(store)))
+        runs = Runs(store, services, registry, files, threads, limits, STATUSES, writeback, usage)
+        data = Data(registry, Grants(services), services, Audit(store), usage)
         await runs.recover()
         stack.push_async_callback(runs.aclose)
         await stack.enter_async_context(_expiring(threads))
-        callers = Callers(store)
-        yield Gateway(settings, callers, registry, data, files, threads, runs, services)
+        keys = Keys(store, hash_key(settings.key_hash, home))
+        await keys.seal()
+        tokens = None
+        if settings.oidc.issuer:
+            tokens = await stack.enter_async_context(Oidc(settings.oidc))
+        callers = Callers(keys, tokens)
+        yield Gateway(
+            settings, callers, keys, usage, registry, data, files, threads, runs, services
+        )
 
 
 @asynccontextmanager

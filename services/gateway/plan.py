@@ -5,7 +5,7 @@ header.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from grants.scope import problem_of
@@ -65,6 +65,12 @@ class Plan:
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
     artifacts_to: ArtifactsTo | None = None
+
+    def within(self, tokens: int | None) -> "Plan":
+        """The plan, for no more tokens than these; None = as it is."""
+        if tokens is None or tokens >= self.bounds.tokens:
+            return self
+        return replace(self, bounds=replace(self.bounds, tokens=tokens))
 
 
 def plan(body: Mapping[str, Any], headers: Mapping[str, str], bounds: Bounds) -> Plan:

@@ -3,24 +3,26 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jsonschema
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit import logs
 from servicekit.status import InvalidField, RemoteFault
+from services.gateway.access.keys import check_teams
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, retried
-from services.gateway.errors import AlreadyExists, Conflict, SourceNotFound
-from services.gateway.pages import Page, page_size, token_of, value_of
+from services.gateway.errors import AlreadyExists, Conflict, NotAllowed, SourceNotFound
+from services.gateway.pages import Page, page_size
+from services.gateway.store import sharing
 from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
 
@@ -47,6 +49,8 @@ class Source:
     version: int
     created_ms: int
     updated_ms: int
+    # whose members may see and ask it
+    teams: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Draft:
     config: Mapping[str, Any]
     secrets: Mapping[str, str] = field(repr=False)
     description: str = ""
+    teams: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Change:
     config: Mapping[str, Any] | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     clear_secrets: tuple[str, ...] = ()
+    teams: tuple[str, ...] | None = None
 
 
 class Registry:
@@ -84,6 +90,7 @@ class Registry:
         Raises `InvalidField`, `AlreadyExists`, `Unsupported`, `ServiceLost`.
         """
         _check_name(draft.name)
+        _check_teams(caller, draft.teams)
         described = await self._services.connectors.describe(draft.type)
         check(described, draft.config, draft.secrets, set(draft.secrets))
         if await self._named(caller.owner, draft.name) is not None:
@@ -93,6 +100,8 @@ class Registry:
         try:
             async with self._database.begin() as session:
                 session.add(_row(source))
+                await session.flush()
+                await sharing.share(session, source.id, source.teams)
         except BaseException as failed:
             await self._forget(source.id)
             if isinstance(failed, IntegrityError):
@@ -100,34 +109,46 @@ class Registry:
             raise
         return source
 
-    async def page(self, owner: str, size: int = 0, token: str = "") -> Page[Source]:
-        """The owner's sources by name."""
+    async def page(self, caller: Caller, size: int = 0, token: str = "") -> Page[Source]:
+        """The caller's sources and those shared with it, by name."""
         size = page_size(size)
-        query = select(SourceRow).where(SourceRow.owner == owner).order_by(SourceRow.name)
+        query = select(SourceRow).where(sharing.visible(caller.owner, caller.all_teams))
+        query = query.order_by(SourceRow.name, SourceRow.id).limit(size + 1)
         if token:
-            query = query.where(SourceRow.name > value_of(token))
+            query = query.where(sharing.behind(token))
         async with self._database.begin() as session:
-            rows = (await session.scalars(query.limit(size + 1))).all()
-        more = token_of(rows[size - 1].name) if len(rows) > size else ""
-        return Page([_source(row) for row in rows[:size]], more)
+            rows = (await session.scalars(query)).all()
+            teams = await sharing.teams_of(session, [row.id for row in rows])
+        more = sharing.token_behind(rows[size - 1]) if len(rows) > size else ""
+        return Page([_source(row, teams.get(row.id, ())) for row in rows[:size]], more)
 
-    async def get(self, owner: str, id_or_name: str) -> Source:
-        """One source of this owner, by id or by name. Raises `SourceNotFound`."""
+    async def get(self, caller: Caller, id_or_name: str) -> Source:
+        """One source that this caller may see, by id or by name; of several of that name its own.
+        Raises `SourceNotFound`, `Conflict` for a name that several are shared under."""
+        named = or_(SourceRow.id == id_or_name, SourceRow.name == id_or_name)
+        query = select(SourceRow).where(named, sharing.visible(caller.owner, caller.all_teams))
         async with self._database.begin() as session:
-            row = await session.get(SourceRow, id_or_name)
-        if row is None or row.owner != owner:
-            row = await self._named(owner, id_or_name)
-        if row is None:
-            raise SourceNotFound(id_or_name)
-        return _source(row)
+            rows = (await session.scalars(query)).all()
+            row = _meant(caller, id_or_name, rows)
+            teams = await sharing.teams_of(session, [row.id])
+        return _source(row, teams.get(row.id, ()))
+
+    async def own(self, caller: Caller, id_or_name: str) -> Source:
+        """One source that belongs to this caller. Raises `SourceNotFound`, `NotAllowed`."""
+        source = await self.get(caller, id_or_name)
+        if source.owner != caller.owner:
+            raise NotAllowed(f"{source.name} is shared with you, and belongs to another", "owner")
+        return source
 
     async def update(self, caller: Caller, id_or_name: str, change: Change) -> Source:
         """Make the next version; connections of the old one are closed everywhere.
 
-        Raises `SourceNotFound`, `InvalidField`, `AlreadyExists`, `Conflict`, `ServiceLost`.
+        Raises `SourceNotFound`, `NotAllowed`, `InvalidField`, `AlreadyExists`, `Conflict`,
+        `ServiceLost`.
         """
-        before = await self.get(caller.owner, id_or_name)
+        before = await self.own(caller, id_or_name)
         _require_undeclared(before)
+        _check_teams(caller, tuple({*(change.teams or ())} - {*before.teams}))
         described = await self._services.connectors.describe(before.type)
         after = _changed(before, change)
         _check_name(after.name)
@@ -147,9 +168,9 @@ class Registry:
     async def delete(self, caller: Caller, id_or_name: str) -> None:
         """Forget the source and its secret, revoke its grants, close its connections.
 
-        Raises `SourceNotFound`, `Conflict` for a declared one, `ServiceLost`.
+        Raises `SourceNotFound`, `NotAllowed`, `Conflict` for a declared one, `ServiceLost`.
         """
-        source = await self.get(caller.owner, id_or_name)
+        source = await self.own(caller, id_or_name)
         _require_undeclared(source)
         await self._revoke(source, "the source was deleted")
         await self._forget(source.id)
@@ -176,6 +197,8 @@ class Registry:
                 row.config_json = json.dumps(after.config)
                 row.secrets_set = json.dumps(after.secrets_set)
                 row.version, row.updated_ms = after.version, after.updated_ms
+                if after.teams != before.teams:
+                    await sharing.share(session, after.id, after.teams)
         except IntegrityError as taken:
             raise AlreadyExists("name", after.name) from taken
 
@@ -309,6 +332,32 @@ def _alternatives(schema: Mapping[str, Any]) -> list[str]:
     return required or list(schema.get("properties", {}))
 
 
+def _meant(caller: Caller, asked: str, rows: Sequence[SourceRow]) -> SourceRow:
+    """An id first, then the caller's own by name, then the only one that is shared."""
+    for row in rows:
+        if row.id == asked:
+            return row
+    mine = [row for row in rows if row.owner == caller.owner] or rows
+    if len(mine) > 1:
+        raise Conflict(
+            "data source",
+            asked,
+            f"several data sources called {asked} are shared with you",
+            remedy=f"Name it by its id: {', '.join(sorted(row.id for row in mine))}.",
+        )
+    if not mine:
+        raise SourceNotFound(asked)
+    return mine[0]
+
+
+def _check_teams(caller: Caller, teams: tuple[str, ...]) -> None:
+    """Nobody but an admin shares with a team of others."""
+    check_teams(teams)
+    for team in sorted({*teams} - {*caller.teams}):
+        if not caller.is_admin:
+            raise InvalidField("teams", f"you are not a member of {team}")
+
+
 def _check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise InvalidField(
@@ -328,6 +377,7 @@ def _new(caller: Caller, draft: Draft) -> Source:
         version=1,
         created_ms=now_ms(),
         updated_ms=now_ms(),
+        teams=draft.teams,
     )
 
 
@@ -342,6 +392,7 @@ def _changed(source: Source, change: Change) -> Source:
         secrets_set=tuple(sorted(kept)),
         version=source.version + 1 if renewed else source.version,
         updated_ms=now_ms(),
+        teams=change.teams if change.teams is not None else source.teams,
     )
 
 
@@ -360,7 +411,7 @@ def _row(source: Source) -> SourceRow:
     )
 
 
-def _source(row: SourceRow) -> Source:
+def _source(row: SourceRow, teams: tuple[str, ...]) -> Source:
     return Source(
         id=row.id,
         owner=row.owner,
@@ -372,4 +423,5 @@ def _source(row: SourceRow) -> Source:
         version=row.version,
         created_ms=row.created_ms,
         updated_ms=row.updated_ms,
+        teams=teams,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context, logs
 from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
+from services.gateway.access.quotas import require_room
+from services.gateway.access.usage import Usage, Used
 from services.gateway.analysis import Analysis, Chosen
 from services.gateway.callers import Caller
 from services.gateway.clients import Services
@@ -63,6 +66,7 @@ class Runs:
         settings: RunSettings,
         statuses: StatusTable,
         writeback: Writeback,
+        usage: Usage,
     ) -> None:
         self._database = database
         self._services = services
@@ -72,6 +76,9 @@ class Runs:
         self._settings = settings
         self._statuses = statuses
         self._writeback = writeback
+        self._usage = usage
+        # how many runs each caller has going
+        self._going: Counter[str] = Counter()
         self._grants = Grants(services)
         self._journal = Journal(database)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -104,12 +111,14 @@ class Runs:
         """Begin a run, and give its id; the same idempotency key gives the same run.
 
         Raises `SourceNotFound`, `NotFound` (model, thread, file), `InvalidField`, `Conflict`,
-        `TooBusy`; nothing is kept then.
+        `TooBusy`, `QuotaExceeded`; nothing is kept then.
         """
         if plan.idempotency_key and (known := await self._known(caller, plan.idempotency_key)):
             return known
         if len(self._tasks) >= self._settings.max_runs:
             raise TooBusy(self._settings.max_runs)
+        require_room(caller.quota, self._going[caller.key_id])
+        plan = plan.within(await self._usage.require_left(caller))
         model = await self._model(plan.model)
         sources = await self._sources(caller, plan)
         if plan.artifacts_to:
@@ -145,10 +154,12 @@ class Runs:
         work = self._run(caller, plan, live, model, sources)
         task = asyncio.create_task(work, name=f"run {run_id}")
         self._tasks[run_id] = task
-        task.add_done_callback(lambda _: self._done(run_id, plan.thread_id))
+        self._going[caller.key_id] += 1
+        task.add_done_callback(lambda _: self._done(caller, run_id, plan.thread_id))
 
-    def _done(self, run_id: str, thread_id: str) -> None:
+    def _done(self, caller: Caller, run_id: str, thread_id: str) -> None:
         self._tasks.pop(run_id, None)
+        self._going[caller.key_id] -= 1
         self._busy_threads.pop(thread_id, None)
 
     async def watch(
@@ -230,7 +241,7 @@ class Runs:
         if _is_plain(plan) and (field := next((name for name in asked if asked[name]), "")):
             remedy = f"Ask {self._settings.agent_model}, or leave {field} out."
             raise InvalidField(field, f"{plan.model} works without data", remedy=remedy)
-        found = [await self._registry.get(caller.owner, each.source) for each in plan.selections]
+        found = [await self._registry.get(caller, each.source) for each in plan.selections]
         for number, (source, chosen) in enumerate(zip(found, plan.selections, strict=True)):
             if chosen.type and chosen.type != source.type:
                 field = f"data_sources[{number}].type"
@@ -420,6 +431,7 @@ class Runs:
                 error_reason=last.failed.reason,
                 error_message=last.failed.message,
             )
+            await self._usage.add(analysis.caller, _used(analysis.usage.message()))
         finally:
             analysis.live.settled.set()
             self._journal.forget(analysis.live)
@@ -440,6 +452,17 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
+
+
+def _used(usage: analyst.RunUsage) -> Used:
+    return Used(
+        runs=1,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        rows=usage.fetched_rows,
+        bytes=usage.fetched_bytes,
+        run_ms=usage.elapsed.ToMilliseconds(),
+    )
 
 
 def _is_plain(plan: Plan) -> bool:

@@ -8,13 +8,16 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from isobath.analyst.v1 import access_pb2_grpc as access
 from isobath.analyst.v1 import analyst_pb2 as pb
 from isobath.analyst.v1 import analyst_pb2_grpc as rpc
 from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.server import Server
 from servicekit.status import InvalidField, RemoteFault
 from services.gateway import exports
-from services.gateway.callers import Caller
+from services.gateway.access.scopes import Scope
+from services.gateway.access.servicer import AccessServicer
+from services.gateway.authenticated import Authenticated, Context
 from services.gateway.conversation import Bounds, Message
 from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
@@ -30,7 +33,6 @@ from services.gateway.plan import (
 from services.gateway.registry import Change, Draft, Source
 from services.gateway.statuses import STATUSES
 
-Context = grpc.aio.ServicerContext[Any, Any]
 _FORMATS = {connector.Format.Value(f"FORMAT_{name.upper()}"): name for name in FORMATS}
 _EXPORTERS = {
     pb.EXPORT_FORMAT_NOTEBOOK: exports.notebook,
@@ -40,7 +42,7 @@ _ENDS = frozenset({"completed", "failed", "cancelled"})
 
 
 def register(server: Server, gateway: Gateway) -> None:
-    """Adds the three public services."""
+    """Adds the public services."""
     services = (
         ("AnalystService", AnalystServicer(gateway), rpc.add_AnalystServiceServicer_to_server),
         (
@@ -49,6 +51,7 @@ def register(server: Server, gateway: Gateway) -> None:
             rpc.add_DataSourceServiceServicer_to_server,
         ),
         ("FileService", FileServicer(gateway), rpc.add_FileServiceServicer_to_server),
+        ("AccessService", AccessServicer(gateway), access.add_AccessServiceServicer_to_server),
     )
     for name, servicer, add in services:
         server.register(
@@ -57,17 +60,6 @@ def register(server: Server, gateway: Gateway) -> None:
             statuses=STATUSES,
             endless=frozenset({"WatchRun", "Chat"}),
         )
-
-
-class _Authenticated:
-    """Shared by the three: the gateway, and who calls it."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self.gateway = gateway
-
-    async def caller(self, context: Context) -> Caller:
-        headers = {str(key): value for key, value in context.invocation_metadata() or ()}
-        return await self.gateway.callers.authenticate(str(headers.get("authorization", "")))
 
 
 def _as_fault(failed: pb.RunFailed) -> RemoteFault:
@@ -82,13 +74,13 @@ def _as_fault(failed: pb.RunFailed) -> RemoteFault:
     )
 
 
-class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
+class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
     """Questions and runs."""
 
     async def Chat(
         self, request: pb.ChatRequest, context: Context
     ) -> AsyncIterator[pb.ChatResponse]:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         run_id = await self.gateway.runs.start(caller, self._plan(request))
         ended = spoken = False
         try:
@@ -120,14 +112,14 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
         )
 
     async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         run_id = await self.gateway.runs.start(caller, self._plan(request.question))
         return pb.StartRunResponse(run=await self.gateway.runs.get(caller.owner, run_id))
 
     async def WatchRun(
         self, request: pb.WatchRunRequest, context: Context
     ) -> AsyncIterator[pb.WatchRunResponse]:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         after = max(0, request.from_sequence - 1)
         async with aclosing(self.gateway.runs.watch(caller.owner, request.run_id, after)) as events:
             async for event in events:
@@ -136,14 +128,14 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     async def CancelRun(
         self, request: pb.CancelRunRequest, context: Context
     ) -> pb.CancelRunResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         run = await self.gateway.runs.cancel(caller.owner, request.run_id)
         return pb.CancelRunResponse(run=run)
 
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: Context
     ) -> AsyncIterator[pb.ExportRunResponse]:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         make = _EXPORTERS.get(request.format)
         if make is None:
             raise InvalidField("format", "the request does not say as what")
@@ -160,17 +152,17 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context
     ) -> pb.GetStatusResponse:
-        await self.caller(context)
+        await self.caller(context, Scope.READ_ONLY)
         states = await self.gateway.health()
         services = [pb.ServiceStatus(name=name, state=state) for name, state in states.items()]
         return pb.GetStatusResponse(services=services, tier=await self.gateway.tier())
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         return pb.GetRunResponse(run=await self.gateway.runs.get(caller.owner, request.run_id))
 
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         page = await self.gateway.runs.page(
             caller.owner, request.thread_id, request.page_size, request.page_token
         )
@@ -179,14 +171,14 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     async def ListThreads(
         self, request: pb.ListThreadsRequest, context: Context
     ) -> pb.ListThreadsResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         page = await self.gateway.threads.page(caller.owner, request.page_size, request.page_token)
         return pb.ListThreadsResponse(threads=page.items, next_page_token=page.next_page_token)
 
     async def GetThread(
         self, request: pb.GetThreadRequest, context: Context
     ) -> pb.GetThreadResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         thread, said = await self.gateway.threads.get(caller.owner, request.thread_id)
         files = await self.gateway.files.of_thread(request.thread_id)
         return pb.GetThreadResponse(thread=thread, messages=said, files=files)
@@ -194,30 +186,31 @@ class AnalystServicer(_Authenticated, rpc.AnalystServiceServicer):
     async def DeleteThread(
         self, request: pb.DeleteThreadRequest, context: Context
     ) -> pb.DeleteThreadResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         await self.gateway.threads.delete(caller.owner, request.thread_id)
         return pb.DeleteThreadResponse()
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: Context
     ) -> pb.ListModelsResponse:
-        await self.caller(context)
+        await self.caller(context, Scope.READ_ONLY)
         return pb.ListModelsResponse(models=await self.gateway.runs.models())
 
 
-class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
+class DataSourceServicer(Authenticated, rpc.DataSourceServiceServicer):
     """The registry, and what lies in each source."""
 
     async def CreateDataSource(
         self, request: pb.CreateDataSourceRequest, context: Context
     ) -> pb.CreateDataSourceResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         draft = Draft(
             name=request.name,
             type=request.type,
             description=request.description,
             config=_config(request.config_json),
             secrets=dict(request.secrets),
+            teams=tuple(request.teams),
         )
         made = await self.gateway.registry.create(caller, draft)
         return pb.CreateDataSourceResponse(data_source=_source(made))
@@ -225,8 +218,8 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
     async def ListDataSources(
         self, request: pb.ListDataSourcesRequest, context: Context
     ) -> pb.ListDataSourcesResponse:
-        caller = await self.caller(context)
-        page = await self.gateway.registry.page(caller.owner, request.page_size, request.page_token)
+        caller = await self.caller(context, Scope.READ_ONLY)
+        page = await self.gateway.registry.page(caller, request.page_size, request.page_token)
         return pb.ListDataSourcesResponse(
             data_sources=[_source(each) for each in page.items],
             next_page_token=page.next_page_token,
@@ -235,20 +228,21 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
     async def GetDataSource(
         self, request: pb.GetDataSourceRequest, context: Context
     ) -> pb.GetDataSourceResponse:
-        caller = await self.caller(context)
-        found = await self.gateway.registry.get(caller.owner, request.id)
+        caller = await self.caller(context, Scope.READ_ONLY)
+        found = await self.gateway.registry.get(caller, request.id)
         return pb.GetDataSourceResponse(data_source=_source(found))
 
     async def UpdateDataSource(
         self, request: pb.UpdateDataSourceRequest, context: Context
     ) -> pb.UpdateDataSourceResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         change = Change(
             name=request.name if request.HasField("name") else None,
             description=request.description if request.HasField("description") else None,
             config=_config(request.config_json) if request.HasField("config_json") else None,
             secrets=dict(request.secrets),
             clear_secrets=tuple(request.clear_secrets),
+            teams=tuple(request.teams.names) if request.HasField("teams") else None,
         )
         changed = await self.gateway.registry.update(caller, request.id, change)
         return pb.UpdateDataSourceResponse(data_source=_source(changed))
@@ -256,14 +250,16 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
     async def DeleteDataSource(
         self, request: pb.DeleteDataSourceRequest, context: Context
     ) -> pb.DeleteDataSourceResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         await self.gateway.registry.delete(caller, request.id)
         return pb.DeleteDataSourceResponse()
 
     async def CheckDataSource(
         self, request: pb.CheckDataSourceRequest, context: Context
     ) -> pb.CheckDataSourceResponse:
-        found = await self.gateway.data.check(await self.caller(context), request.id)
+        found = await self.gateway.data.check(
+            await self.caller(context, Scope.READ_ONLY), request.id
+        )
         ok = bool(found.steps) and all(step.passed for step in found.steps)
         return pb.CheckDataSourceResponse(ok=ok, check=found)
 
@@ -278,7 +274,9 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
             refresh=request.refresh,
             include=request.include,
         )
-        found = await self.gateway.data.browse(await self.caller(context), request.id, asked)
+        found = await self.gateway.data.browse(
+            await self.caller(context, Scope.READ_ONLY), request.id, asked
+        )
         return pb.BrowseDataSourceResponse(
             entries=found.entries, next_page_token=found.next_page_token
         )
@@ -289,21 +287,27 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
         asked = connector.InspectRequest(
             path=request.path, refresh=request.refresh, version=request.version
         )
-        found = await self.gateway.data.inspect(await self.caller(context), request.id, asked)
+        found = await self.gateway.data.inspect(
+            await self.caller(context, Scope.READ_ONLY), request.id, asked
+        )
         return pb.InspectDataSourceResponse(schema=found)
 
     async def PreviewDataSource(
         self, request: pb.PreviewDataSourceRequest, context: Context
     ) -> pb.PreviewDataSourceResponse:
         asked = connector.PreviewRequest(selection=request.selection, rows=request.rows)
-        found = await self.gateway.data.preview(await self.caller(context), request.id, asked)
+        found = await self.gateway.data.preview(
+            await self.caller(context, Scope.READ_ONLY), request.id, asked
+        )
         return pb.PreviewDataSourceResponse(preview=found)
 
     async def ProfileDataSource(
         self, request: pb.ProfileDataSourceRequest, context: Context
     ) -> pb.ProfileDataSourceResponse:
         asked = connector.ProfileRequest(path=request.path, refresh=request.refresh)
-        found = await self.gateway.data.profile(await self.caller(context), request.id, asked)
+        found = await self.gateway.data.profile(
+            await self.caller(context, Scope.READ_ONLY), request.id, asked
+        )
         return pb.ProfileDataSourceResponse(profile=found)
 
     async def FetchDataSource(
@@ -312,7 +316,7 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
         asked = connector.FetchRequest(
             selection=request.selection, format=request.format, limits=request.limits
         )
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         async with self.gateway.data.fetch(caller, request.id, asked) as events:
             async for event in events:
                 yield pb.FetchDataSourceResponse(event=event)
@@ -320,17 +324,17 @@ class DataSourceServicer(_Authenticated, rpc.DataSourceServiceServicer):
     async def ListTemplates(
         self, request: pb.ListTemplatesRequest, context: Context
     ) -> pb.ListTemplatesResponse:
-        await self.caller(context)
+        await self.caller(context, Scope.READ_ONLY)
         return pb.ListTemplatesResponse(types=await self.gateway.registry.types())
 
 
-class FileServicer(_Authenticated, rpc.FileServiceServicer):
+class FileServicer(Authenticated, rpc.FileServiceServicer):
     """Uploads and artifacts."""
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
     ) -> pb.UploadFileResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         first = await anext(aiter(request_iterator), pb.UploadFileRequest())
         if not first.HasField("start") or not first.start.name:
             raise InvalidField("start.name", "the first message must be start, with a name")
@@ -345,18 +349,18 @@ class FileServicer(_Authenticated, rpc.FileServiceServicer):
     async def ListFiles(
         self, request: pb.ListFilesRequest, context: Context
     ) -> pb.ListFilesResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         page = await self.gateway.files.page(caller.owner, request.page_size, request.page_token)
         return pb.ListFilesResponse(files=page.items, next_page_token=page.next_page_token)
 
     async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         return pb.GetFileResponse(file=await self.gateway.files.get(caller.owner, request.id))
 
     async def DownloadFile(
         self, request: pb.DownloadFileRequest, context: Context
     ) -> AsyncIterator[pb.DownloadFileResponse]:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.READ_ONLY)
         info = await self.gateway.files.get(caller.owner, request.id)
         yield pb.DownloadFileResponse(header=info)
         async for piece in await self.gateway.files.open(caller.owner, request.id):
@@ -365,7 +369,7 @@ class FileServicer(_Authenticated, rpc.FileServiceServicer):
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, context: Context
     ) -> pb.DeleteFileResponse:
-        caller = await self.caller(context)
+        caller = await self.caller(context, Scope.ANALYST)
         await self.gateway.files.delete(caller.owner, request.id)
         return pb.DeleteFileResponse()
 
@@ -448,6 +452,8 @@ def _source(source: Source) -> pb.DataSource:
         description=source.description,
         config_json=json.dumps(dict(source.config)),
         secrets_set=source.secrets_set,
+        owner=source.owner,
+        teams=source.teams,
         version=source.version,
         created_at=created,
         updated_at=updated,

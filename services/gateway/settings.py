@@ -6,6 +6,7 @@ from pathlib import Path
 from servicekit.addresses import split_host_port
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
+from services.gateway.access.oidc import OidcSettings
 from services.gateway.conversation import Bounds
 
 
@@ -29,6 +30,11 @@ class Settings:
     api_key: Secret | None = None
     # whose the sources, files and threads of `api_key` are
     owner: str = "default"
+    # API keys are kept as hashes under this key, the same in every replica; unset = one is made in
+    # home at the first start, which a database of its own does not allow
+    key_hash: Secret | None = None
+    # sign-in by OpenID Connect, beside API keys
+    oidc: OidcSettings = field(default_factory=OidcSettings)
     # this service's own identity towards the others
     token: Secret | None = None
     # where the credential service listens
@@ -69,6 +75,8 @@ class Settings:
         split_host_port(self.http_bind)
         if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:
             raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
+        if self.database_url is not None and self.key_hash is None:
+            raise ValueError("DATABASE_URL needs KEY_HASH, a long random word that stays the same")
 
     @property
     def bounds(self) -> Bounds:

@@ -9,6 +9,8 @@ _Code = grpc.StatusCode
 STATUSES: StatusTable = {
     errors.SourceNotFound: Status(_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
     errors.NotFound: Status(_Code.NOT_FOUND, "NOT_FOUND"),
+    errors.NotAllowed: Status(_Code.PERMISSION_DENIED, "NOT_ALLOWED"),
+    errors.QuotaExceeded: Status(_Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
     errors.AlreadyExists: Status(_Code.ALREADY_EXISTS, "ALREADY_EXISTS"),
     errors.Conflict: Status(_Code.ABORTED, "CONFLICT"),
     errors.TooLarge: Status(_Code.OUT_OF_RANGE, "TOO_LARGE"),

@@ -50,8 +50,9 @@ class Writeback:
         self._statuses = statuses
 
     async def require(self, caller: Caller, wanted: ArtifactsTo) -> None:
-        """Told before a run begins. Raises `SourceNotFound`, `InvalidField`, `ServiceLost`."""
-        source = await self._registry.get(caller.owner, wanted.source)
+        """Told before a run begins. Raises `SourceNotFound`, `NotAllowed` for another's,
+        `InvalidField`, `ServiceLost`."""
+        source = await self._registry.own(caller, wanted.source)
         if not (await self._connectors.describe(source.type)).stores:
             raise InvalidField(
                 "artifacts_to.source",
@@ -68,9 +69,9 @@ class Writeback:
         thread_id: str,
         lifetime_s: float = CALL_GRANT_S,
     ) -> Target:
-        """Leave to write into the folder, and nowhere else. Raises `SourceNotFound`,
+        """Leave to write into the folder, and nowhere else. Raises `SourceNotFound`, `NotAllowed`,
         `ServiceLost`."""
-        source = await self._registry.get(caller.owner, wanted.source)
+        source = await self._registry.own(caller, wanted.source)
         folder = folder_of(wanted, run_id, thread_id)
         grant = await self._grants.mint(
             caller,

@@ -49,6 +49,23 @@ class Platform:
         assert made.status_code == 201, made.text
         return str(made.json()["id"])
 
+    @asynccontextmanager
+    async def other(self, owner: str = "stranger", **more: Any) -> AsyncIterator[httpx.AsyncClient]:
+        """Another caller, by a key of its own."""
+        made = await self.http.post("/v1/keys", json={"owner": owner, **more})
+        assert made.status_code == 201, made.text
+        async with self.caller(made.json()["key"]) as client:
+            yield client
+
+    def caller(self, key: str) -> httpx.AsyncClient:
+        """Whoever shows this key or token."""
+        return httpx.AsyncClient(
+            base_url=f"http://{self.settings.http_bind}",
+            headers={"authorization": f"Bearer {key}"},
+            timeout=30,
+            trust_env=False,
+        )
+
     async def chat(self, *data: dict[str, Any], **more: Any) -> httpx.Response:
         return await self.http.post("/v1/chat/completions", json=question(*data, **more))
 

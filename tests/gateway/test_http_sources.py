@@ -7,7 +7,6 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import httpx
 import jwt
 import pyarrow as pa
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from isobath.credentials.v1.credentials_pb2_grpc import CredentialServiceStub
 from servicekit.channels import channel
-from services.gateway.keys import create_key
 from tests.gateway.conftest import Platform, chunks_of, draft, question
 from tests.gateway.doubles import HANG
 
@@ -323,10 +321,7 @@ async def test_what_belongs_to_another_is_not_there(platform: Platform) -> None:
     reply = (await platform.chat()).json()
     run = reply["id"].removeprefix("chatcmpl-")
     thread = reply["choices"][0]["message"]["thread_id"]
-    key = await create_key(platform.settings, "stranger")
-    headers = {"authorization": f"Bearer {key}"}
-    base = f"http://{platform.settings.http_bind}"
-    async with httpx.AsyncClient(base_url=base, headers=headers, trust_env=False) as stranger:
+    async with platform.other() as stranger:
         for path in ("/v1/data-sources", "/v1/files", "/v1/runs", "/v1/threads"):
             assert (await stranger.get(path)).json()["data"] == []
         for path in (

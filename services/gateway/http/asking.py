@@ -6,15 +6,19 @@ import orjson
 from fastapi import Request
 
 from servicekit.status import InvalidField
+from services.gateway.access.scopes import Scope
 from services.gateway.callers import Caller
 from services.gateway.gateway import Gateway
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
-async def authenticated(gateway: Gateway, request: Request) -> Caller:
-    """The caller. Raises `Unauthenticated`."""
-    return await gateway.callers.authenticate(request.headers.get("authorization", ""))
+async def authenticated(gateway: Gateway, request: Request, needs: Scope | None = None) -> Caller:
+    """The caller, let in. What is not said: reading takes read-only, all else analyst. Raises
+    `Unauthenticated`, `NotAllowed`, `QuotaExceeded`."""
+    if needs is None:
+        needs = Scope.READ_ONLY if request.method in ("GET", "HEAD") else Scope.ANALYST
+    return await gateway.admit(request.headers.get("authorization", ""), needs)
 
 
 async def body_of(request: Request) -> dict[str, Any]:
@@ -62,3 +66,29 @@ def required(request: Request, name: str) -> str:
     if not found:
         raise InvalidField(name, f"{name} is missing", remedy=f"Add ?{name}=… to the address.")
     return found
+
+
+def string(body: dict[str, Any], name: str, *, required: bool = False) -> str:
+    """A string of the body. Raises `InvalidField`."""
+    found = body.get(name, "")
+    if not isinstance(found, str) or (required and not found):
+        raise InvalidField(name, f"{name} must be a string" + (", not empty" if required else ""))
+    return found
+
+
+def mapping(body: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object of the body, empty where it is missing. Raises `InvalidField`."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise InvalidField(name, f"{name} must be an object")
+    return found
+
+
+def words(body: dict[str, Any], name: str) -> tuple[str, ...]:
+    """A list of strings of the body, each once. Raises `InvalidField`."""
+    found = body.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise InvalidField(name, f"{name} must be a list of strings")
+    return tuple(dict.fromkeys(found))

@@ -7,9 +7,19 @@ from starlette.responses import Response
 
 from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.status import InvalidField
+from services.gateway.access.scopes import Scope
 from services.gateway.gateway import Gateway
 from services.gateway.http import transfer
-from services.gateway.http.asking import authenticated, body_of, number, required, word
+from services.gateway.http.asking import (
+    authenticated,
+    body_of,
+    mapping,
+    number,
+    required,
+    string,
+    word,
+    words,
+)
 from services.gateway.http.edge import Json
 from services.gateway.messages import plain
 from services.gateway.plan import selection
@@ -35,7 +45,7 @@ def routes(gateway: Gateway) -> APIRouter:
         """Your data sources, by name."""
         caller = await authenticated(gateway, request)
         size, token = number(request, "page_size"), word(request, "page_token")
-        page = await gateway.registry.page(caller.owner, size, token)
+        page = await gateway.registry.page(caller, size, token)
         return Json(listing([source_json(each) for each in page.items], page.next_page_token))
 
     @router.get("/v1/data-source-templates")
@@ -48,7 +58,7 @@ def routes(gateway: Gateway) -> APIRouter:
     async def get(request: Request, source: str) -> Json:
         """One data source, by id or name."""
         caller = await authenticated(gateway, request)
-        return Json(source_json(await gateway.registry.get(caller.owner, source)))
+        return Json(source_json(await gateway.registry.get(caller, source)))
 
     @router.patch(base + "/{source}")
     async def update(request: Request, source: str) -> Json:
@@ -61,14 +71,14 @@ def routes(gateway: Gateway) -> APIRouter:
     async def delete(request: Request, source: str) -> Json:
         """Delete a source, its secret and its live connections."""
         caller = await authenticated(gateway, request)
-        found = await gateway.registry.get(caller.owner, source)
+        found = await gateway.registry.get(caller, source)
         await gateway.registry.delete(caller, source)
         return Json({"id": found.id, "object": "data_source", "deleted": True})
 
     @router.post(base + "/{source}/test")
     async def test(request: Request, source: str) -> Json:
         """Try a source, and tell each step."""
-        caller = await authenticated(gateway, request)
+        caller = await authenticated(gateway, request, Scope.READ_ONLY)
         return Json(check_json(await gateway.data.check(caller, source)))
 
     @router.get(base + "/{source}/browse")
@@ -120,7 +130,7 @@ def routes(gateway: Gateway) -> APIRouter:
     @router.post(base + "/{source}/query")
     async def run_query(request: Request, source: str) -> Response:
         """Rows of a query as JSON, or by Accept as a stream of CSV, Arrow or Parquet."""
-        caller = await authenticated(gateway, request)
+        caller = await authenticated(gateway, request, Scope.READ_ONLY)
         body = await body_of(request)
         asked = _fetch(body, source, gateway.settings.query_rows)
         accept = request.headers.get("accept", "")
@@ -148,6 +158,8 @@ def source_json(source: Source) -> dict[str, Any]:
         "name": source.name,
         "type": source.type,
         "description": source.description,
+        "owner": source.owner,
+        "teams": list(source.teams),
         "config": dict(source.config),
         "secrets_set": list(source.secrets_set),
         "version": source.version,
@@ -194,40 +206,26 @@ def _include(asked: str) -> list[str]:
 
 def _draft(body: dict[str, Any]) -> Draft:
     return Draft(
-        name=_string(body, "name", required=True),
-        type=_string(body, "type", required=True),
-        description=_string(body, "description"),
-        config=_object(body, "config"),
-        secrets=_strings(_object(body, "secrets")),
+        name=string(body, "name", required=True),
+        type=string(body, "type", required=True),
+        description=string(body, "description"),
+        config=mapping(body, "config"),
+        secrets=_strings(mapping(body, "secrets")),
+        teams=words(body, "teams"),
     )
 
 
 def _change(body: dict[str, Any]) -> Change:
-    secrets = _object(body, "secrets")
+    secrets = mapping(body, "secrets")
     given = {name: value for name, value in secrets.items() if value is not None}
     return Change(
-        name=_string(body, "name", required=True) if "name" in body else None,
-        description=_string(body, "description") if "description" in body else None,
-        config=_object(body, "config") if "config" in body else None,
+        name=string(body, "name", required=True) if "name" in body else None,
+        description=string(body, "description") if "description" in body else None,
+        config=mapping(body, "config") if "config" in body else None,
         secrets=_strings(given),
         clear_secrets=tuple(name for name, value in secrets.items() if value is None),
+        teams=words(body, "teams") if "teams" in body else None,
     )
-
-
-def _string(body: dict[str, Any], name: str, *, required: bool = False) -> str:
-    found = body.get(name, "")
-    if not isinstance(found, str) or (required and not found):
-        raise InvalidField(name, f"{name} must be a string" + (", not empty" if required else ""))
-    return found
-
-
-def _object(body: dict[str, Any], name: str) -> dict[str, Any]:
-    found = body.get(name)
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise InvalidField(name, f"{name} must be an object")
-    return found
 
 
 def _strings(given: dict[str, Any]) -> dict[str, str]:

@@ -30,13 +30,38 @@ class Base(DeclarativeBase):
 
 
 class ApiKey(Base):
-    """A key is kept as its SHA-256 only."""
+    """A key is kept as a keyed hash only; `keyed` is false for those of the first schema until the
+    gateway starts, which are plain SHA-256. `scope` is a number of analyst.v1.Scope."""
 
     __tablename__ = "api_keys"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     owner: Mapped[str] = mapped_column(String(200))
-    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    keyed: Mapped[bool]
+    name: Mapped[str] = mapped_column(String(200))
+    scope: Mapped[int]
+    teams_json: Mapped[str] = mapped_column(Text)
+    quota_json: Mapped[str] = mapped_column(Text)
     created_ms: Mapped[int]
+    last_used_ms: Mapped[int | None]
+    expires_ms: Mapped[int | None]
+    revoked_ms: Mapped[int | None]
+
+
+class UsageRow(Base):
+    """What one caller used on one day of UTC, such as "2026-11-24"."""
+
+    __tablename__ = "usage"
+    key_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True, index=True)
+    owner: Mapped[str] = mapped_column(String(200))
+    requests: Mapped[int]
+    runs: Mapped[int]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    rows: Mapped[int]
+    bytes: Mapped[int]
+    run_ms: Mapped[int]
 
 
 class SourceRow(Base):
@@ -54,6 +79,16 @@ class SourceRow(Base):
     version: Mapped[int]
     created_ms: Mapped[int]
     updated_ms: Mapped[int]
+
+
+class SharedRow(Base):
+    """A source that a team's members may see and ask; team "*" is everybody."""
+
+    __tablename__ = "shared_sources"
+    source_id: Mapped[str] = mapped_column(
+        ForeignKey("sources.id", ondelete="CASCADE"), primary_key=True
+    )
+    team: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
 
 
 class ThreadRow(Base):

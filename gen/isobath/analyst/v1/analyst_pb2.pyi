@@ -2,6 +2,7 @@ import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from isobath.analyst.v1 import access_pb2 as _access_pb2
 from isobath.connector.v1 import connector_pb2 as _connector_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -601,7 +602,7 @@ class ChatModel(_message.Message):
     def __init__(self, id: _Optional[str] = ..., is_agent: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class DataSource(_message.Message):
-    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at")
+    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at", "owner", "teams")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -611,6 +612,8 @@ class DataSource(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    TEAMS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     type: str
@@ -620,10 +623,12 @@ class DataSource(_message.Message):
     version: int
     created_at: _timestamp_pb2.Timestamp
     updated_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    owner: str
+    teams: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., teams: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateDataSourceRequest(_message.Message):
-    __slots__ = ("name", "type", "description", "config_json", "secrets")
+    __slots__ = ("name", "type", "description", "config_json", "secrets", "teams")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -636,12 +641,14 @@ class CreateDataSourceRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
+    TEAMS_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     description: str
     config_json: str
     secrets: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    teams: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., teams: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)
@@ -678,7 +685,7 @@ class GetDataSourceResponse(_message.Message):
     def __init__(self, data_source: _Optional[_Union[DataSource, _Mapping]] = ...) -> None: ...
 
 class UpdateDataSourceRequest(_message.Message):
-    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets")
+    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets", "teams")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -692,13 +699,15 @@ class UpdateDataSourceRequest(_message.Message):
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     CLEAR_SECRETS_FIELD_NUMBER: _ClassVar[int]
+    TEAMS_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     description: str
     config_json: str
     secrets: _containers.ScalarMap[str, str]
     clear_secrets: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ...) -> None: ...
+    teams: _access_pb2.Teams
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ..., teams: _Optional[_Union[_access_pb2.Teams, _Mapping]] = ...) -> None: ...
 
 class UpdateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)

@@ -27,8 +27,9 @@ if _version_not_supported:
 
 class AnalystServiceStub:
     """Questions and their answers: the public face of the platform. Every call carries
-    `authorization: Bearer <API key>`; everything belongs to the key's owner, and what belongs to another is
-    NOT_FOUND. Errors of every call: UNAUTHENTICATED, INVALID_FIELD, SERVICE_UNAVAILABLE.
+    `authorization: Bearer <API key or OIDC token>`; everything belongs to the caller's owner, and what belongs to
+    another is NOT_FOUND. Errors of every call: UNAUTHENTICATED, NOT_ALLOWED (the scope is too narrow), QUOTA_EXCEEDED,
+    INVALID_FIELD, SERVICE_UNAVAILABLE.
     """
 
     def __init__(self, channel):
@@ -101,8 +102,9 @@ class AnalystServiceStub:
 
 class AnalystServiceServicer:
     """Questions and their answers: the public face of the platform. Every call carries
-    `authorization: Bearer <API key>`; everything belongs to the key's owner, and what belongs to another is
-    NOT_FOUND. Errors of every call: UNAUTHENTICATED, INVALID_FIELD, SERVICE_UNAVAILABLE.
+    `authorization: Bearer <API key or OIDC token>`; everything belongs to the caller's owner, and what belongs to
+    another is NOT_FOUND. Errors of every call: UNAUTHENTICATED, NOT_ALLOWED (the scope is too narrow), QUOTA_EXCEEDED,
+    INVALID_FIELD, SERVICE_UNAVAILABLE.
     """
 
     def Chat(self, request, context):
@@ -269,8 +271,9 @@ def add_AnalystServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class AnalystService:
     """Questions and their answers: the public face of the platform. Every call carries
-    `authorization: Bearer <API key>`; everything belongs to the key's owner, and what belongs to another is
-    NOT_FOUND. Errors of every call: UNAUTHENTICATED, INVALID_FIELD, SERVICE_UNAVAILABLE.
+    `authorization: Bearer <API key or OIDC token>`; everything belongs to the caller's owner, and what belongs to
+    another is NOT_FOUND. Errors of every call: UNAUTHENTICATED, NOT_ALLOWED (the scope is too narrow), QUOTA_EXCEEDED,
+    INVALID_FIELD, SERVICE_UNAVAILABLE.
     """
 
     @staticmethod
@@ -683,7 +686,7 @@ class DataSourceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDataSources(self, request, context):
-        """Lists the caller's sources by name, paged. No effect.
+        """Lists the caller's sources, and those shared with his teams, by name, paged. No effect.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -699,14 +702,14 @@ class DataSourceServiceServicer:
     def UpdateDataSource(self, request, context):
         """Changes what is given; a change of settings or secrets makes a new version and closes the connections of
         the old one. Changed settings need every secret that stays anew. Errors: SOURCE_NOT_FOUND, INVALID_FIELD (field
-        "secrets.<name>" for one that is needed), ALREADY_EXISTS, CONFLICT.
+        "secrets.<name>" for one that is needed), ALREADY_EXISTS, CONFLICT, NOT_ALLOWED (it is shared, not the caller's).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataSource(self, request, context):
-        """Deletes a source, its secret and its live connections in every service. Errors: SOURCE_NOT_FOUND.
+        """Deletes a source, its secret and its live connections in every service. Errors: SOURCE_NOT_FOUND, NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -20,6 +20,8 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_GRANT_EXPIRED: _ClassVar[ErrorReason]
     ERROR_REASON_GRANT_REVOKED: _ClassVar[ErrorReason]
     ERROR_REASON_BEYOND_GRANT: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_ALLOWED: _ClassVar[ErrorReason]
+    ERROR_REASON_QUOTA_EXCEEDED: _ClassVar[ErrorReason]
     ERROR_REASON_SOURCE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_ALREADY_EXISTS: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_FOUND: _ClassVar[ErrorReason]
@@ -60,6 +62,8 @@ ERROR_REASON_GRANT_INVALID: ErrorReason
 ERROR_REASON_GRANT_EXPIRED: ErrorReason
 ERROR_REASON_GRANT_REVOKED: ErrorReason
 ERROR_REASON_BEYOND_GRANT: ErrorReason
+ERROR_REASON_NOT_ALLOWED: ErrorReason
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason
 ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason
 ERROR_REASON_ALREADY_EXISTS: ErrorReason
 ERROR_REASON_NOT_FOUND: ErrorReason
