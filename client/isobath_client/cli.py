@@ -1,29 +1,35 @@
 """The `isobath` command."""
 
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.connector.v1 import connector_pb2 as connector
+from isobath_client.access_commands import keys, usage, whoami
 from isobath_client.client import Isobath
 from isobath_client.doctor import findings
 from isobath_client.errors import IsobathError
+from isobath_client.printing import (
+    AsJson,
+    connected,
+    console,
+    json_line,
+    print_json,
+    print_table,
+    show,
+    table_of,
+)
 from isobath_client.render import Renderer
 from isobath_client.selections import selection
-from isobath_client.settings import resolve
 from servicekit.chain import ChainBroken, Head, followed, parse_head
 
 app = typer.Typer(no_args_is_help=True, help="Ask questions of your data.")
@@ -37,29 +43,10 @@ app.add_typer(runs, name="runs")
 app.add_typer(files, name="files")
 audit = typer.Typer(no_args_is_help=True, help="The trail of secrets and grants.")
 app.add_typer(audit, name="audit")
-console = Console()
-PIPE_WIDTH = 1000  # columns of text
-
-M = TypeVar("M", bound=Message)
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, a line for each.")]
+app.add_typer(keys, name="keys")
+app.command()(whoami)
+app.command()(usage)
 SourceName = Annotated[str, typer.Argument(help="The source's name or id.")]
-
-
-def _connected() -> Isobath:
-    where = resolve(os.environ)
-    return Isobath(where.address, api_key=where.api_key)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        # an id is there to be copied
-        table.add_column(column, overflow="fold", no_wrap=column in ("run", "id"))
-    return table
-
-
-def _print_json(message: Message) -> None:
-    console.print_json(json.dumps(MessageToDict(message, preserving_proto_field_name=True)))
 
 
 def _entry_kind(entry: connector.Entry) -> str:
@@ -77,7 +64,7 @@ def examine(
 
     Ends with 1 where there is a problem."""
     well = True
-    with _connected() as client:
+    with connected() as client:
         for found in findings(client):
             well = well and found.verdict != "problem"
             if as_json:
@@ -140,8 +127,8 @@ def ask(
     """Ask a question, and watch the analyst work."""
     if background and save:
         raise typer.BadParameter("--save needs the end of the run; see `isobath runs export`")
-    show = _json_line if as_json else Renderer(console).show
-    with _connected() as client:
+    show = json_line if as_json else Renderer(console).show
+    with connected() as client:
         uploaded = [client.upload(path).id for path in file or ()]
         if background:
             run = client.start(
@@ -153,7 +140,7 @@ def ask(
                 max_rows=limit,
             )
             if as_json:
-                _json_line(run)
+                json_line(run)
             else:
                 goes_on = f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}"
                 console.print(goes_on, soft_wrap=True)
@@ -178,30 +165,6 @@ def _state(run: messages.Run) -> str:
     return messages.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
 
 
-def _show(
-    table: Table, found: Iterable[M], row: Callable[[M], tuple[str, ...]], *, as_json: bool
-) -> None:
-    """A list as a table, or each of it as a line of JSON as it comes."""
-    for each in found:
-        if as_json:
-            _json_line(each)
-        else:
-            table.add_row(*row(each))
-    if not as_json:
-        _print_table(table)
-
-
-def _print_table(table: Table) -> None:
-    """To a pipe without a width: what is cut into lines cannot be searched."""
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
-
-
-def _json_line(message: Message) -> None:
-    line = json.dumps(MessageToDict(message, preserving_proto_field_name=True))
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _save(client: Isobath, completed: messages.RunCompleted, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for info in completed.files:
@@ -215,9 +178,9 @@ def models(as_json: AsJson = False) -> None:
     def row(model: messages.ChatModel) -> tuple[str, ...]:
         return model.id, "yes" if model.is_agent else "no", model.description
 
-    with _connected() as client:
-        table = _table("Models", "id", "agent", "description")
-        _show(table, client.models(), row, as_json=as_json)
+    with connected() as client:
+        table = table_of("Models", "id", "agent", "description")
+        show(table, client.models(), row, as_json=as_json)
 
 
 @sources.command("list")
@@ -225,22 +188,22 @@ def list_sources(as_json: AsJson = False) -> None:
     """Your data sources."""
 
     def row(source: messages.DataSource) -> tuple[str, ...]:
-        return source.name, source.type, source.id, source.description
+        return source.name, source.type, source.id, ", ".join(source.teams), source.description
 
-    with _connected() as client:
-        table = _table("Data sources", "name", "type", "id", "description")
-        _show(table, client.sources(), row, as_json=as_json)
+    with connected() as client:
+        table = table_of("Data sources", "name", "type", "id", "teams", "description")
+        show(table, client.sources(), row, as_json=as_json)
 
 
 @sources.command("types")
 def types() -> None:
     """What can be a data source, and which settings each type takes."""
-    with _connected() as client:
+    with connected() as client:
         for kind in client.types():
             console.rule(f"{kind.title} ({kind.type})")
             for template in kind.templates:
                 console.print(template.description)
-                _print_json(template.example)
+                print_json(template.example)
 
 
 @sources.command("add")
@@ -252,21 +215,36 @@ def add_source(
     """Register a data source. Secrets are read from the file, never from the command line."""
     text = sys.stdin.read() if str(body) == "-" else body.read_text()
     given = json.loads(text)
-    with _connected() as client:
+    with connected() as client:
         source = client.add_source(
             given["name"],
             given["type"],
             config=given.get("config", {}),
             secrets=given.get("secrets", {}),
             description=given.get("description", ""),
+            teams=given.get("teams", ()),
         )
     console.print(f"{source.name} is {source.id}; try it with: isobath sources test {source.name}")
+
+
+@sources.command("share")
+def share_source(
+    source: SourceName,
+    team: Annotated[
+        list[str] | None, typer.Option(help="Its members see and ask it; * = everybody.")
+    ] = None,
+) -> None:
+    """Share a source with these teams and no others; with nobody where none is named."""
+    with connected() as client:
+        shared = client.share_source(source, team or ())
+    told = ", ".join(shared.teams) or "nobody"
+    console.print(f"{shared.name} is shared with {told}.", markup=False, soft_wrap=True)
 
 
 @sources.command("remove")
 def remove_source(source: SourceName) -> None:
     """Delete a source, its secret and its live connections."""
-    with _connected() as client:
+    with connected() as client:
         client.remove_source(source)
     console.print(f"{source} is gone.")
 
@@ -274,7 +252,7 @@ def remove_source(source: SourceName) -> None:
 @sources.command("test")
 def check_source(source: SourceName) -> None:
     """Try a source: reach, sign in, read."""
-    with _connected() as client:
+    with connected() as client:
         result = client.check_source(source)
     for step in result.check.steps:
         console.print(
@@ -309,7 +287,7 @@ def browse(
     as_json: AsJson = False,
 ) -> None:
     """What lies in a source."""
-    table = _table(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
+    table = table_of(f"{source}/{path}", "path", "kind", "bytes", "rows (about)", "comment")
     if include:
         table.add_column("version", no_wrap=True)
         table.add_column("tags", overflow="fold")
@@ -321,23 +299,23 @@ def browse(
         tags = (f"{k[4:]}={v}" for k, v in entry.properties.items() if k.startswith("tag."))
         return (*told, entry.version, " ".join(tags)) if include else told
 
-    with _connected() as client:
+    with connected() as client:
         found = client.browse(source, path, glob=glob, include=include or ())
-        _show(table, found, row, as_json=as_json)
+        show(table, found, row, as_json=as_json)
 
 
 @sources.command("schema")
 def schema(source: SourceName, path: str, as_json: AsJson = False) -> None:
     """Columns of a relation, a blob, or a glob as one table."""
-    with _connected() as client:
+    with connected() as client:
         found = client.schema(source, path)
     if as_json:
-        _json_line(found)
+        json_line(found)
         return
-    table = _table(path, "column", "type", "nullable", "comment")
+    table = table_of(path, "column", "type", "nullable", "comment")
     for column in found.columns:
         table.add_row(column.name, column.type, "yes" if column.nullable else "no", column.comment)
-    _print_table(table)
+    print_table(table)
 
 
 @sources.command("query")
@@ -351,7 +329,7 @@ def query(
     ] = None,
 ) -> None:
     """Stream a table, a query's result or a blob."""
-    with _connected() as client:
+    with connected() as client:
         chosen = selection(text)
         chosen.version = version
         events = client.fetch(chosen, format=format, max_rows=limit)
@@ -379,9 +357,9 @@ def list_runs(
     def row(run: messages.Run) -> tuple[str, ...]:
         return run.run_id, run.thread_id, _state(run), run.model, run.error_message
 
-    with _connected() as client:
-        table = _table("Runs", "run", "thread", "state", "model", "error")
-        _show(table, client.runs(thread=thread), row, as_json=as_json)
+    with connected() as client:
+        table = table_of("Runs", "run", "thread", "state", "model", "error")
+        show(table, client.runs(thread=thread), row, as_json=as_json)
 
 
 @runs.command("watch")
@@ -390,7 +368,7 @@ def watch(
 ) -> None:
     """Follow a run, from its first event or a later one."""
     renderer = Renderer(console)
-    with _connected() as client:
+    with connected() as client:
         for event in client.watch(run, after=after):
             renderer.show(event)
 
@@ -404,9 +382,9 @@ def list_threads(as_json: AsJson = False) -> None:
         begun, kept = (f"{moment.ToDatetime():%Y-%m-%d %H:%M}" for moment in moments)
         return thread.thread_id, escape(thread.title), begun, kept
 
-    with _connected() as client:
-        table = _table("Threads", "thread", "title", "begun", "kept until")
-        _show(table, client.threads(), row, as_json=as_json)
+    with connected() as client:
+        table = table_of("Threads", "thread", "title", "begun", "kept until")
+        show(table, client.threads(), row, as_json=as_json)
 
 
 @threads.command("show")
@@ -415,10 +393,10 @@ def show_thread(
     as_json: AsJson = False,
 ) -> None:
     """What was said in a thread, and the files that it left."""
-    with _connected() as client:
+    with connected() as client:
         found = client.thread(thread)
     if as_json:
-        _json_line(found)
+        json_line(found)
         return
     for message in found.messages:
         console.rule(message.role)
@@ -430,7 +408,7 @@ def show_thread(
 @threads.command("remove")
 def remove_thread(thread: str) -> None:
     """Delete a thread with its workspace, its runs and their files."""
-    with _connected() as client:
+    with connected() as client:
         client.remove_thread(thread)
     console.print(f"{thread} is gone.")
 
@@ -449,21 +427,21 @@ def export(
     output: Annotated[Path, typer.Option(help="A folder, or a file.")] = Path(),
 ) -> None:
     """Save a run that has ended: a notebook that replays it, or one page with its figures."""
-    with _connected() as client:
+    with connected() as client:
         console.print(f"saved {client.export(run, output, format=format.value)}")
 
 
 @runs.command("cancel")
 def cancel(run: str) -> None:
     """Stop a run."""
-    with _connected() as client:
+    with connected() as client:
         console.print(f"{run}: {_state(client.cancel(run))}")
 
 
 @files.command("upload")
 def upload(path: Path) -> None:
     """Send a file, to ask about it later."""
-    with _connected() as client:
+    with connected() as client:
         info = client.upload(path)
     console.print(f"{info.id} {info.name} {info.size_bytes:,} bytes")
 
@@ -475,15 +453,15 @@ def list_files(as_json: AsJson = False) -> None:
     def row(info: messages.FileInfo) -> tuple[str, ...]:
         return info.id, info.name, f"{info.size_bytes:,}", info.purpose
 
-    with _connected() as client:
-        table = _table("Files", "id", "name", "bytes", "purpose")
-        _show(table, client.files(), row, as_json=as_json)
+    with connected() as client:
+        table = table_of("Files", "id", "name", "bytes", "purpose")
+        show(table, client.files(), row, as_json=as_json)
 
 
 @files.command("download")
 def download(file_id: str, into: Annotated[Path, typer.Argument()] = Path()) -> None:
     """Save a file or artifact."""
-    with _connected() as client:
+    with connected() as client:
         console.print(str(client.download(file_id, into)))
 
 

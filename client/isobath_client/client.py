@@ -1,26 +1,24 @@
-"""The client: one connection, and the calls of the three public services on it."""
+"""The client: one connection, and the calls of the public services on it."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import grpc
-from google.protobuf.message import Message
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.analyst.v1 import analyst_pb2_grpc as stubs
+from isobath.analyst.v1.access_pb2 import Teams
+from isobath.analyst.v1.access_pb2_grpc import AccessServiceStub
 from isobath.connector.v1 import connector_pb2 as connector
+from isobath_client.access import Access
+from isobath_client.calls import RUN_TIMEOUT_S, Calls
 from isobath_client.errors import translated
 from isobath_client.selections import selection
 
 PIECE_BYTES = 512 * 1024
-CALL_TIMEOUT_S = 60.0
-RUN_TIMEOUT_S = 60.0 * 60
 RECEIVE_BYTES = 64 * 1024 * 1024
-
-T = TypeVar("T")
-R = TypeVar("R", bound=Message)
 
 
 class Isobath:
@@ -36,9 +34,12 @@ class Isobath:
             address, options=[("grpc.max_receive_message_length", RECEIVE_BYTES)]
         )
         self._metadata = (("authorization", f"Bearer {api_key}"),)
+        self._calls = Calls(self._metadata)
         self._analyst = stubs.AnalystServiceStub(self._channel)
         self._sources = stubs.DataSourceServiceStub(self._channel)
         self._files = stubs.FileServiceStub(self._channel)
+        # keys, quotas and usage
+        self.access = Access(AccessServiceStub(self._channel), self._calls)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +67,7 @@ class Isobath:
         None = the service's own limit. Closing the iterator early cancels the run.
         """
         request = _asked(question, data, files, thread, model, max_rows)
-        return self._stream(self._analyst.Chat, request, messages.Event)
+        return self._calls.stream(self._analyst.Chat, request, messages.Event)
 
     def start(
         self,
@@ -85,7 +86,7 @@ class Isobath:
         """
         request = _asked(question, data, files, thread, model, max_rows)
         request.idempotency_key = idempotency_key
-        return self._call(
+        return self._calls.one(
             self._analyst.StartRun,
             messages.StartRunRequest(question=request),
             messages.StartRunResponse,
@@ -94,11 +95,11 @@ class Isobath:
     def watch(self, run_id: str, *, after: int = 0) -> Iterator[messages.Event]:
         """Give a run's events with a sequence number above `after`, and follow it to its end."""
         request = messages.WatchRunRequest(run_id=run_id, from_sequence=after + 1)
-        return self._stream(self._analyst.WatchRun, request, messages.Event)
+        return self._calls.stream(self._analyst.WatchRun, request, messages.Event)
 
     def cancel(self, run_id: str) -> messages.Run:
         """Stop a run."""
-        return self._call(
+        return self._calls.one(
             self._analyst.CancelRun,
             messages.CancelRunRequest(run_id=run_id),
             messages.CancelRunResponse,
@@ -113,20 +114,20 @@ class Isobath:
 
     def run(self, run_id: str) -> messages.Run:
         """How a run stands."""
-        return self._call(
+        return self._calls.one(
             self._analyst.GetRun, messages.GetRunRequest(run_id=run_id), messages.GetRunResponse
         ).run
 
     def runs(self, *, thread: str = "") -> Iterator[messages.Run]:
         """All runs, newest first."""
         request = messages.ListRunsRequest(thread_id=thread)
-        return self._pages(
+        return self._calls.pages(
             self._analyst.ListRuns, request, messages.ListRunsResponse, lambda page: page.runs
         )
 
     def threads(self) -> Iterator[messages.Thread]:
         """All threads, newest first."""
-        return self._pages(
+        return self._calls.pages(
             self._analyst.ListThreads,
             messages.ListThreadsRequest(),
             messages.ListThreadsResponse,
@@ -135,7 +136,7 @@ class Isobath:
 
     def thread(self, thread_id: str) -> messages.GetThreadResponse:
         """A thread, what was said in it, and the files of its runs."""
-        return self._call(
+        return self._calls.one(
             self._analyst.GetThread,
             messages.GetThreadRequest(thread_id=thread_id),
             messages.GetThreadResponse,
@@ -143,7 +144,7 @@ class Isobath:
 
     def remove_thread(self, thread_id: str) -> None:
         """Delete a thread with its workspace, its runs and their files."""
-        self._call(
+        self._calls.one(
             self._analyst.DeleteThread,
             messages.DeleteThreadRequest(thread_id=thread_id),
             messages.DeleteThreadResponse,
@@ -152,19 +153,21 @@ class Isobath:
     def question(self, run: messages.Run) -> str:
         """The words that a run answered: the last user message of its thread before it ended."""
         request = messages.GetThreadRequest(thread_id=run.thread_id)
-        told = self._call(self._analyst.GetThread, request, messages.GetThreadResponse).messages
+        told = self._calls.one(
+            self._analyst.GetThread, request, messages.GetThreadResponse
+        ).messages
         return next((str(m.content) for m in reversed(told) if m.role == "user"), "")
 
     def status(self) -> messages.GetStatusResponse:
         """How the platform stands: each service's own word, and the sandbox's tier."""
-        return self._call(
+        return self._calls.one(
             self._analyst.GetStatus, messages.GetStatusRequest(), messages.GetStatusResponse
         )
 
     def models(self) -> list[messages.ChatModel]:
         """The models that `ask` takes."""
         return list(
-            self._call(
+            self._calls.one(
                 self._analyst.ListModels, messages.ListModelsRequest(), messages.ListModelsResponse
             ).models
         )
@@ -174,7 +177,7 @@ class Isobath:
     def sources(self) -> Iterator[messages.DataSource]:
         """All data sources, by name."""
         request = messages.ListDataSourcesRequest()
-        return self._pages(
+        return self._calls.pages(
             self._sources.ListDataSources,
             request,
             messages.ListDataSourcesResponse,
@@ -189,22 +192,32 @@ class Isobath:
         config: Mapping[str, object],
         secrets: Mapping[str, str],
         description: str = "",
+        teams: Sequence[str] = (),
     ) -> messages.DataSource:
-        """Register a data source; its secrets go to the credential service and never come back."""
+        """Register a data source; its secrets go to the credential service and never come back.
+        Members of `teams` may see and ask it."""
         request = messages.CreateDataSourceRequest(
             name=name,
             type=type,
             description=description,
             config_json=json.dumps(config),
             secrets=secrets,
+            teams=teams,
         )
-        return self._call(
+        return self._calls.one(
             self._sources.CreateDataSource, request, messages.CreateDataSourceResponse
+        ).data_source
+
+    def share_source(self, source: str, teams: Sequence[str]) -> messages.DataSource:
+        """Share with these teams and no others; "*" is everybody."""
+        request = messages.UpdateDataSourceRequest(id=source, teams=Teams(names=teams))
+        return self._calls.one(
+            self._sources.UpdateDataSource, request, messages.UpdateDataSourceResponse
         ).data_source
 
     def remove_source(self, source: str) -> None:
         """Delete a source with its secret and its live connections."""
-        self._call(
+        self._calls.one(
             self._sources.DeleteDataSource,
             messages.DeleteDataSourceRequest(id=source),
             messages.DeleteDataSourceResponse,
@@ -212,7 +225,7 @@ class Isobath:
 
     def check_source(self, source: str) -> messages.CheckDataSourceResponse:
         """Try a source: `ok`, and each step."""
-        return self._call(
+        return self._calls.one(
             self._sources.CheckDataSource,
             messages.CheckDataSourceRequest(id=source),
             messages.CheckDataSourceResponse,
@@ -230,7 +243,7 @@ class Isobath:
             glob=glob,
             include=[f"INCLUDE_{each.upper()}" for each in include],
         )
-        return self._pages(
+        return self._calls.pages(
             self._sources.BrowseDataSource,
             request,
             messages.BrowseDataSourceResponse,
@@ -240,7 +253,7 @@ class Isobath:
     def schema(self, source: str, path: str) -> connector.InspectResponse:
         """Columns, keys and sizes of a relation, a blob, or a glob as one table."""
         request = messages.InspectDataSourceRequest(id=source, path=path)
-        return self._call(
+        return self._calls.one(
             self._sources.InspectDataSource, request, messages.InspectDataSourceResponse
         ).schema
 
@@ -249,7 +262,7 @@ class Isobath:
         request = messages.PreviewDataSourceRequest(
             id=source, selection=connector.Selection(path=path), rows=rows
         )
-        return self._call(
+        return self._calls.one(
             self._sources.PreviewDataSource, request, messages.PreviewDataSourceResponse
         ).preview
 
@@ -268,12 +281,12 @@ class Isobath:
         else:
             request.selection.path = chosen.path or chosen.table
             request.selection.version = chosen.version
-        return self._stream(self._sources.FetchDataSource, request, connector.FetchResponse)
+        return self._calls.stream(self._sources.FetchDataSource, request, connector.FetchResponse)
 
     def types(self) -> list[connector.DescribeResponse]:
         """The types of source that are served, with their settings and examples."""
         return list(
-            self._call(
+            self._calls.one(
                 self._sources.ListTemplates,
                 messages.ListTemplatesRequest(),
                 messages.ListTemplatesResponse,
@@ -298,42 +311,12 @@ class Isobath:
 
     def files(self) -> Iterator[messages.FileInfo]:
         """Uploads and artifacts, newest first."""
-        return self._pages(
+        return self._calls.pages(
             self._files.ListFiles,
             messages.ListFilesRequest(),
             messages.ListFilesResponse,
             lambda page: page.files,
         )
-
-    def _call(self, method: Callable[..., object], request: Message, reply: type[R]) -> R:
-        with translated():
-            answer = method(request, metadata=self._metadata, timeout=CALL_TIMEOUT_S)
-        assert isinstance(answer, reply)
-        return answer
-
-    def _stream(self, method: Callable[..., Any], request: Message, event: type[R]) -> Iterator[R]:
-        call = method(request, metadata=self._metadata, timeout=RUN_TIMEOUT_S)
-        try:
-            with translated():
-                for response in call:
-                    assert isinstance(response.event, event)
-                    yield response.event
-        finally:
-            call.cancel()
-
-    def _pages(
-        self,
-        method: Callable[..., object],
-        request: Any,
-        reply: type[R],
-        items: Callable[[R], Iterable[T]],
-    ) -> Iterator[T]:
-        while True:
-            page: Any = self._call(method, request, reply)
-            yield from items(page)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
 
 def _asked(

@@ -377,7 +377,7 @@ def _new(caller: Caller, draft: Draft) -> Source:
         version=1,
         created_ms=now_ms(),
         updated_ms=now_ms(),
-        teams=draft.teams,
+        teams=tuple(sorted({*draft.teams})),
     )
 
 
@@ -392,7 +392,7 @@ def _changed(source: Source, change: Change) -> Source:
         secrets_set=tuple(sorted(kept)),
         version=source.version + 1 if renewed else source.version,
         updated_ms=now_ms(),
-        teams=change.teams if change.teams is not None else source.teams,
+        teams=source.teams if change.teams is None else tuple(sorted({*change.teams})),
     )
 
 
