@@ -135,6 +135,11 @@ class Journal:
                 yield event
             after = events[-1].sequence
 
+    async def so_far(self, run_id: str) -> list[analyst.Event]:
+        """What there is of a run's events by now."""
+        live = self._live.get(run_id)
+        return [*live.events] if live else [each async for each in self.watch(run_id)]
+
     async def _read(self, run_id: str, after: int) -> list[analyst.Event]:
         query = (
             select(EventRow.event)

@@ -170,6 +170,11 @@ class Runs:
         async for event in self._journal.watch(run_id, after):
             yield event
 
+    async def so_far(self, owner: str, run_id: str) -> Sequence[analyst.Event]:
+        """The run's events by now. Raises `NotFound`."""
+        await self._row(owner, run_id)
+        return await self._journal.so_far(run_id)
+
     async def cancel(self, owner: str, run_id: str) -> analyst.Run:
         """Stop a run, and say how it stands. Raises `NotFound`."""
         await self._row(owner, run_id)

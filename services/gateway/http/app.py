@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from servicekit import context
 from servicekit.status import Fault
 from services.gateway.gateway import Gateway
-from services.gateway.http import access, chat, edge, files, runs, sources
+from services.gateway.http import access, chat, edge, files, responses, runs, sources
 from services.gateway.openai import envelope
 
 REASONS = {404: "NOT_FOUND", 405: "UNSUPPORTED", 401: "UNAUTHENTICATED"}
@@ -27,6 +27,7 @@ def application(gateway: Gateway) -> ASGIApp:
     )
     for router in (
         chat.routes(gateway),
+        responses.routes(gateway),
         sources.routes(gateway),
         files.routes(gateway),
         access.routes(gateway),

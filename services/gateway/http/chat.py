@@ -1,37 +1,20 @@
 """POST /v1/chat/completions: a run, as a stream of chunks or as one completion."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit import context
 from servicekit.status import InvalidField
 from services.gateway.gateway import Gateway
+from services.gateway.http.answering import RunResponse
 from services.gateway.http.asking import authenticated, body_of, flag
-from services.gateway.http.edge import Json
-from services.gateway.openai import Chunks, completion, failure
+from services.gateway.openai import Chunks, completion
 from services.gateway.plan import plan
-from services.gateway.statuses import http_status
-
-# a run whose fetch is done: from here on the response is a stream whatever happens
-_BEGUN = frozenset({"block_opened", "block_text", "completed", "cancelled"})
-_ENDS = frozenset({"completed", "failed", "cancelled"})
-# None: no more events come
-Queue = asyncio.Queue[analyst.Event | None]
-_STREAM_HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-    # the run has begun: the SDK must not send the question again by itself
-    (b"x-should-retry", b"false"),
-]
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -50,154 +33,25 @@ def routes(gateway: Gateway) -> APIRouter:
         stream, detach = flag(body, "stream"), flag(body, "detach")
         include_usage = flag(options, "include_usage")
         run_id = await gateway.runs.start(caller, asked)
-        chunks = Chunks(
-            run_id,
-            asked.model or gateway.settings.agent_model,
-            created=int(time.time()),
-            include_usage=include_usage,
-        )
-        return RunResponse(
-            gateway,
-            caller.owner,
-            run_id,
-            chunks,
-            asked.model,
-            stream=stream,
-            detach=detach,
-        )
+        model = asked.model or gateway.settings.agent_model
+        rendering = _Completions(run_id, model, include_usage=include_usage)
+        return RunResponse(gateway, caller.owner, run_id, rendering, stream=stream, detach=detach)
 
     return router
 
 
-class RunResponse(Response):
-    """Renders a run's events; a client that goes away cancels the run, unless it is detached.
+class _Completions:
+    """A run as a chat completion."""
 
-    The status waits for the end of the fetch, so that its fault is an HTTP error, but no longer
-    than `hold_s`: then the stream begins, with comments against idle timeouts.
-    """
+    end = b"data: [DONE]\n\n"
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        owner: str,
-        run_id: str,
-        chunks: Chunks,
-        model: str,
-        *,
-        stream: bool,
-        detach: bool,
-    ) -> None:
-        self._gateway = gateway
-        self._owner = owner
-        self._run_id = run_id
-        self._chunks = chunks
-        self._model = model or gateway.settings.agent_model
-        self._stream = stream
-        self._detach = detach
-        # of the base class, FastAPI reads only this
-        self.background = None
+    def __init__(self, run_id: str, model: str, *, include_usage: bool) -> None:
+        self._run_id, self._model, self._created = run_id, model, int(time.time())
+        self._chunks = Chunks(run_id, model, created=self._created, include_usage=include_usage)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        serve = self._streamed if self._stream else self._whole
-        serving = asyncio.create_task(serve(scope, receive, send))
-        leaving = asyncio.create_task(_gone(receive))
-        try:
-            await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done() and not self._detach:
-                await self._gateway.runs.cancel(self._owner, self._run_id)
-            elif serving.done():
-                await serving
-        finally:
-            for task in (serving, leaving):
-                task.cancel()
-            await asyncio.gather(serving, leaving, return_exceptions=True)
+    def of(self, event: analyst.Event, request_id: str) -> Iterable[bytes]:
+        for chunk in self._chunks.of(event, request_id):
+            yield b"data: " + orjson.dumps(chunk) + b"\n\n"
 
-    def _events(self) -> AsyncIterator[analyst.Event]:
-        return self._gateway.runs.watch(self._owner, self._run_id)
-
-    async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        events = [event async for event in self._events()]
-        last = events[-1]
-        if last.HasField("completed"):
-            body = completion(self._run_id, self._model, events, created=int(time.time()))
-            await Json(body)(scope, receive, send)
-        elif last.HasField("failed"):
-            await self._refuse(last.failed, scope, receive, send)
-        else:
-            cancelled = analyst.RunFailed(reason="CANCELLED", message="the run was cancelled")
-            await self._refuse(cancelled, scope, receive, send)
-
-    async def _refuse(
-        self, failed: analyst.RunFailed, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        body = failure(failed, context.request_id())
-        status = http_status(failed.reason, failed.code)
-        headers = {"x-should-retry": "false"}
-        await Json(body, status, headers=headers)(scope, receive, send)
-
-    async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        queue: Queue = asyncio.Queue()
-        pump = asyncio.create_task(_pumped(self._events(), queue))
-        try:
-            held = await self._held(queue)
-            if held and held[-1].HasField("failed"):
-                await self._refuse(held[-1].failed, scope, receive, send)
-                return
-            start = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
-            await send(start)
-            await self._send_all(held, queue, send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
-
-    async def _held(self, queue: Queue) -> list[analyst.Event]:
-        """Events up to the first of the model's, the end, or the end of patience."""
-        held: list[analyst.Event] = []
-        try:
-            async with asyncio.timeout(self._gateway.settings.hold_s):
-                while event := await queue.get():
-                    held.append(event)
-                    if event.WhichOneof("event") in _BEGUN | _ENDS:
-                        break
-        except TimeoutError:
-            pass
-        return held
-
-    async def _send_all(self, held: list[analyst.Event], queue: Queue, send: Send) -> None:
-        await send(_body(b": run " + self._run_id.encode() + b"\n\n"))
-        for event in held:
-            await self._send(event, send)
-        while not (held and held[-1].WhichOneof("event") in _ENDS):
-            try:
-                async with asyncio.timeout(self._gateway.settings.heartbeat_s):
-                    came = await queue.get()
-            except TimeoutError:
-                await send(_body(b": keep-alive\n\n"))
-                continue
-            if came is None:
-                break
-            held = [came]
-            await self._send(came, send)
-        await send(_body(b"data: [DONE]\n\n"))
-
-    async def _send(self, event: analyst.Event, send: Send) -> None:
-        for chunk in self._chunks.of(event, context.request_id()):
-            await send(_body(b"data: " + orjson.dumps(chunk) + b"\n\n"))
-
-
-def _body(data: bytes) -> dict[str, Any]:
-    return {"type": "http.response.body", "body": data, "more_body": True}
-
-
-async def _pumped(events: AsyncIterator[analyst.Event], queue: Queue) -> None:
-    try:
-        async for event in events:
-            queue.put_nowait(event)
-    finally:
-        queue.put_nowait(None)
-
-
-async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def whole(self, events: Sequence[analyst.Event]) -> dict[str, Any]:
+        return completion(self._run_id, self._model, events, created=self._created)

@@ -1,0 +1,137 @@
+"""/v1/responses: a run in the shapes of OpenAI's Responses API."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.status import InvalidField
+from services.gateway.callers import Caller
+from services.gateway.errors import NotFound
+from services.gateway.gateway import Gateway
+from services.gateway.http.answering import RunResponse
+from services.gateway.http.asking import authenticated, body_of, flag, number, word
+from services.gateway.http.edge import Json
+from services.gateway.plan import plan
+from services.gateway.responses.rendering import Responding
+from services.gateway.responses.request import chat_body, run_id_of
+
+# of the request, as it was given
+_ECHOED = (
+    "instructions",
+    "metadata",
+    "temperature",
+    "previous_response_id",
+    "max_output_tokens",
+    "background",
+)
+
+
+def routes(gateway: Gateway) -> APIRouter:
+    """All routes of this family."""
+    router = APIRouter(tags=["responses"])
+    base = "/v1/responses"
+
+    @router.post(base, response_class=Response)
+    async def create(request: Request) -> Response:
+        """Ask a question; with `background` the run goes on by itself."""
+        caller = await authenticated(gateway, request)
+        body = await body_of(request)
+        stream, background = flag(body, "stream"), flag(body, "background")
+        chat = chat_body(body)
+        if body.get("previous_response_id") is not None:
+            chat["thread_id"] = await _thread_behind(gateway, caller, body)
+        asked = plan(chat, request.headers, gateway.settings.bounds)
+        run_id = await gateway.runs.start(caller, asked)
+        run = await gateway.runs.get(caller.owner, run_id)
+        echoed = {name: body[name] for name in _ECHOED if body.get(name) is not None}
+        rendering = _Responses(gateway, run, echoed=echoed)
+        if background and not stream:
+            return Json(rendering.now(await gateway.runs.so_far(caller.owner, run.run_id)))
+        return RunResponse(
+            gateway, caller.owner, run_id, rendering, stream=stream, detach=background
+        )
+
+    @router.get(base + "/{id}", response_class=Response)
+    async def retrieve(request: Request, id: str) -> Response:
+        """How a response stands; with `stream=true` its events, behind `starting_after`."""
+        caller = await authenticated(gateway, request)
+        run = await _run(gateway, caller, id)
+        after = number(request, "starting_after", -1)
+        rendering = _Responses(gateway, run, after=after)
+        if word(request, "stream") == "true":
+            return RunResponse(
+                gateway, caller.owner, run.run_id, rendering, stream=True, detach=True
+            )
+        return Json(rendering.now(await gateway.runs.so_far(caller.owner, run.run_id)))
+
+    @router.post(base + "/{id}/cancel")
+    async def cancel(request: Request, id: str) -> Json:
+        """Stop it."""
+        caller = await authenticated(gateway, request)
+        run = await _run(gateway, caller, id)
+        run = await gateway.runs.cancel(caller.owner, run.run_id)
+        return Json(
+            _Responses(gateway, run).now(await gateway.runs.so_far(caller.owner, run.run_id))
+        )
+
+    return router
+
+
+class _Responses:
+    """A run as a response. `after`: the sequence number that the client has already."""
+
+    end = b""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        run: analyst.Run,
+        *,
+        echoed: Mapping[str, Any] | None = None,
+        after: int = -1,
+    ) -> None:
+        self._after = after
+        self._responding = Responding(
+            run.run_id,
+            run.model or gateway.settings.agent_model,
+            created=run.created_at.seconds,
+            echoed=echoed,
+        )
+
+    def of(self, event: analyst.Event, request_id: str) -> Iterable[bytes]:
+        for each in self._responding.of(event):
+            if each["sequence_number"] > self._after:
+                yield b"event: %b\ndata: %b\n\n" % (each["type"].encode(), orjson.dumps(each))
+
+    def whole(self, events: Sequence[analyst.Event]) -> dict[str, Any]:
+        return self.now(events)
+
+    def now(self, events: Sequence[analyst.Event]) -> dict[str, Any]:
+        """As it stands after these events."""
+        for event in events:
+            self._responding.of(event)
+        return self._responding.response
+
+
+async def _run(gateway: Gateway, caller: Caller, id: str) -> analyst.Run:
+    try:
+        return await gateway.runs.get(caller.owner, run_id_of(id))
+    except (InvalidField, NotFound) as none:
+        raise NotFound("response", id) from none
+
+
+async def _thread_behind(gateway: Gateway, caller: Caller, body: Mapping[str, Any]) -> str:
+    """The thread that the earlier response belongs to. Raises `InvalidField`, `NotFound`."""
+    field = "previous_response_id"
+    given = body[field]
+    try:
+        run = await gateway.runs.get(caller.owner, run_id_of(given, field))
+    except NotFound as none:
+        raise NotFound("response", given, field=field) from none
+    if body.get("thread_id") not in (None, run.thread_id):
+        raise InvalidField("thread_id", "thread_id is not the thread of previous_response_id")
+    return run.thread_id
