@@ -223,6 +223,7 @@ def add_source(
             secrets=given.get("secrets", {}),
             description=given.get("description", ""),
             teams=given.get("teams", ()),
+            guide=given.get("guide"),
         )
     console.print(f"{source.name} is {source.id}; try it with: isobath sources test {source.name}")
 
@@ -239,6 +240,25 @@ def share_source(
         shared = client.share_source(source, team or ())
     told = ", ".join(shared.teams) or "nobody"
     console.print(f"{shared.name} is shared with {told}.", markup=False, soft_wrap=True)
+
+
+@sources.command("guide")
+def guide_source(
+    source: SourceName,
+    body: Annotated[
+        Path | None, typer.Argument(help="JSON file of notes and queries; - reads stdin.")
+    ] = None,
+) -> None:
+    """Show what the model is told of a source beyond its schema, or replace it from a file."""
+    with connected() as client:
+        if body is None:
+            found = next((s for s in client.sources() if source in (s.name, s.id)), None)
+            if found is None:
+                raise typer.BadParameter(f"there is no data source {source}")
+        else:
+            text = sys.stdin.read() if str(body) == "-" else body.read_text()
+            found = client.guide_source(source, json.loads(text))
+    print_json(found.guide)
 
 
 @sources.command("remove")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
+from google.protobuf.json_format import ParseDict
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.analyst.v1 import analyst_pb2_grpc as stubs
@@ -193,9 +194,11 @@ class Isobath:
         secrets: Mapping[str, str],
         description: str = "",
         teams: Sequence[str] = (),
+        guide: Mapping[str, Any] | None = None,
     ) -> messages.DataSource:
         """Register a data source; its secrets go to the credential service and never come back.
-        Members of `teams` may see and ask it."""
+        Members of `teams` may see and ask it. `guide` is what the model is told beyond the schema:
+        `{"notes": {path: text}, "queries": [{"question", "sql"}]}`."""
         request = messages.CreateDataSourceRequest(
             name=name,
             type=type,
@@ -203,6 +206,7 @@ class Isobath:
             config_json=json.dumps(config),
             secrets=secrets,
             teams=teams,
+            guide=ParseDict(dict(guide or {}), messages.Guide()),
         )
         return self._calls.one(
             self._sources.CreateDataSource, request, messages.CreateDataSourceResponse
@@ -213,6 +217,15 @@ class Isobath:
         request = messages.UpdateDataSourceRequest(id=source, teams=Teams(names=teams))
         return self._calls.one(
             self._sources.UpdateDataSource, request, messages.UpdateDataSourceResponse
+        ).data_source
+
+    def guide_source(self, source: str, guide: Mapping[str, Any]) -> messages.DataSource:
+        """Replace what the model is told of a source beyond its schema, as `add_source` has it."""
+        told = ParseDict(dict(guide), messages.Guide())
+        return self._calls.one(
+            self._sources.UpdateDataSource,
+            messages.UpdateDataSourceRequest(id=source, guide=told),
+            messages.UpdateDataSourceResponse,
         ).data_source
 
     def remove_source(self, source: str) -> None:

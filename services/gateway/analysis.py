@@ -6,7 +6,7 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -35,7 +35,7 @@ from services.gateway.holdings import holdings
 from services.gateway.journal import Live
 from services.gateway.plan import Plan, Selection
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt
-from services.gateway.registry import Source
+from services.gateway.source import Source
 from services.gateway.tags import Closed, Opened, TagParser, Text
 from services.gateway.writeback import Target
 
@@ -279,8 +279,15 @@ class Analysis:
     async def _live_sources(self) -> list[LiveSource]:
         sources = {each.source.id: each.source for each in self.chosen}.values()
         described = [await self.services.connectors.describe(each.type) for each in sources]
+        question = self.plan.messages[-1].content
         found = {
-            each.id: LiveSource(each.name, each.type, each.description, told.code_notes)
+            each.id: LiveSource(
+                each.name,
+                each.type,
+                each.description,
+                told.code_notes,
+                queries=each.guide.fitting(question) if told.takes_queries else (),
+            )
             for each, told in zip(sources, described, strict=True)
         }
         for each in self.chosen:
@@ -296,7 +303,7 @@ class Analysis:
     async def _holdings(self, of: Chosen) -> Holdings:
         stub = await self.services.connectors.stub(of.source.type)
         question = self.plan.messages[-1].content
-        return await holdings(stub, of.source.type, of.grant, question)
+        return await holdings(stub, of.source.type, of.grant, question, of.source.guide)
 
     async def _generate(self, action: Generate) -> Turn:
         parser, text, completion = TagParser(), [], inference.Completion()
@@ -491,5 +498,16 @@ def _data_file(file: sandbox.ImportedFile, source: Source, selection: Selection)
         columns=[(column.name, column.type) for column in file.columns],
         rows=file.rows if file.HasField("rows") else None,
         origin=f"{source.name} ({source.type}): {_what(selection)}",
-        note=f"the first rows, cut by {file.truncated_by}" if file.truncated else "",
+        note="; ".join(_notes(file, source, selection)),
     )
+
+
+def _notes(file: sandbox.ImportedFile, source: Source, selection: Selection) -> Iterator[str]:
+    if file.truncated:
+        yield f"the first rows, cut by {file.truncated_by}"
+    if selection.sql:
+        return
+    if about := source.guide.about(selection.path):
+        yield about
+    for column, text in source.guide.columns(selection.path).items():
+        yield f"{column}: {text}"

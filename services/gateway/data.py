@@ -14,7 +14,8 @@ from services.gateway.access.usage import Usage, Used
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call, retried, stream
-from services.gateway.registry import Registry, Source
+from services.gateway.registry import Registry
+from services.gateway.source import Source
 
 # a single call's grant: long enough for a slow source, short enough to be worthless later
 CALL_GRANT_S = 15 * 60

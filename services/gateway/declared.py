@@ -110,7 +110,11 @@ async def _is_taken(session: AsyncSession, source: credentials.DeclaredSource) -
 
 def _row(source: credentials.DeclaredSource) -> SourceRow:
     row = SourceRow(
-        id=source.source_id, owner=source.owner, created_ms=now_ms(), updated_ms=now_ms()
+        id=source.source_id,
+        owner=source.owner,
+        guide_json="{}",
+        created_ms=now_ms(),
+        updated_ms=now_ms(),
     )
     _update(row, source)
     return row

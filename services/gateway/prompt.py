@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.gateway.conversation import Message
+from services.gateway.guide import Known
 
 # a wide table is told by its first columns: 200 of some 40 characters are about 2,000 tokens
 MAX_COLUMNS = 200
@@ -55,7 +56,8 @@ class Holdings:
 @dataclass(frozen=True)
 class LiveSource:
     """A source that code may query. `notes` are the connector's own lines on how; `folder` is what
-    code may write there, "" = nothing; `holds` is told where nothing of it was fetched."""
+    code may write there, "" = nothing; `holds` is told where nothing of it was fetched; `queries`
+    are known to be right."""
 
     name: str
     type: str
@@ -63,6 +65,7 @@ class LiveSource:
     notes: str = ""
     folder: str = ""
     holds: Holdings = Holdings()
+    queries: Sequence[Known] = ()
 
 
 def prompt(
@@ -118,7 +121,15 @@ def _sources(sources: Sequence[LiveSource]) -> str:
             see = "tables()" if source.type == "postgresql" else "list()"
             more = f'sources["{source.name}"].{see}'
             lines.append(f"  and {source.holds.left_out:,} more: {more}")
+        if source.queries:
+            lines.append("  Queries that are known to be right:")
+            lines.extend(f"  - {_known(each)}" for each in source.queries)
         if source.folder:
             call = f'sources["{source.name}"].upload("result.csv", "{source.folder}result.csv")'
             lines.append(f"  A file is put there by {call}, into that folder only.")
     return "\n".join(lines)
+
+
+def _known(known: Known) -> str:
+    """A question, and below it the query."""
+    return "\n    ".join([" ".join(known.question.split()), *known.sql.strip().splitlines()])

@@ -2,9 +2,8 @@
 
 import json
 import re
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import jsonschema
@@ -22,6 +21,7 @@ from services.gateway.callers import Caller
 from services.gateway.clients import Services, retried
 from services.gateway.errors import AlreadyExists, Conflict, NotAllowed, SourceNotFound
 from services.gateway.pages import Page, page_size
+from services.gateway.source import Change, Draft, Source, changed, new, row_of, source_of
 from services.gateway.store import sharing
 from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
@@ -33,48 +33,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 # by a gateway that ended in between.
 _LEFT_BEHIND_S = 60.0
 _log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data source as its owner sees it. `secrets_set` are names of fields, never values."""
-
-    id: str
-    owner: str
-    name: str
-    type: str
-    description: str
-    config: Mapping[str, Any]
-    secrets_set: tuple[str, ...]
-    version: int
-    created_ms: int
-    updated_ms: int
-    # whose members may see and ask it
-    teams: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A source to be made."""
-
-    name: str
-    type: str
-    config: Mapping[str, Any]
-    secrets: Mapping[str, str] = field(repr=False)
-    description: str = ""
-    teams: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Change:
-    """What to change; None and empty leave things as they are."""
-
-    name: str | None = None
-    description: str | None = None
-    config: Mapping[str, Any] | None = None
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    clear_secrets: tuple[str, ...] = ()
-    teams: tuple[str, ...] | None = None
 
 
 class Registry:
@@ -95,11 +53,11 @@ class Registry:
         check(described, draft.config, draft.secrets, set(draft.secrets))
         if await self._named(caller.owner, draft.name) is not None:
             raise AlreadyExists("name", draft.name)
-        source = _new(caller, draft)
+        source = new(caller, draft)
         await self._put(source, draft.secrets, expected_version=0)
         try:
             async with self._database.begin() as session:
-                session.add(_row(source))
+                session.add(row_of(source))
                 await session.flush()
                 await sharing.share(session, source.id, source.teams)
         except BaseException as failed:
@@ -120,7 +78,7 @@ class Registry:
             rows = (await session.scalars(query)).all()
             teams = await sharing.teams_of(session, [row.id for row in rows])
         more = sharing.token_behind(rows[size - 1]) if len(rows) > size else ""
-        return Page([_source(row, teams.get(row.id, ())) for row in rows[:size]], more)
+        return Page([source_of(row, teams.get(row.id, ())) for row in rows[:size]], more)
 
     async def get(self, caller: Caller, id_or_name: str) -> Source:
         """One source that this caller may see, by id or by name; of several of that name its own.
@@ -131,7 +89,7 @@ class Registry:
             rows = (await session.scalars(query)).all()
             row = _meant(caller, id_or_name, rows)
             teams = await sharing.teams_of(session, [row.id])
-        return _source(row, teams.get(row.id, ()))
+        return source_of(row, teams.get(row.id, ()))
 
     async def own(self, caller: Caller, id_or_name: str) -> Source:
         """One source that belongs to this caller. Raises `SourceNotFound`, `NotAllowed`."""
@@ -150,7 +108,7 @@ class Registry:
         _require_undeclared(before)
         _check_teams(caller, tuple({*(change.teams or ())} - {*before.teams}))
         described = await self._services.connectors.describe(before.type)
-        after = _changed(before, change)
+        after = changed(before, change)
         _check_name(after.name)
         check(described, after.config, change.secrets, set(after.secrets_set))
         if after.name != before.name and await self._named(caller.owner, after.name):
@@ -196,6 +154,7 @@ class Registry:
                 row.name, row.description = after.name, after.description
                 row.config_json = json.dumps(after.config)
                 row.secrets_set = json.dumps(after.secrets_set)
+                row.guide_json = json.dumps(after.guide.as_dict())
                 row.version, row.updated_ms = after.version, after.updated_ms
                 if after.teams != before.teams:
                     await sharing.share(session, after.id, after.teams)
@@ -363,65 +322,3 @@ def _check_name(name: str) -> None:
         raise InvalidField(
             "name", "name takes 1 to 64 letters, digits, - and _", remedy="Shorten it."
         )
-
-
-def _new(caller: Caller, draft: Draft) -> Source:
-    return Source(
-        id="ds-" + secrets.token_hex(8),
-        owner=caller.owner,
-        name=draft.name,
-        type=draft.type,
-        description=draft.description,
-        config=draft.config,
-        secrets_set=tuple(sorted(draft.secrets)),
-        version=1,
-        created_ms=now_ms(),
-        updated_ms=now_ms(),
-        teams=tuple(sorted({*draft.teams})),
-    )
-
-
-def _changed(source: Source, change: Change) -> Source:
-    kept = (set(source.secrets_set) | set(change.secrets)) - set(change.clear_secrets)
-    renewed = change.config is not None or change.secrets or change.clear_secrets
-    return replace(
-        source,
-        name=change.name if change.name is not None else source.name,
-        description=change.description if change.description is not None else source.description,
-        config=change.config if change.config is not None else source.config,
-        secrets_set=tuple(sorted(kept)),
-        version=source.version + 1 if renewed else source.version,
-        updated_ms=now_ms(),
-        teams=source.teams if change.teams is None else tuple(sorted({*change.teams})),
-    )
-
-
-def _row(source: Source) -> SourceRow:
-    return SourceRow(
-        id=source.id,
-        owner=source.owner,
-        name=source.name,
-        type=source.type,
-        description=source.description,
-        config_json=json.dumps(dict(source.config)),
-        secrets_set=json.dumps(source.secrets_set),
-        version=source.version,
-        created_ms=source.created_ms,
-        updated_ms=source.updated_ms,
-    )
-
-
-def _source(row: SourceRow, teams: tuple[str, ...]) -> Source:
-    return Source(
-        id=row.id,
-        owner=row.owner,
-        name=row.name,
-        type=row.type,
-        description=row.description,
-        config=json.loads(row.config_json),
-        secrets_set=tuple(json.loads(row.secrets_set)),
-        version=row.version,
-        created_ms=row.created_ms,
-        updated_ms=row.updated_ms,
-        teams=teams,
-    )

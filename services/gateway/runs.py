@@ -29,8 +29,9 @@ from services.gateway.journal import Journal, Live
 from services.gateway.pages import Page, page_size
 from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
-from services.gateway.registry import Registry, Source
+from services.gateway.registry import Registry
 from services.gateway.report import report
+from services.gateway.source import Source
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms

@@ -21,6 +21,7 @@ from services.gateway.authenticated import Authenticated, Context
 from services.gateway.conversation import Bounds, Message
 from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
+from services.gateway.guide import Guide, guide_of
 from services.gateway.plan import (
     FORMATS,
     ROLES,
@@ -30,7 +31,7 @@ from services.gateway.plan import (
     artifacts_to,
     require_something,
 )
-from services.gateway.registry import Change, Draft, Source
+from services.gateway.source import Change, Draft, Source
 from services.gateway.statuses import STATUSES
 
 _FORMATS = {connector.Format.Value(f"FORMAT_{name.upper()}"): name for name in FORMATS}
@@ -211,6 +212,7 @@ class DataSourceServicer(Authenticated, rpc.DataSourceServiceServicer):
             config=_config(request.config_json),
             secrets=dict(request.secrets),
             teams=tuple(request.teams),
+            guide=_guide(request.guide),
         )
         made = await self.gateway.registry.create(caller, draft)
         return pb.CreateDataSourceResponse(data_source=_source(made))
@@ -243,6 +245,7 @@ class DataSourceServicer(Authenticated, rpc.DataSourceServiceServicer):
             secrets=dict(request.secrets),
             clear_secrets=tuple(request.clear_secrets),
             teams=tuple(request.teams.names) if request.HasField("teams") else None,
+            guide=_guide(request.guide) if request.HasField("guide") else None,
         )
         changed = await self.gateway.registry.update(caller, request.id, change)
         return pb.UpdateDataSourceResponse(data_source=_source(changed))
@@ -431,6 +434,11 @@ def _bounds(given: pb.RunBounds, bounds: Bounds) -> Bounds:
     )
 
 
+def _guide(given: pb.Guide) -> Guide:
+    queries = [{"question": each.question, "sql": each.sql} for each in given.queries]
+    return guide_of({"notes": dict(given.notes), "queries": queries})
+
+
 def _config(text: str) -> dict[str, Any]:
     try:
         config = json.loads(text or "{}")
@@ -454,6 +462,7 @@ def _source(source: Source) -> pb.DataSource:
         secrets_set=source.secrets_set,
         owner=source.owner,
         teams=source.teams,
+        guide=pb.Guide(**source.guide.as_dict()),
         version=source.version,
         created_at=created,
         updated_at=updated,

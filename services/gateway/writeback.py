@@ -16,7 +16,8 @@ from services.gateway.data import CALL_GRANT_S, SERVICE_OF, Grants
 from services.gateway.errors import WrittenDiffers
 from services.gateway.files import FileStore
 from services.gateway.plan import ArtifactsTo
-from services.gateway.registry import Registry, Source
+from services.gateway.registry import Registry
+from services.gateway.source import Source
 
 FILE_S = 300.0
 _log = logs.get(__name__)

@@ -9,6 +9,7 @@ from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.status import InvalidField
 from services.gateway.access.scopes import Scope
 from services.gateway.gateway import Gateway
+from services.gateway.guide import guide_of
 from services.gateway.http import transfer
 from services.gateway.http.asking import (
     authenticated,
@@ -23,8 +24,8 @@ from services.gateway.http.asking import (
 from services.gateway.http.edge import Json
 from services.gateway.messages import plain
 from services.gateway.plan import selection
-from services.gateway.registry import Change, Draft, Source
 from services.gateway.render import limits, query
+from services.gateway.source import Change, Draft, Source
 from services.gateway.tables import rows_of
 
 
@@ -160,6 +161,7 @@ def source_json(source: Source) -> dict[str, Any]:
         "description": source.description,
         "owner": source.owner,
         "teams": list(source.teams),
+        "guide": source.guide.as_dict(),
         "config": dict(source.config),
         "secrets_set": list(source.secrets_set),
         "version": source.version,
@@ -212,6 +214,7 @@ def _draft(body: dict[str, Any]) -> Draft:
         config=mapping(body, "config"),
         secrets=_strings(mapping(body, "secrets")),
         teams=words(body, "teams"),
+        guide=guide_of(mapping(body, "guide")),
     )
 
 
@@ -225,6 +228,7 @@ def _change(body: dict[str, Any]) -> Change:
         secrets=_strings(given),
         clear_secrets=tuple(name for name, value in secrets.items() if value is None),
         teams=words(body, "teams") if "teams" in body else None,
+        guide=guide_of(mapping(body, "guide")) if "guide" in body else None,
     )
 
 

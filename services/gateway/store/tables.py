@@ -76,6 +76,7 @@ class SourceRow(Base):
     description: Mapped[str] = mapped_column(Text)
     config_json: Mapped[str] = mapped_column(Text)
     secrets_set: Mapped[str] = mapped_column(Text)
+    guide_json: Mapped[str] = mapped_column(Text)
     version: Mapped[int]
     created_ms: Mapped[int]
     updated_ms: Mapped[int]

@@ -602,7 +602,7 @@ class ChatModel(_message.Message):
     def __init__(self, id: _Optional[str] = ..., is_agent: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class DataSource(_message.Message):
-    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at", "owner", "teams")
+    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at", "owner", "teams", "guide")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -614,6 +614,7 @@ class DataSource(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
+    GUIDE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     type: str
@@ -625,10 +626,34 @@ class DataSource(_message.Message):
     updated_at: _timestamp_pb2.Timestamp
     owner: str
     teams: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., teams: _Optional[_Iterable[str]] = ...) -> None: ...
+    guide: Guide
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
+
+class Guide(_message.Message):
+    __slots__ = ("notes", "queries")
+    class NotesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    notes: _containers.ScalarMap[str, str]
+    queries: _containers.RepeatedCompositeFieldContainer[KnownQuery]
+    def __init__(self, notes: _Optional[_Mapping[str, str]] = ..., queries: _Optional[_Iterable[_Union[KnownQuery, _Mapping]]] = ...) -> None: ...
+
+class KnownQuery(_message.Message):
+    __slots__ = ("question", "sql")
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    SQL_FIELD_NUMBER: _ClassVar[int]
+    question: str
+    sql: str
+    def __init__(self, question: _Optional[str] = ..., sql: _Optional[str] = ...) -> None: ...
 
 class CreateDataSourceRequest(_message.Message):
-    __slots__ = ("name", "type", "description", "config_json", "secrets", "teams")
+    __slots__ = ("name", "type", "description", "config_json", "secrets", "teams", "guide")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -642,13 +667,15 @@ class CreateDataSourceRequest(_message.Message):
     CONFIG_JSON_FIELD_NUMBER: _ClassVar[int]
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
+    GUIDE_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     description: str
     config_json: str
     secrets: _containers.ScalarMap[str, str]
     teams: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., teams: _Optional[_Iterable[str]] = ...) -> None: ...
+    guide: Guide
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
 
 class CreateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)
@@ -685,7 +712,7 @@ class GetDataSourceResponse(_message.Message):
     def __init__(self, data_source: _Optional[_Union[DataSource, _Mapping]] = ...) -> None: ...
 
 class UpdateDataSourceRequest(_message.Message):
-    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets", "teams")
+    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets", "teams", "guide")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -700,6 +727,7 @@ class UpdateDataSourceRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     CLEAR_SECRETS_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
+    GUIDE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     description: str
@@ -707,7 +735,8 @@ class UpdateDataSourceRequest(_message.Message):
     secrets: _containers.ScalarMap[str, str]
     clear_secrets: _containers.RepeatedScalarFieldContainer[str]
     teams: _access_pb2.Teams
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ..., teams: _Optional[_Union[_access_pb2.Teams, _Mapping]] = ...) -> None: ...
+    guide: Guide
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ..., teams: _Optional[_Union[_access_pb2.Teams, _Mapping]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
 
 class UpdateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)
