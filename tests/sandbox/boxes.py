@@ -75,11 +75,13 @@ class Box:
         self.stub, self.thread = stub, thread
         self.id = ""
 
-    async def open(self, **limits: Any) -> pb.OpenSessionResponse:
+    async def open(self, *, within_s: float | None = None, **limits: Any) -> pb.OpenSessionResponse:
         request = pb.OpenSessionRequest(
             thread_id=self.thread, owner="ann", limits=pb.SessionLimits(**limits)
         )
-        opened: pb.OpenSessionResponse = await calling(self.stub.OpenSession(request))
+        opened: pb.OpenSessionResponse = await calling(
+            self.stub.OpenSession(request, timeout=within_s)
+        )
         self.id = opened.session_id
         return opened
 
@@ -164,10 +166,10 @@ class Place:
     driver: Settings | None = None
 
     @asynccontextmanager
-    async def box(self, **limits: Any) -> AsyncIterator[Box]:
+    async def box(self, *, within_s: float | None = None, **limits: Any) -> AsyncIterator[Box]:
         self.threads += 1
         box = Box(self.stub, f"thread-{self.threads}")
-        await box.open(**limits)
+        await box.open(within_s=within_s, **limits)
         try:
             yield box
         finally:

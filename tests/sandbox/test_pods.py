@@ -33,7 +33,7 @@ from services.sandbox.isolation.port import Interpreter
 from services.sandbox.kernel import confine
 from services.sandbox.pods import claims, pods
 from services.sandbox.pods.carrier import Carrier
-from services.sandbox.pods.relay import Relay, Relayed, RelayServicer
+from services.sandbox.pods.relay import AHEAD, Relay, Relayed, RelayServicer
 from services.sandbox.servicer import Servicer
 from services.sandbox.settings import PodSettings, Settings
 from tests.sandbox import test_execute, test_sources
@@ -81,7 +81,7 @@ _SOURCES = (
     *("nothing_is_written_where_the_run_may_only_read", "what_is_not_there_is_not_found"),
     *("refused_query_tells_state_and_position", "interrupt_in_a_query_reaches_the_connector"),
     *("source_without_connector_is_refused", "connections_are_bounded"),
-    "grant_is_not_to_be_found_inside",
+    *("grant_is_not_to_be_found_inside", "session_outlives_the_call_that_opened_it"),
 )
 _PROGRAMS = (
     *("state_is_kept_between_programs", "figure_is_shown_as_png"),
@@ -371,6 +371,44 @@ async def test_carrier_that_leaves_in_the_middle_is_noticed() -> None:
         with pytest.raises(RemoteFault) as told:
             await asking
         assert told.value.reason == "SERVICE_UNAVAILABLE"
+
+
+@pytest.mark.req("S5", "D3")
+@pytest.mark.parametrize("waiting", [0, AHEAD])
+async def test_who_waits_for_an_answer_is_told_that_its_carrier_has_gone(waiting: int) -> None:
+    """However far it is: a carrier that is cancelled says nothing, and its call just ends."""
+    relay = Relay()
+
+    async def coming() -> AsyncIterator[relay_pb2.CarryCallRequest]:
+        yield relay_pb2.CarryCallRequest(call_id=call.call_id)
+        for _ in range(waiting):
+            yield relay_pb2.CarryCallRequest(message=b"answer")
+        await asyncio.Event().wait()
+
+    async def carry() -> None:
+        async for _ in RelayServicer(relay).CarryCall(coming(), None):
+            pass
+
+    watch = relay.watch("c")
+    wanted = asyncio.ensure_future(anext(watch))
+    await asyncio.sleep(0)
+    call = relay.call(relay_pb2.WatchCallsResponse(method="Fetch"), "c", _nothing())
+    await wanted
+    carrying = asyncio.create_task(carry())
+    async with asyncio.timeout(20):
+        while call.answers.qsize() < waiting or not call.taken.is_set():
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        carrying.cancel()
+        await asyncio.gather(carrying, return_exceptions=True)
+        with pytest.raises(RemoteFault) as told:
+            while await call.read() is not None:
+                pass
+    assert told.value.reason == "SERVICE_UNAVAILABLE"
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "x" * 65])

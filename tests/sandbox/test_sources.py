@@ -11,6 +11,8 @@ from servicekit.status import RemoteFault
 from tests.sandbox.boxes import Box, Place, item
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+# enough for a slow machine to open a session in
+_OPENED_S = 5.0
 
 
 @pytest.mark.req("X1", "P10")
@@ -54,6 +56,16 @@ async def test_rows_as_a_file_a_preview_and_by_the_magic(box: Box) -> None:
     )
     wrong = await box.run("sources['shop'].query('ROWS 1', as_='list')")
     assert "'polars', 'path'" in wrong.finished.error_text
+
+
+@pytest.mark.req("C5", "S4")
+async def test_session_outlives_the_call_that_opened_it(sandbox: Place) -> None:
+    """Its deadline was for the opening, not for what the session does later."""
+    async with sandbox.box(within_s=_OPENED_S) as box:
+        await box.attach("read,list")
+        await asyncio.sleep(_OPENED_S)
+        for _ in range(2):
+            assert (await box.run("print(len(sources['shop'].query('ROWS 3')))")).out == "3\n"
 
 
 @pytest.mark.req("X1", "B7")

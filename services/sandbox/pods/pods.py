@@ -15,7 +15,7 @@ from typing import Self
 from isobath.sandbox.v1 import relay_pb2_grpc as relay_rpc
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
-from servicekit import logs
+from servicekit import context, logs
 from servicekit.channels import calling, channel
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
@@ -184,7 +184,8 @@ class Pods:
             )
             relay = relay_rpc.RelayServiceStub(opened)
             carrier = Carrier(self._carrier, relay, reach.connectors)
-            running = asyncio.create_task(carrier.run(), name=f"carrier of {claim.name}")
+            with context.detached():
+                running = asyncio.create_task(carrier.run(), name=f"carrier of {claim.name}")
             stack.push_async_callback(_over, running)
             stub = rpc.SandboxServiceStub(opened)
             pod = Pod(claim, stub, carrier, stack.pop_all(), claim.ends, idle)

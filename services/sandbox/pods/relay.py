@@ -68,6 +68,12 @@ class Call:
             raise answer
         return answer
 
+    def lose(self) -> None:
+        """Whoever carried it has gone before the end of the answer."""
+        if self.answers.full():
+            self.answers.get_nowait()
+        self.answers.put_nowait(_away())
+
     def cancel(self) -> bool:
         """Gives it up, as whoever leaves it has to. Safe to call twice."""
         there = not self.given_up.is_set()
@@ -162,6 +168,8 @@ class RelayServicer(rpc.RelayServiceServicer):
             for task in (reading, given_up):
                 task.cancel()
             await asyncio.gather(reading, given_up, return_exceptions=True)
+            if reading.cancelled():
+                call.lose()
 
 
 async def _take_answers(call: Call, coming: AsyncIterator[pb.CarryCallRequest]) -> None:
