@@ -27,6 +27,7 @@ PURE = (
     "services/gateway/prompt.py",
     "services/pg_connector/binary",
     "services/pg_connector/guard.py",
+    "connectorkit/files/patterns.py",
     "services/blob_connector/paths.py",
     "services/inference/engines/rules",
 )

@@ -5,16 +5,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from connectorkit.access import Gate
 from connectorkit.callers import ALLOW
+from connectorkit.files.servicing import Reading
+from connectorkit.files.sql.pool import Processes
+from connectorkit.files.sql.querying import Queries
+from connectorkit.files.tables import Tables
 from connectorkit.pieces import SERIALIZERS
 from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from servicekit.limits import Limiter
 from servicekit.server import Server
 from services.blob_connector.accounts import Accounts
 from services.blob_connector.describing import TYPE
+from services.blob_connector.downloads import Window
+from services.blob_connector.rangefile import RangeFile
 from services.blob_connector.servicer import SERVICE, STATUSES, BlobServicer
 from services.blob_connector.settings import Settings
-from services.blob_connector.sql.pool import Processes
-from services.blob_connector.sql.querying import Queries
 
 
 @asynccontextmanager
@@ -29,8 +33,15 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         gate.on_close(accounts.revoked)
         processes = Processes(settings)
         stack.push_async_callback(processes.aclose)
-        queries = Queries(processes, threads, settings.query_read_bytes)
-        servicer = BlobServicer(gate, accounts, threads, settings, queries)
+        reading = Reading(
+            gate=gate,
+            threads=threads,
+            tables=Tables(threads, RangeFile),
+            queries=Queries(processes, threads, settings.query_read_bytes),
+            limits=settings,
+            max_file_bytes=settings.max_blob_bytes,
+        )
+        servicer = BlobServicer(reading, accounts, Window.of(settings))
         server.register(
             SERVICE,
             lambda target: add_ConnectorServiceServicer_to_server(servicer, target),

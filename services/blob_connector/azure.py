@@ -98,6 +98,11 @@ class Container:
         self._ranges = Ranges(signature, self.words, settings)
         self._settings = settings
 
+    @property
+    def label(self) -> str:
+        """What the log calls it."""
+        return self.place.source
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._ranges.aclose()

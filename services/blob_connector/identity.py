@@ -11,10 +11,10 @@ from urllib.parse import parse_qs, urlsplit
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.storage.blob.aio import ContainerClient
 
+from connectorkit.files.patterns import folder_of
 from servicekit.secrets import Secret
 from services.blob_connector.entra import APPLICATION, OWN, Signer, signer_of
 from services.blob_connector.errors import BadConfig
-from services.blob_connector.paths import folder_of
 from services.blob_connector.retrying import Retry
 from services.blob_connector.settings import Settings
 

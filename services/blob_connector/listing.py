@@ -1,20 +1,17 @@
 """Pages of what lies in a container, one level or by a pattern, with a token that goes on."""
 
-import base64
-import binascii
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from connectorkit.files.paging import place_of, size_of, token_of
+from connectorkit.files.patterns import BadPattern, folder_of, name_of, pattern
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import InvalidField
 from services.blob_connector.azure import PAGE, Blob, Container, Folder
-from services.blob_connector.paths import BadPattern, folder_of, is_deceitful, name_of, pattern
+from services.blob_connector.paths import is_deceitful
 
-DEFAULT, LARGEST = 100, 1000
 # pages of 5,000 names that one call looks through for a pattern: some seconds. Then it answers with
 # what it has, be it nothing, and a token to go on.
 MAX_PAGES = 10
@@ -39,7 +36,7 @@ async def browse(
     container: Container, request: pb.BrowseRequest, shown: Callable[[str], bool]
 ) -> pb.BrowseResponse:
     """One page; `shown` decides by name. Raises `InvalidField`, `BlobNotFound`."""
-    size = _size(request.page_size)
+    size = size_of(request.page_size)
     place = _place(request)
     prefix, matches, folders = _wanted(request)
     include = _included(request)
@@ -88,12 +85,6 @@ def _included(request: pb.BrowseRequest) -> list[str]:
     if unknown := set(request.include) - set(_INCLUDED):
         raise InvalidField("include", f"include holds {unknown.pop()}, which is none of its values")
     return [_INCLUDED[each] for each in dict.fromkeys(request.include)]
-
-
-def _size(asked: int) -> int:
-    if not 0 <= asked <= LARGEST:
-        raise InvalidField("page_size", f"page_size must be from 1 to {LARGEST}")
-    return asked or DEFAULT
 
 
 def _wanted(request: pb.BrowseRequest) -> tuple[str, Callable[[str], bool], bool]:
@@ -166,9 +157,8 @@ def _time(found: Blob) -> Timestamp:
 # Tokens
 
 
-def _asked(request: pb.BrowseRequest) -> str:
-    text = f"{request.path}\0{request.glob}\0{request.page_size}\0{_included(request)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _asked(request: pb.BrowseRequest) -> tuple[str, ...]:
+    return request.path, request.glob, str(request.page_size), str(_included(request))
 
 
 def _page(
@@ -176,19 +166,11 @@ def _page(
 ) -> pb.BrowseResponse:
     if after is None:
         return pb.BrowseResponse(entries=entries)
-    told = json.dumps([_asked(request), after.marker, after.after, after.version]).encode()
-    token = base64.urlsafe_b64encode(told).decode()
+    token = token_of(_asked(request), (after.marker, after.after, after.version))
     return pb.BrowseResponse(entries=entries, next_page_token=token)
 
 
 def _place(request: pb.BrowseRequest) -> _Place:
     if not request.page_token:
         return _Place()
-    try:
-        asked, *place = json.loads(base64.urlsafe_b64decode(request.page_token))
-        at = _Place(*place)
-    except (ValueError, TypeError, binascii.Error) as torn:
-        raise InvalidField("page_token", "page_token is not one that Browse gave") from torn
-    if asked != _asked(request) or not all(isinstance(each, str) for each in place):
-        raise InvalidField("page_token", "page_token is of another list")
-    return at
+    return _Place(*place_of(request.page_token, _asked(request), parts=3))

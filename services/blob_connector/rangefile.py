@@ -4,9 +4,8 @@ import asyncio
 import io
 import threading
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Self
 
+from connectorkit.files.members import Opened
 from services.blob_connector.azure import Blob, Container
 
 BLOCK_BYTES = 1024 * 1024
@@ -16,13 +15,12 @@ AHEAD_BYTES = 4 * BLOCK_BYTES
 SMALL_BYTES = 64 * 1024
 
 
-class RangeFile(io.RawIOBase):
+class RangeFile(Opened):
     """Made on the loop, read in threads (ours, and Arrow's own), one at a time.
 
     The last block is kept, so that small reads do not each go to the service. `straight`: it will
     be read from end to end, so that the next block is fetched meanwhile; otherwise hardly more is
-    fetched than is asked for. `async with` aborts it on leaving: a thread that waits for bytes gets
-    an error then, instead of holding on.
+    fetched than is asked for.
     """
 
     def __init__(self, container: Container, blob: Blob, *, straight: bool) -> None:
@@ -36,17 +34,6 @@ class RangeFile(io.RawIOBase):
         self._coming: set[Future[bytes]] = set()
         self._lock = threading.Lock()
         self._aborted = False
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.abort()
 
     def abort(self) -> None:
         """From any thread, also while another one reads."""

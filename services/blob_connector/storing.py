@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from mimetypes import guess_type
 from typing import Any
 
+from connectorkit.files.receiving import pieces
 from grants.scope import inside
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import InvalidField
 from services.blob_connector.azure import Container
-from services.blob_connector.errors import Forbidden, TooLarge
+from services.blob_connector.errors import Forbidden
 from services.blob_connector.paths import MAX_NAME_CHARS, problem_of
 from services.blob_connector.uploads import write
 
@@ -33,7 +34,7 @@ async def store(
     stored = await write(
         container,
         start.path,
-        _pieces(requests, start.path, max_bytes),
+        pieces(requests, start.path, max_bytes),
         content_type=start.content_type or guess_type(start.path)[0] or "",
         overwrite=start.overwrite,
         is_gone=is_gone,
@@ -53,22 +54,3 @@ def _require_writable(path: str, config: Mapping[str, Any]) -> None:
         remedy="Choose a path under one of them, or have write_prefixes changed.",
         path=path,
     )
-
-
-async def _pieces(
-    requests: AsyncIterator[pb.StoreRequest], path: str, limit: int
-) -> AsyncIterator[bytes]:
-    total = 0
-    async for request in requests:
-        if not request.HasField("piece"):
-            raise InvalidField("piece", "after the start, each message is a piece")
-        total += len(request.piece)
-        if limit and total > limit:
-            raise TooLarge(
-                f"{path} has more than the {limit:,} bytes that may be written",
-                remedy="Write less, or have the limit raised; nothing was written.",
-                path=path,
-                size_bytes=str(total),
-                limit_bytes=str(limit),
-            )
-        yield request.piece

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import orc
 
+from connectorkit.files.footers import Extent, whole
+from connectorkit.files.partitions import columns_of, keys_of
 from isobath.connector.v1 import connector_pb2 as pb
-from services.blob_connector.footers import Extent, whole
-from services.blob_connector.partitions import columns_of, keys_of
 from tests.blob_connector.conftest import Lake, fault_of
 from tests.blob_connector.test_sql import parquet, put
 
@@ -189,7 +189,7 @@ async def test_statistics_without_footers_say_their_sample(lake: Lake) -> None:
 
 @given(st.lists(st.lists(st.none() | st.integers(-5, 5), max_size=4), min_size=1, max_size=4))
 def test_extents_of_parts_are_those_of_the_whole(parts: list[list[int | None]]) -> None:
-    from services.blob_connector.footers import extents_of
+    from connectorkit.files.footers import extents_of
 
     found = []
     for part in parts:

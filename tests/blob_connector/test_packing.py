@@ -10,8 +10,8 @@ from azure.storage.blob import ContentSettings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectorkit.files.packing import ENDINGS, packing_of, without_packing
 from isobath.connector.v1 import connector_pb2 as pb
-from services.blob_connector.packing import ENDINGS, packing_of, without_packing
 from tests.blob_connector.conftest import Lake, fault_of, joined
 
 MIB = 1024 * 1024

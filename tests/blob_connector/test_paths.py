@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.blob_connector.paths import BadPattern, is_pattern, name_of, pattern, problem_of
+from connectorkit.files.patterns import BadPattern, is_pattern, name_of, pattern
+from services.blob_connector.paths import problem_of
 
 CASES = [
     ("a.csv", ["a.csv"], ["b/a.csv", "a_csv", "A.csv"]),

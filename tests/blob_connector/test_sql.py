@@ -32,7 +32,7 @@ def busy() -> set[int]:
 
 def _works(child: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):  # it ended between the two looks, or is not yet reaped
-        ours = "services.blob_connector.sql.child" in child.cmdline()
+        ours = "connectorkit.files.sql.child" in child.cmdline()
         return ours and sum(child.cpu_times()[:2]) > 1.3
     return False
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.blob_connector.errors import QueryFailed, QueryNotReadOnly
-from services.blob_connector.sql import functions
-from services.blob_connector.sql.guard import Statement, judged
+from connectorkit.files.errors import QueryFailed, QueryNotReadOnly
+from connectorkit.files.sql import functions
+from connectorkit.files.sql.guard import Statement, judged
 from tests.blob_connector.sql_attacks import ATTACKS, Attack
 
 PLACES = {"file": "/tmp/x", "folder": "/tmp", "out": "/tmp/y", "url": "http://127.0.0.1:1"}

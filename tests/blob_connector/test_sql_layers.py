@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from connectorkit.files.sql import confining, frames
+from connectorkit.files.sql.frames import Broken, Kind
+from connectorkit.files.sql.processes import Failed, Process, ProcessLost, Share
+from connectorkit.files.sql.serving import Files, Link, Ranges
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.limits import Limiter
 from services.blob_connector.azure import Blob
-from services.blob_connector.sql import confining, frames
-from services.blob_connector.sql.frames import Broken, Kind
-from services.blob_connector.sql.processes import Failed, Process, ProcessLost, Share
-from services.blob_connector.sql.serving import Files, Link, Ranges
 from tests.blob_connector.conftest import Lake, fault_of
 from tests.blob_connector.sql_attacks import ATTACKS
 from tests.blob_connector.test_sql import put

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from connectorkit.files import csvs, jsons
+from connectorkit.files.csvs import Enough
+from connectorkit.files.schemas import Found, distinct, unified
 from isobath.connector.v1 import connector_pb2 as pb
-from services.blob_connector import csvs, jsons
-from services.blob_connector.csvs import Enough
-from services.blob_connector.schemas import Found, distinct, unified
 from tests.blob_connector.conftest import Lake, fault_of, joined
 from tests.blob_connector.proxy import Proxy
 

@@ -1,4 +1,4 @@
-"""The process that runs one query in DuckDB: `python -m services.blob_connector.sql.child T R`.
+"""The process that runs one query in DuckDB: `python -m connectorkit.files.sql.child T R`.
 
 T and R are its two sockets (see `frames`), all that it has. It parses statements and runs one; then
 it is ended. What it holds at most is the files of that query, as bytes.
@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from services.blob_connector.sql import confining, frames
-from services.blob_connector.sql.frames import Kind
-from services.blob_connector.sql.ranges import PROTOCOL, Lake, Ranges, received
+from connectorkit.files.sql import confining, frames
+from connectorkit.files.sql.frames import Kind
+from connectorkit.files.sql.ranges import PROTOCOL, Lake, Ranges, received
 
 _BATCH_ROWS = 16 * 1024
 _EXPLAIN = "EXPLAIN "

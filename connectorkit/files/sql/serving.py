@@ -1,30 +1,41 @@
-"""Ranges of a query's blobs, for the process that runs it: of these blobs and of no others."""
+"""Ranges of a query's files, for the process that runs it: of these files and of no others."""
 
 import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Protocol, Self
 
+from connectorkit.files.errors import FileFault, TooLarge
+from connectorkit.files.members import Member
+from connectorkit.files.sql import frames
+from connectorkit.files.sql.frames import Kind
 from servicekit import logs
-from services.blob_connector.azure import Blob, Container
-from services.blob_connector.errors import BlobFault, TooLarge
-from services.blob_connector.sql import frames
-from services.blob_connector.sql.frames import Kind
 
 _log = logs.get(__name__)
 # that are fetched at once for one query: x 4 MiB are held
 _AT_ONCE = 8
 
 
+class Ranged(Protocol):
+    """Where the files lie. `label` = what the log calls it."""
+
+    @property
+    def label(self) -> str: ...
+
+    async def range(self, member: Any, offset: int, length: int) -> bytes:
+        """Raises FileFault."""
+        ...
+
+
 @dataclass(frozen=True)
 class Files:
-    """What a query reads: blobs, the names that each of its paths stands for, and how many bytes
+    """What a query reads: files, the names that each of its paths stands for, and how many bytes
     of them at most; 0 = no limit."""
 
-    container: Container
-    blobs: Sequence[Blob]
+    source: Ranged
+    members: Sequence[Member]
     families: Mapping[str, Sequence[str]]
     most_bytes: int = 0
 
@@ -64,7 +75,7 @@ class Ranges:
         self._link, self._files = link, files
         self._slots = asyncio.Semaphore(_AT_ONCE)
         # what went wrong: the process is only told that something did
-        self.fault: BlobFault | None = None
+        self.fault: FileFault | None = None
         self.bytes_read = 0
 
     async def serve(self) -> None:
@@ -88,11 +99,11 @@ class Ranges:
                 self._link.write(frames.packed(Kind.LOST, head))
                 return
             self._take(length)
-            data = await self._files.container.range(self._files.blobs[file], offset, length)
+            data = await self._files.source.range(self._files.members[file], offset, length)
             self._link.write(frames.packed(Kind.BYTES, head + data))
             with suppress(ConnectionError):
                 await self._link.drain()
-        except BlobFault as fault:
+        except FileFault as fault:
             self.fault = self.fault or fault
             self._link.write(frames.packed(Kind.LOST, head))
         finally:
@@ -103,12 +114,12 @@ class Ranges:
         most = self._files.most_bytes
         if most and self.bytes_read > most:
             raise TooLarge(
-                f"the query would read more than the {most:,} bytes of blobs that one may",
+                f"the query would read more than the {most:,} bytes of files that one may",
                 remedy="Narrow its paths, select fewer columns, or filter by folders.",
                 limit_bytes=str(most),
             )
 
     def _is_within(self, file: int, offset: int, length: int) -> bool:
-        if file >= len(self._files.blobs) or not 0 < length <= frames.MOST_RANGE_BYTES:
+        if file >= len(self._files.members) or not 0 < length <= frames.MOST_RANGE_BYTES:
             return False
-        return bool(offset + length <= self._files.blobs[file].size_bytes)
+        return bool(offset + length <= self._files.members[file].size_bytes)

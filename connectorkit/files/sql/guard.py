@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.blob_connector.errors import QueryFailed, QueryNotReadOnly
-from services.blob_connector.sql.functions import OPERATORS, SCALAR, words
+from connectorkit.files.errors import QueryFailed, QueryNotReadOnly
+from connectorkit.files.sql.functions import OPERATORS, SCALAR, words
 
 PROTOCOL = "lake"
 MAX_SQL_CHARS = 100_000

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from services.blob_connector.schemas import Written, distinct
+from connectorkit.files.schemas import Written, distinct
 
 SNIFF_BYTES = 64 * 1024
 # Arrow holds 32 blocks ahead, and no line may be longer than one: larger ones only where lines are

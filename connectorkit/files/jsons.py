@@ -12,8 +12,8 @@ from itertools import islice
 
 import pyarrow as pa
 
-from services.blob_connector.csvs import Enough
-from services.blob_connector.schemas import Found, unified
+from connectorkit.files.csvs import Enough
+from connectorkit.files.schemas import Found, unified
 
 BLOCK_BYTES = 1024 * 1024
 BATCH_ROWS = 8 * 1024

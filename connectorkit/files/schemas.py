@@ -1,12 +1,12 @@
-"""Columns of several blobs as one table's. Pure."""
+"""Columns of several files as one table's. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from connectorkit.files.errors import Unreadable
 from servicekit.status import InvalidField
-from services.blob_connector.errors import Unreadable
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Found:
-    """What one blob's columns are. `loose`: they were read off text, which any column can be.
+    """What one file's columns are. `loose`: they were read off text, which any column can be.
     `written`: of CSV, how it is to be read. `told`: more of it, for people."""
 
     name: str
@@ -59,7 +59,7 @@ def _kind(name: str, fields: Sequence[pa.Field], found: Sequence[Found]) -> pa.D
         raise Unreadable(
             f"column {name!r} is {one.schema.field(name).type} in {one.name} and "
             f"{other.schema.field(name).type} in {other.name}: they do not make one table",
-            remedy="Choose blobs with the same columns, or fetch them as they are (raw).",
+            remedy="Choose files with the same columns, or fetch them as they are (raw).",
             path=other.name,
             format="table",
         ) from exc

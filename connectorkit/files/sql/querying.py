@@ -8,22 +8,22 @@ from typing import Any
 
 import pyarrow as pa
 
+from connectorkit.files.errors import FileFault, QueryFailed, QueryNotReadOnly
+from connectorkit.files.members import Member
+from connectorkit.files.sql import guard
+from connectorkit.files.sql.frames import Broken
+from connectorkit.files.sql.guard import Statement
+from connectorkit.files.sql.pool import Processes
+from connectorkit.files.sql.processes import Failed, Process, ProcessLost
+from connectorkit.files.sql.serving import Files, Ranged
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit import logs
 from servicekit.limits import Limiter
 from servicekit.status import InvalidField
-from services.blob_connector.azure import Blob, Container
-from services.blob_connector.errors import BlobFault, QueryFailed, QueryNotReadOnly
-from services.blob_connector.sql import guard
-from services.blob_connector.sql.frames import Broken
-from services.blob_connector.sql.guard import Statement
-from services.blob_connector.sql.pool import Processes
-from services.blob_connector.sql.processes import Failed, Process, ProcessLost
-from services.blob_connector.sql.serving import Files
 
 _log = logs.get(__name__)
-# under the grant: the blobs that a path stands for
-Resolve = Callable[[str], Awaitable[Sequence[Blob]]]
+# under the grant: the files that a path stands for
+Resolve = Callable[[str], Awaitable[Sequence[Member]]]
 _MORE_MEMORY = "Aggregate earlier, read fewer columns, or narrow the paths."
 # of DuckDB's words for what its own locks refuse
 _LOCKED = ("Permission", "PermissionException")
@@ -40,7 +40,7 @@ class Rows:
     statement: Statement
 
     async def batches(self) -> AsyncGenerator[pa.RecordBatch, None]:
-        """Raises QueryFailed, BlobFault."""
+        """Raises QueryFailed, FileFault."""
         try:
             async with aclosing(self.process.batches(self.schema, self.threads)) as coming:
                 async for batch in coming:
@@ -55,7 +55,7 @@ class Queries:
 
     @asynccontextmanager
     async def running(
-        self, container: Container, query: pb.Query, resolve: Resolve, *, most_rows: int = 0
+        self, source: Ranged, query: pb.Query, resolve: Resolve, *, most_rows: int = 0
     ) -> AsyncIterator[Rows]:
         """The process is killed on leaving, be the query done or not. Raises QueryFailed,
         QueryNotReadOnly, QueriesBusy, TooLarge, and what `resolve` raises."""
@@ -63,7 +63,7 @@ class Queries:
         began = time.monotonic()
         async with self._processes.one() as process:
             statement = await _judged(process, sql)
-            files = await _files(container, statement, resolve, self._read_bytes)
+            files = await _files(source, statement, resolve, self._read_bytes)
             try:
                 schema = await process.run(statement.sql, parameters, files, most_rows=most_rows)
                 yield Rows(schema, process, self._threads, statement)
@@ -72,9 +72,9 @@ class Queries:
             finally:
                 _log.info(
                     "query_over_files",
-                    source=container.place.source,
-                    blobs=len(files.blobs),
-                    bytes_there=sum(blob.size_bytes for blob in files.blobs),
+                    source=source.label,
+                    files=len(files.members),
+                    bytes_there=sum(each.size_bytes for each in files.members),
                     bytes_read=process.bytes_read,
                     seconds=round(time.monotonic() - began, 3),
                 )
@@ -109,20 +109,18 @@ async def _judged(process: Process, sql: str) -> Statement:
         raise QueryNotReadOnly("the statement is not understood", construct="unknown") from exc
 
 
-async def _files(
-    container: Container, statement: Statement, resolve: Resolve, most_bytes: int
-) -> Files:
+async def _files(source: Ranged, statement: Statement, resolve: Resolve, most_bytes: int) -> Files:
     families = {path: list(await resolve(path)) for path in statement.paths}
-    blobs = {blob.name: blob for found in families.values() for blob in found}
+    members = {each.name: each for found in families.values() for each in found}
     # not the empty files that some writers leave beside the others
     names = {
-        path: [blob.name for blob in found if blob.size_bytes or len(found) == 1]
+        path: [each.name for each in found if each.size_bytes or len(found) == 1]
         for path, found in families.items()
     }
-    return Files(container, list(blobs.values()), names, most_bytes)
+    return Files(source, list(members.values()), names, most_bytes)
 
 
-def fault_of(exc: Failed | ProcessLost | Broken, statement: Statement) -> BlobFault:
+def fault_of(exc: Failed | ProcessLost | Broken, statement: Statement) -> FileFault:
     """DuckDB's complaint as ours, with the place in the caller's own text."""
     if isinstance(exc, Broken):
         return QueryFailed("the query's process broke off")

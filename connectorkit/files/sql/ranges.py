@@ -14,7 +14,7 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from services.blob_connector.sql.frames import (
+from connectorkit.files.sql.frames import (
     ANSWER,
     HEAD,
     MOST_RANGE_BYTES,

@@ -12,7 +12,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 def keys_of(name: str) -> dict[str, str | None]:
-    """What the folders of a blob say, in order."""
+    """What the folders of a file say, in order."""
     found: dict[str, str | None] = {}
     for folder in name.split("/")[:-1]:
         key, marked, value = folder.partition("=")
@@ -22,7 +22,7 @@ def keys_of(name: str) -> dict[str, str | None]:
 
 
 def columns_of(names: Sequence[str], taken: Sequence[str]) -> pa.Schema:
-    """The keys that all blobs have, with types that hold their values; not those that the files
+    """The keys that all files have, with types that hold their values; not those that the files
     themselves have as columns (`taken`)."""
     found = [keys_of(name) for name in names]
     common = [key for key in (found[0] if found else ()) if all(key in each for each in found)]
@@ -50,7 +50,7 @@ def _date(text: str) -> date | None:
 def with_columns(
     batch: pa.RecordBatch, name: str, columns: Mapping[str, pa.DataType]
 ) -> pa.RecordBatch:
-    """The same rows, with what the blob's folders say in the columns that are theirs."""
+    """The same rows, with what the file's folders say in the columns that are theirs."""
     said = keys_of(name)
     for at, field in enumerate(batch.schema):
         if field.name in columns:

@@ -1,25 +1,29 @@
-"""Blobs as one table: the asynchronous side of `readers`."""
+"""Files as one table: the asynchronous side of `readers`."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from connectorkit.files import readers
+from connectorkit.files.csvs import Enough
+from connectorkit.files.errors import FileFault, Unreadable
+from connectorkit.files.footers import Extent, whole
+from connectorkit.files.members import Member, Opened
+from connectorkit.files.packing import packing_of
+from connectorkit.files.partitions import columns_of, with_columns
+from connectorkit.files.schemas import Found, Written, unified
 from servicekit.limits import Limiter
-from services.blob_connector import readers
-from services.blob_connector.azure import Blob, Container
-from services.blob_connector.csvs import Enough
-from services.blob_connector.errors import BlobFault, Unreadable
-from services.blob_connector.footers import Extent, whole
-from services.blob_connector.packing import packing_of
-from services.blob_connector.partitions import columns_of, with_columns
-from services.blob_connector.rangefile import RangeFile
-from services.blob_connector.schemas import Found, Written, unified
 
 T = TypeVar("T")
+# where members lie, such as a container; and what they are there
+S = TypeVar("S")
+M = TypeVar("M", bound=Member)
+S_contra = TypeVar("S_contra", contravariant=True)
+M_contra = TypeVar("M_contra", bound=Member, contravariant=True)
 # of so many files at once the columns are looked at
 _LOOKED_AT_ONCE = 8
 # of this many the columns are shown; a table that is fetched looks at all
@@ -27,12 +31,19 @@ SHOWN_MEMBERS = 64
 FIRST_BLOCK = Enough(rows=1)
 
 
+class Opener(Protocol[S_contra, M_contra]):
+    """A member of a store as a file. `straight`: it will be read from end to end; otherwise here
+    a part and there another."""
+
+    def __call__(self, store: S_contra, member: M_contra, /, *, straight: bool) -> Opened: ...
+
+
 @dataclass(frozen=True)
-class Table:
-    """Several blobs as one table. `rows` is None where no footer tells it. Not `whole`: the first
+class Table(Generic[M]):
+    """Several files as one table. `rows` is None where no footer tells it. Not `whole`: the first
     of more members."""
 
-    members: Sequence[Blob]
+    members: Sequence[M]
     schema: pa.Schema
     rows: int | None
     # of CSV, by name
@@ -51,35 +62,36 @@ class Sample:
     more: bool
 
 
-class Tables:
-    """Reads blobs as tables, the blocking part in threads."""
+class Tables(Generic[S, M]):
+    """Reads files as tables, the blocking part in threads."""
 
-    def __init__(self, threads: Limiter) -> None:
+    def __init__(self, threads: Limiter, opener: Opener[S, M]) -> None:
         self._threads = threads
+        self._opener = opener
 
     async def inspect(
         self,
-        container: Container,
-        found: Sequence[Blob],
+        store: S,
+        found: Sequence[M],
         enough: Enough = FIRST_BLOCK,
         *,
         most: int = 0,
-    ) -> Table:
+    ) -> Table[M]:
         """The columns of all members together, or of the first `most`; of text, as much is looked
         at as `enough` says. Raises `Unreadable`."""
         # not the empty files that some writers leave beside the others
-        filled = [blob for blob in found if blob.size_bytes] or found
+        filled = [each for each in found if each.size_bytes] or found
         complete = not most or len(filled) <= most
         filled = filled if complete else filled[:most]
         slots = asyncio.Semaphore(_LOOKED_AT_ONCE)
 
-        async def one(blob: Blob) -> Found:
+        async def one(member: M) -> Found:
             async with slots:
-                return await self._schema(container, blob, enough)
+                return await self._schema(store, member, enough)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(blob)) for blob in filled]
+                tasks = [group.create_task(one(each)) for each in filled]
         except* Exception as faults:
             raise _first(faults) from None
         looked = [task.result() for task in tasks]
@@ -88,7 +100,7 @@ class Tables:
         rows = sum(count or 0 for count in counts) if known else None
         written = {each.name: each.written for each in looked if each.written}
         schema = unified(looked)
-        folders = columns_of([blob.name for blob in filled], schema.names)
+        folders = columns_of([each.name for each in filled], schema.names)
         return Table(
             filled,
             pa.schema([*schema, *folders]),
@@ -99,50 +111,55 @@ class Tables:
             _told(looked[0]) if len(looked) == 1 else {},
         )
 
-    async def _schema(self, container: Container, blob: Blob, enough: Enough) -> Found:
-        async with _opened(container, blob) as file:
-            return await self._threads.run(readers.schema_of, _source(blob, file), enough)
+    def _opened(self, store: S, member: M) -> Opened:
+        # of Parquet, here a column is read and there another
+        kind = readers.kind_of(member.name, member.content_type)
+        return self._opener(store, member, straight=kind != "parquet")
+
+    async def _schema(self, store: S, member: M, enough: Enough) -> Found:
+        async with self._opened(store, member) as file:
+            return await self._threads.run(readers.schema_of, _source(member, file), enough)
 
     async def batches(
         self,
-        container: Container,
-        table: Table,
+        store: S,
+        table: Table[M],
         columns: Sequence[str] = (),
         *,
         sample: bool = False,
     ) -> AsyncGenerator[pa.RecordBatch, None]:
         """All rows, member by member, in the table's columns. `sample` = it will be left early.
         Raises `Unreadable`."""
-        for blob in table.members:
-            async with _opened(container, blob) as file:
-                source = _source(blob, file, table.written.get(blob.name), sample=sample)
+        for member in table.members:
+            async with self._opened(store, member) as file:
+                source = _source(member, file, table.written.get(member.name), sample=sample)
                 rows = readers.batches(source, table.schema, columns)
                 async with aclosing(self._pulled(file, rows)) as pulled:
                     async for batch in pulled:
-                        yield with_columns(batch, blob.name, table.partitions)
+                        yield with_columns(batch, member.name, table.partitions)
 
-    async def extents(self, container: Container, table: Table) -> Mapping[str, Extent]:
+    async def extents(self, store: S, table: Table[M]) -> Mapping[str, Extent]:
         """What footers tell of the columns, over all rows; nothing where a member has none."""
-        kinds = {readers.kind_of(blob.name, blob.content_type) for blob in table.members}
+        kinds = {readers.kind_of(each.name, each.content_type) for each in table.members}
         if kinds != {"parquet"} or not table.whole:
             return {}
         found: list[Mapping[str, Extent]] = []
-        for blob in table.members:
-            async with _opened(container, blob) as file:
-                found.append(await self._threads.run(readers.extents_of, _source(blob, file)))
+        for member in table.members:
+            async with self._opened(store, member) as file:
+                found.append(await self._threads.run(readers.extents_of, _source(member, file)))
         names = [name for name in table.schema.names if all(name in each for each in found)]
         return {name: whole([each[name] for each in found]) for name in names}
 
-    async def pieces(self, container: Container, blob: Blob) -> AsyncGenerator[bytes, None]:
-        """What the blob holds, unpacked where it is compressed. Raises `Unreadable`."""
-        async with RangeFile(container, blob, straight=True) as file:
-            pieces = readers.pieces(_source(blob, file))
+    async def pieces(self, store: S, member: M) -> AsyncGenerator[bytes, None]:
+        """What a file holds, unpacked where it is compressed. Raises `Unreadable`."""
+        async with self._opener(store, member, straight=True) as file:
+            pieces = readers.pieces(_source(member, file))
             async with aclosing(self._pulled(file, pieces)) as pulled:
                 async for piece in pulled:
                     yield piece
 
     async def _pulled(
-        self, file: RangeFile, rows: Generator[T, None, None]
+        self, file: Opened, rows: Generator[T, None, None]
     ) -> AsyncGenerator[T, None]:
         """Batch by batch, in a thread. On leaving, the thread is waited for: its file is aborted
         first, so that it does not take long."""
@@ -159,13 +176,11 @@ class Tables:
             await asyncio.gather(*steps, return_exceptions=True)
             await self._threads.run(rows.close)
 
-    async def sample(
-        self, container: Container, table: Table, rows: int, *, max_bytes: int
-    ) -> Sample:
+    async def sample(self, store: S, table: Table[M], rows: int, *, max_bytes: int) -> Sample:
         """At least the first `rows` rows where there are as many and they fit in `max_bytes`."""
         kept: list[pa.RecordBatch] = []
         enough, stopped = Enough(rows, max_bytes), False
-        async with aclosing(self.batches(container, table, sample=True)) as batches:
+        async with aclosing(self.batches(store, table, sample=True)) as batches:
             async for batch in batches:
                 kept.append(batch)
                 if stopped := enough.add(batch):
@@ -176,18 +191,12 @@ class Tables:
         return Sample(taken, more=stopped or not table.whole)
 
 
-def _opened(container: Container, blob: Blob) -> RangeFile:
-    # of Parquet, here a column is read and there another
-    kind = readers.kind_of(blob.name, blob.content_type)
-    return RangeFile(container, blob, straight=kind != "parquet")
-
-
 def _source(
-    blob: Blob, file: RangeFile, written: Written | None = None, *, sample: bool = False
+    member: Member, file: Opened, written: Written | None = None, *, sample: bool = False
 ) -> readers.Source:
-    kind = readers.kind_of(blob.name, blob.content_type)
-    packing = packing_of(blob.name, blob.encoding)
-    return readers.Source(blob.name, kind, file, packing, written, sample)
+    kind = readers.kind_of(member.name, member.content_type)
+    packing = packing_of(member.name, member.encoding)
+    return readers.Source(member.name, kind, file, packing, written, sample)
 
 
 def _told(found: Found) -> Mapping[str, str]:
@@ -206,5 +215,5 @@ def _first(faults: BaseExceptionGroup[Exception]) -> Exception:
             rest += each.exceptions
         else:
             found.append(each)
-    known = [each for each in found if isinstance(each, BlobFault)]
+    known = [each for each in found if isinstance(each, FileFault)]
     return next((each for each in known if isinstance(each, Unreadable)), (known or found)[0])

@@ -15,8 +15,8 @@ from xml.etree.ElementTree import ParseError
 
 import pyarrow as pa
 
-from services.blob_connector.csvs import Enough
-from services.blob_connector.schemas import Found, distinct, unified
+from connectorkit.files.csvs import Enough
+from connectorkit.files.schemas import Found, distinct, unified
 
 BATCH_ROWS = 4 * 1024
 # what a workbook may unpack to: its shared texts are held

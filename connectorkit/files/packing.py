@@ -1,4 +1,4 @@
-"""What a blob is compressed with, by its name's ending or by how it was stored."""
+"""What a file is compressed with, by its name's ending or by how it was stored."""
 
 import io
 from pathlib import PurePosixPath

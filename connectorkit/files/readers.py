@@ -1,4 +1,4 @@
-"""Blobs as tables: CSV, Parquet, ORC, JSON, Arrow and Excel, read in batches from a seekable file.
+"""Files as tables: CSV, Parquet, ORC, JSON, Arrow and Excel, read in batches from a seekable file.
 
 All functions here block: call them in a thread.
 """
@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import orc
 
+from connectorkit.files import csvs, footers, jsons, sheets
+from connectorkit.files.csvs import Enough
+from connectorkit.files.errors import Unreadable
+from connectorkit.files.footers import Extent
+from connectorkit.files.packing import ENDINGS, unpacked
+from connectorkit.files.schemas import Found, Written, fitted, selected
 from connectorkit.tables import PIECE_BYTES
-from services.blob_connector import csvs, footers, jsons, sheets
-from services.blob_connector.csvs import Enough
-from services.blob_connector.errors import Unreadable
-from services.blob_connector.footers import Extent
-from services.blob_connector.packing import ENDINGS, unpacked
-from services.blob_connector.schemas import Found, Written, fitted, selected
 
 # a row group that is read whole is held as it lies in the file
 GROUP_BYTES = 32 * 1024 * 1024
@@ -57,7 +57,7 @@ _ARROW_FILE = b"ARROW1"
 
 @dataclass(frozen=True)
 class Source:
-    """A blob to read: its name, its kind, the file, and what it is compressed with. `written`: how,
+    """A file to read: its name, its kind, the file, and what it is compressed with. `written`: how,
     as `schema_of` found it. `sample`: only the first rows will be read."""
 
     name: str
@@ -78,7 +78,7 @@ def kind_of(name: str, content_type: str = "") -> str:
 
 @contextmanager
 def _readable(source: Source) -> Iterator[None]:
-    """Arrow's complaints as ours, with the blob's name."""
+    """Arrow's complaints as ours, with the file's name."""
     try:
         yield
     # OSError: what Arrow makes of a torn compression
@@ -87,7 +87,7 @@ def _readable(source: Source) -> Iterator[None]:
         told = (str(exc).splitlines() or [type(exc).__name__])[0]
         raise Unreadable(
             f"{source.name} cannot be read as {kind}: {told[:300]}",
-            remedy="Look at the blob, or fetch it as it is (raw).",
+            remedy="Look at the file, or fetch it as it is (raw).",
             path=source.name,
             format=kind,
         ) from exc

@@ -3,23 +3,39 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol
 
+from connectorkit.files.errors import QueriesBusy
+from connectorkit.files.sql.processes import Process, ProcessLost, Share
 from servicekit import logs
-from services.blob_connector.errors import QueriesBusy
-from services.blob_connector.settings import Settings
-from services.blob_connector.sql.processes import Process, ProcessLost, Share
 
 _log = logs.get(__name__)
+
+
+class QueryLimits(Protocol):
+    """What a connector's settings say of queries: how many at once, how long one waits for its
+    turn, and what it may take."""
+
+    @property
+    def queries(self) -> int: ...
+    @property
+    def query_wait_s(self) -> float: ...
+    @property
+    def query_memory_bytes(self) -> int: ...
+    @property
+    def query_threads(self) -> int: ...
+    @property
+    def query_timeout_s(self) -> float: ...
 
 
 class Processes:
     """`async with processes.one() as process`. Nothing is started before the first query."""
 
-    def __init__(self, settings: Settings) -> None:
-        threads, seconds = settings.query_threads, settings.query_timeout_s
-        self.share = Share(settings.query_memory_bytes, threads, int(seconds * threads) + 10)
-        self._slots = asyncio.Semaphore(settings.queries)
-        self._wait_s = settings.query_wait_s
+    def __init__(self, limits: QueryLimits) -> None:
+        threads, seconds = limits.query_threads, limits.query_timeout_s
+        self.share = Share(limits.query_memory_bytes, threads, int(seconds * threads) + 10)
+        self._slots = asyncio.Semaphore(limits.queries)
+        self._wait_s = limits.query_wait_s
         self._spare: asyncio.Task[Process] | None = None
 
     @asynccontextmanager

@@ -10,15 +10,15 @@ from typing import Any, Self
 
 import pyarrow as pa
 
+from connectorkit.files.errors import FileFault
+from connectorkit.files.sql import frames
+from connectorkit.files.sql.frames import Kind
+from connectorkit.files.sql.serving import Files, Link, Ranges
 from servicekit import logs
 from servicekit.limits import Limiter
-from services.blob_connector.errors import BlobFault
-from services.blob_connector.sql import frames
-from services.blob_connector.sql.frames import Kind
-from services.blob_connector.sql.serving import Files, Link, Ranges
 
 _log = logs.get(__name__)
-_MODULE = "services.blob_connector.sql.child"
+_MODULE = "connectorkit.files.sql.child"
 _START_S = 30.0
 
 
@@ -113,11 +113,11 @@ class Process:
 
     @property
     def bytes_read(self) -> int:
-        """Of the blobs, so far."""
+        """Of the files, so far."""
         return self._ranges.bytes_read if self._ranges else 0
 
     @property
-    def _fault(self) -> BlobFault | None:
+    def _fault(self) -> FileFault | None:
         return self._ranges.fault if self._ranges else None
 
     async def kill(self) -> None:
@@ -140,12 +140,12 @@ class Process:
     async def run(
         self, sql: str, parameters: Sequence[Any], files: Files, *, most_rows: int = 0
     ) -> pa.Schema:
-        """Begin; the columns. `batches` gives the rows. Raises as `parsed`, and BlobFault."""
+        """Begin; the columns. `batches` gives the rows. Raises as `parsed`, and FileFault."""
         await self._stop_serving()
         self._ranges = Ranges(self._asks, files)
         self._serving = asyncio.create_task(self._ranges.serve(), name="ranges")
         self._serving.add_done_callback(self._served)
-        known = [[blob.name, blob.size_bytes] for blob in files.blobs]
+        known = [[each.name, each.size_bytes] for each in files.members]
         self._talk.write(
             frames.told(
                 Kind.RUN,

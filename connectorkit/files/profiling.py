@@ -5,16 +5,16 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from connectorkit import texts
+from connectorkit.files.footers import Extent
+from connectorkit.files.tables import M, Sample, Table
 from connectorkit.profiles import profile
 from isobath.connector.v1 import connector_pb2 as pb
-from services.blob_connector.footers import Extent
-from services.blob_connector.tables import Sample, Table
 
 # more of them are read than are shown
 ROWS = 20_000
 
 
-def profiled(table: Table, sample: Sample, extents: Mapping[str, Extent]) -> pb.ProfileResponse:
+def profiled(table: Table[M], sample: Sample, extents: Mapping[str, Extent]) -> pb.ProfileResponse:
     """For a thread."""
     seen = sample.rows.num_rows
     columns = profile(sample.rows)
