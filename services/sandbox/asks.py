@@ -4,7 +4,12 @@ from typing import Any
 
 from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.status import Fault, InvalidField
-from services.sandbox.errors import NoSuchSource, NothingToWrite, UnknownSourceType
+from services.sandbox.errors import (
+    NoSuchSource,
+    NotApproved,
+    NothingToWrite,
+    UnknownSourceType,
+)
 
 _INT64 = 2**63
 _TEXT_LIMIT = 1024 * 1024
@@ -13,11 +18,13 @@ _FORMATS = {"True": pb.FORMAT_RAW, "unpacked": pb.FORMAT_UNPACKED}
 
 def reason(error: Fault) -> str:
     """The platform's word for a refusal of this service itself."""
-    if isinstance(error, NoSuchSource):
-        return "SOURCE_NOT_FOUND"
-    if isinstance(error, NothingToWrite):
-        return "BEYOND_GRANT"
-    return "UNSUPPORTED" if isinstance(error, UnknownSourceType) else "INVALID_FIELD"
+    named = {
+        NoSuchSource: "SOURCE_NOT_FOUND",
+        NothingToWrite: "BEYOND_GRANT",
+        NotApproved: "NOT_APPROVED",
+        UnknownSourceType: "UNSUPPORTED",
+    }
+    return named.get(type(error), "INVALID_FIELD")
 
 
 def fetch(asked: dict[str, Any], grant: str) -> pb.FetchRequest:

@@ -19,6 +19,7 @@ from servicekit import logs
 from servicekit.channels import calling, faults, streaming
 from servicekit.status import Fault, InvalidField, RemoteFault
 from services.sandbox import asks
+from services.sandbox.approvals import Approvals, wished
 from services.sandbox.connectors import Reaching
 from services.sandbox.errors import NoSuchSource, NothingToWrite
 from services.sandbox.kernel.protocol import Decoder, Frame, Kind, ProtocolError, encode
@@ -31,13 +32,14 @@ _ENTRIES = 10_000
 _PAGE = 1_000
 # two pieces wait in the socket at most
 _SOCKET_BYTES = 2 * 1024 * 1024
-_REFUSED = ("BEYOND_GRANT", "GRANT_INVALID", "GRANT_EXPIRED", "GRANT_REVOKED")
+_REFUSED = ("NOT_APPROVED", "BEYOND_GRANT", "GRANT_INVALID", "GRANT_EXPIRED", "GRANT_REVOKED")
 
 
 @dataclass(frozen=True)
 class Attached:
     """A source as a run was given it. The grants never leave this process but to its connector.
-    `write_prefix`: the folder that `write_grant` reaches; "" = nothing may be written."""
+    `write_prefix`: the folder that `write_grant` reaches; "" = nothing may be written. `guarded`:
+    what a person has to approve each time, by pb.GuardedOperation."""
 
     name: str
     source_id: str
@@ -45,6 +47,7 @@ class Attached:
     grant: str
     write_grant: str = ""
     write_prefix: str = ""
+    guarded: frozenset[int] = frozenset()
 
     def __repr__(self) -> str:
         return f"Attached({self.name!r}, {self.source_id!r}, {self.type!r})"
@@ -81,9 +84,16 @@ class Sources:
 class Broker:
     """Of one kernel. `run` serves until the kernel goes; cancelling it ends every connection."""
 
-    def __init__(self, session_id: str, sources: Sources, connectors: Reaching, limit: int) -> None:
+    def __init__(
+        self,
+        session_id: str,
+        sources: Sources,
+        connectors: Reaching,
+        approvals: Approvals,
+        limit: int,
+    ) -> None:
         self._session_id, self._sources = session_id, sources
-        self._connectors, self._limit = connectors, limit
+        self._connectors, self._approvals, self._limit = connectors, approvals, limit
         self._open: dict[asyncio.Task[None], set[str]] = {}
 
     async def run(self, door: socket.socket) -> None:
@@ -162,11 +172,20 @@ class Broker:
         talk.used.add(source.name)
         stub = await self._connectors.of_type(source.type)
         if operation == "fetch":
-            await self._fetch(stub, asks.fetch(asked, source.grant), talk)
+            fetch = asks.fetch(asked, source.grant)
+            await self._approved(source, fetch)
+            await self._fetch(stub, fetch, talk)
         elif operation == "upload":
-            await self._upload(stub, asks.store(asked, _write_grant(source)), talk)
+            start = asks.store(asked, _write_grant(source))
+            await self._approved(source, start)
+            await self._upload(stub, start, talk)
         else:
             await talk.send(Kind.ANSWER, await self._told(stub, source, asked))
+
+    async def _approved(self, source: Attached, request: pb.FetchRequest | pb.StoreRequest) -> None:
+        wish = wished(source.source_id, request)
+        if wish is not None and wish.operation in source.guarded:
+            await self._approvals.require(wish, source.name)
 
     def _about(self, source: Attached) -> dict[str, str]:
         notes = self._connectors.notes(source.type)

@@ -15,7 +15,9 @@ SandboxFault
 ├── ClaimRefused       Kubernetes will not give one
 ├── OutOfReach         a pod, or the Kubernetes API, does not answer
 ├── NoSuchSource       code asked for a source that the run does not have
-└── NothingToWrite     code would write to a source that the run may only read
+├── NothingToWrite     code would write to a source that the run may only read
+├── NotApproved        somebody refused it, or nobody decided
+└── UnknownApproval    nobody waits for it
 """
 
 from servicekit.status import Fault
@@ -179,3 +181,27 @@ class NothingToWrite(SandboxFault):
 
     def __init__(self, source: str) -> None:
         super().__init__(f"this run may not write to {source}")
+
+
+class NotApproved(SandboxFault):
+    remedy = "Go on without it, or ask for less."
+
+    def __init__(self, source: str, operation: str, comment: str) -> None:
+        what = "statement on" if operation == "query" else "write to"
+        why = f": {comment.rstrip('.')}" if comment else ""
+        super().__init__(f"this {what} {source} was not approved{why}.")
+        self.source, self.operation = source, operation
+
+    def metadata(self) -> dict[str, str]:
+        return {"source": self.source, "operation": self.operation}
+
+
+class UnknownApproval(SandboxFault):
+    remedy = "See which approvals the run waits for."
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__("nobody waits for this approval: it was decided, or its program has ended")
+        self.approval_id = approval_id
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "approval", "id": self.approval_id}

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from isobath.sandbox.v1 import sandbox_pb2 as pb
 from servicekit.limits import Limiter
 from services.sandbox import metrics
 from services.sandbox.cells import Cell, CellDied
@@ -36,6 +38,13 @@ class Made:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Asked:
+    """The program waits until somebody approves this."""
+
+    request: pb.ApprovalRequest
+
+
 @dataclass
 class Ended:
     outcome: Outcome
@@ -50,7 +59,7 @@ class Ended:
     peak_bytes: int = 0
 
 
-Said = Text | Shown | Made | Ended
+Said = Text | Shown | Made | Asked | Ended
 Tell = Callable[[Said], Awaitable[None]]
 
 
@@ -62,6 +71,41 @@ class Terms:
     tail_bytes: int
     displays: int
     artifacts: int
+
+
+class Timer:
+    """Calls `ring` after so many seconds, of which those that it rests do not count."""
+
+    def __init__(self, seconds: float, ring: Callable[[], None]) -> None:
+        self._left_s, self._ring = seconds, ring
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._resting = 0
+        self._handle = self._loop.call_later(seconds, ring)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """As long as one of those who asked it to rest is within."""
+        if not self._resting:
+            self._handle.cancel()
+            self._left_s -= self._loop.time() - self._since
+        self._resting += 1
+        try:
+            yield
+        finally:
+            self._resting -= 1
+            if not self._resting:
+                self._since = self._loop.time()
+                self._handle = self._loop.call_later(max(0.0, self._left_s), self._ring)
+
+    def cancel(self) -> None:
+        """It rings no more."""
+        self._ring = _silence
+        self._handle.cancel()
+
+
+def _silence() -> None:
+    """What a cancelled timer calls, should it have rested."""
 
 
 @dataclass
@@ -77,13 +121,13 @@ class Execution:
     _displays: int = 0
     _stopping: "asyncio.Task[None] | None" = None
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _timer: Timer | None = None
 
     async def run(self, code: str) -> None:
         before = await self._snapshot()
         window = Window(self.terms.head_bytes, self.terms.tail_bytes)
         start = time.monotonic()
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self.terms.timeout_s, self.stop, "timeout")
+        timer = self._timer = Timer(self.terms.timeout_s, lambda: self.stop("timeout"))
         try:
             ended = await self._follow(code, window)
         finally:
@@ -99,6 +143,15 @@ class Execution:
         ended.cut_bytes = window.cut_bytes
         metrics.ended(ended.outcome, ended.cause)
         await self.tell(ended)
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """The program's time does not run within."""
+        if self._timer is None:
+            yield
+            return
+        with self._timer.resting():
+            yield
 
     def stop(self, why: str) -> None:
         """Interrupts; ends the kernel when that does not help. The first reason counts."""

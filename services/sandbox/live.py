@@ -9,6 +9,7 @@ from typing import Any
 
 from servicekit import context, logs
 from servicekit.limits import Limiter
+from services.sandbox.approvals import Approvals
 from services.sandbox.broker import Broker, Sources
 from services.sandbox.cells import Cell
 from services.sandbox.connectors import Reaching
@@ -53,8 +54,13 @@ class LiveSession:
         self.session_id, self.workspace, self.bounds = session_id, workspace, bounds
         self._around = around
         self.sources = Sources()
+        self.approvals = Approvals(lambda: self._execution)
         self._broker = Broker(
-            session_id, self.sources, around.connectors, around.broker_connections
+            session_id,
+            self.sources,
+            around.connectors,
+            self.approvals,
+            around.broker_connections,
         )
         self._state = State.BROKEN
         self._cell: Cell | None = None
@@ -228,6 +234,7 @@ class LiveSession:
             await execution.tell(Ended("died", cause="the sandbox failed"))
         finally:
             self._execution = None
+            self.approvals.withdraw()
             self.touch()
             self._apply(Event.FINISH if execution.cell.alive else Event.DIE)
             self._around.changed.set()
@@ -246,6 +253,7 @@ class LiveSession:
             if not finished and self._execution is not None:
                 self._abandoned = True
                 self._execution.tell = _nobody
+                self.approvals.withdraw()
                 _empty(said)
                 self.interrupt()
 

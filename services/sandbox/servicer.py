@@ -15,9 +15,10 @@ from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.limits import Limiter
 from servicekit.status import InvalidField, Status, StatusTable
 from services.sandbox import errors
+from services.sandbox.approvals import Decision
 from services.sandbox.broker import Attached
 from services.sandbox.connectors import Reaching
-from services.sandbox.execution import Ended, Made, Said, Shown
+from services.sandbox.execution import Asked, Ended, Made, Said, Shown
 from services.sandbox.importer import Done, Import, Imported, Progress, Step, Wanted
 from services.sandbox.isolation.port import Bounds, Isolation
 from services.sandbox.outputs import Text
@@ -44,6 +45,8 @@ STATUSES: StatusTable = {
     errors.UnknownSourceType: Status(_Code.UNIMPLEMENTED, "UNSUPPORTED"),
     errors.BrokenTransfer: Status(_Code.DATA_LOSS, "CHECKSUM_MISMATCH"),
     errors.NoSuchSource: Status(_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
+    errors.NotApproved: Status(_Code.PERMISSION_DENIED, "NOT_APPROVED"),
+    errors.UnknownApproval: Status(_Code.NOT_FOUND, "NOT_FOUND"),
 }
 
 _PIECE = 1024 * 1024
@@ -53,7 +56,7 @@ _DISPLAY_BYTES = 3 * 1024 * 1024
 _CALLERS = frozenset({"gateway"})
 _METHODS = (
     *("OpenSession", "AttachSources", "DetachSources", "Import", "Execute", "Interrupt"),
-    *("ListFiles", "ReadFile", "WriteFile", "CloseSession"),
+    *("DecideApproval", "ListFiles", "ReadFile", "WriteFile", "CloseSession"),
 )
 ALLOW: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, _CALLERS)
 # in a pod that another sandbox service drives
@@ -150,6 +153,14 @@ class Servicer(rpc.SandboxServiceServicer):
     async def Interrupt(self, request: pb.InterruptRequest, _: Any) -> pb.InterruptResponse:
         return pb.InterruptResponse(was_running=self._sessions.get(request.session_id).interrupt())
 
+    async def DecideApproval(
+        self, request: pb.DecideApprovalRequest, _: Any
+    ) -> pb.DecideApprovalResponse:
+        session = self._sessions.get(request.session_id)
+        decision = Decision(request.approved, request.comment)
+        session.approvals.decide(request.approval_id, decision)
+        return pb.DecideApprovalResponse()
+
     async def ListFiles(self, request: pb.ListFilesRequest, _: Any) -> pb.ListFilesResponse:
         session = self._sessions.get(request.session_id)
         start = _after(request.page_token)
@@ -225,6 +236,7 @@ def _attached(source: pb.Source) -> Attached:
         source.grant,
         source.write_grant,
         source.write_prefix,
+        frozenset(source.guarded),
     )
 
 
@@ -284,6 +296,8 @@ def _said(said: Said) -> list[pb.ExecuteResponse]:
                 sha256=said.sha256,
             )
             return [pb.ExecuteResponse(artifact=artifact)]
+        case Asked():
+            return [pb.ExecuteResponse(approval=said.request)]
         case Ended():
             return [pb.ExecuteResponse(finished=_finished(said))]
 

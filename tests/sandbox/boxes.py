@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -99,9 +99,15 @@ class Box:
         return ran
 
     async def attach(
-        self, grant: str, run_id: str = "run", name: str = "shop", *, writes: str = ""
+        self,
+        grant: str,
+        run_id: str = "run",
+        name: str = "shop",
+        *,
+        writes: str = "",
+        guarded: "Sequence[pb.GuardedOperation]" = (),
     ) -> None:
-        source = pb.Source(name=name, source_id="ds-1", type="double", grant=grant)
+        source = pb.Source(name=name, source_id="ds-1", type="double", grant=grant, guarded=guarded)
         if writes:
             source.MergeFrom(pb.Source(write_grant=writes, write_prefix="out/"))
         await calling(

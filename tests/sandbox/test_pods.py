@@ -32,11 +32,11 @@ from services.sandbox.isolation.podvm import PodVm
 from services.sandbox.isolation.port import Interpreter
 from services.sandbox.kernel import confine
 from services.sandbox.pods import claims, pods
-from services.sandbox.pods.carrier import Carrier
+from services.sandbox.pods.carrier import Carrier, Held
 from services.sandbox.pods.relay import AHEAD, Relay, Relayed, RelayServicer
 from services.sandbox.servicer import Servicer
 from services.sandbox.settings import PodSettings, Settings
-from tests.sandbox import test_execute, test_sources
+from tests.sandbox import test_approvals, test_execute, test_sources
 from tests.sandbox.boxes import PODS, Box, Place, item, place
 from tests.sandbox.kubernetes_double import POOL, kubernetes, problem
 
@@ -89,6 +89,11 @@ _PROGRAMS = (
     *("cancelled_call_interrupts_the_program", "second_program_at_a_time_is_refused"),
     *("program_over_its_time_is_interrupted_and_state_kept", "usage_is_told"),
 )
+_APPROVALS = (
+    *("statement_waits_and_is_then_run_once", "each_statement_is_asked_for"),
+    *("refusal_is_a_permission_error_with_the_reason", "file_waits_before_a_byte_of_it_moves"),
+    *("time_does_not_run_while_it_waits", "interrupt_ends_the_wait"),
+)
 
 
 @pytest.mark.req("X1", "X2", "X4", "X5", "C4")
@@ -97,6 +102,7 @@ _PROGRAMS = (
     [
         *((test_sources, name) for name in _SOURCES),
         *((test_execute, name) for name in _PROGRAMS),
+        *((test_approvals, name) for name in _APPROVALS),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -422,14 +428,14 @@ async def test_name_of_a_carrier_is_checked(name: str) -> None:
 @pytest.mark.req("X4")
 async def test_pod_gets_no_further_than_its_handles() -> None:
     carrier = Carrier("carrier-1", mock.Mock(), mock.Mock())
-    handle = carrier.handle("grant")
+    handle = carrier.handle(Held("grant", "shop", "ds-1"))
     request = connector.FetchRequest(grant=handle).SerializeToString()
     granted, used = carrier._granted("Fetch", request)
     assert connector.FetchRequest.FromString(granted).grant == "grant" and used == handle
     start = connector.StoreRequest(start=connector.StoreStart(grant=handle))
     granted, _ = carrier._granted("Store", start.SerializeToString())
     assert connector.StoreRequest.FromString(granted).start.grant == "grant"
-    assert carrier.handle("") == ""
+    assert carrier.handle(Held("", "shop", "ds-1")) == ""
     for method, message in (
         ("Check", b""),
         ("Fetch", b""),

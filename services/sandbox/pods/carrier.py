@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -13,7 +15,9 @@ from isobath.sandbox.v1 import relay_pb2_grpc as rpc
 from servicekit import context, logs
 from servicekit.channels import faults, streaming
 from servicekit.status import Fault, RemoteFault, encode, outcome, packed
+from services.sandbox.approvals import Wish, wished
 from services.sandbox.connectors import Connectors
+from services.sandbox.errors import NotApproved
 from services.sandbox.pods.relay import AHEAD
 from services.sandbox.servicer import STATUSES
 
@@ -29,21 +33,41 @@ _REQUESTS: Mapping[str, Callable[[bytes], Any]] = {
 }
 
 
+@dataclass(frozen=True)
+class Held:
+    """A grant, and what needs an approval each time under it, by pb.GuardedOperation."""
+
+    grant: str
+    source: str
+    source_id: str
+    guarded: frozenset[int] = frozenset()
+
+
 class Carrier:
     """Of one pod. `run` serves until it is cancelled."""
 
     def __init__(self, name: str, stub: rpc.RelayServiceStub, connectors: Connectors) -> None:
         self._name, self._stub, self._connectors = name, stub, connectors
-        self._grants: dict[str, str] = {}
+        self._grants: dict[str, Held] = {}
+        # each for one call
+        self._approved: Counter[Wish] = Counter()
         self._carried: dict[asyncio.Task[None], str] = {}
 
-    def handle(self, grant: str) -> str:
+    def handle(self, held: Held) -> str:
         """What stands for a grant inside of the pod. "" stays that."""
-        if not grant:
+        if not held.grant:
             return ""
         handle = f"{self._name}.{secrets.token_hex(16)}"
-        self._grants[handle] = grant
+        self._grants[handle] = held
         return handle
+
+    def approve(self, wish: Wish) -> None:
+        """One call that does this goes through, whatever becomes of the pod."""
+        self._approved[wish] += 1
+
+    def forget_approvals(self) -> None:
+        """What was approved and not done may not be done any more."""
+        self._approved.clear()
 
     async def forget(self, handles: Iterable[str]) -> None:
         """They open nothing any more, and what they opened is closed."""
@@ -116,7 +140,7 @@ class Carrier:
 
     def _granted(self, method: str, message: bytes) -> tuple[bytes, str]:
         """The request with the grant in its handle's place, and the handle. Raises RemoteFault for
-        a handle that was not given, and for what the pod may not call."""
+        a handle that was not given, and for what the pod may not call; NotApproved."""
         parse = _REQUESTS.get(method)
         if parse is None:
             raise _refused(f"a pod may not call {method[:40]}")
@@ -128,8 +152,21 @@ class Carrier:
         if handle not in self._grants:
             _log.warning("access_refused", operation=method, reason="no such handle")
             raise _refused("the source was taken away from this session")
-        holds.grant = self._grants[handle]
+        held = self._grants[handle]
+        if method in ("Fetch", "Store"):
+            self._require_approved(held, wished(held.source_id, request))
+        holds.grant = held.grant
         return request.SerializeToString(), handle
+
+    def _require_approved(self, held: Held, wish: Wish | None) -> None:
+        """The pod has asked for it already: this holds it to that. Raises NotApproved."""
+        if wish is None or wish.operation not in held.guarded:
+            return
+        if not self._approved[wish]:
+            _log.warning("access_refused", operation="guarded", reason="not approved")
+            kind = "query" if wish.query else "write"
+            raise NotApproved(held.source, kind, "nobody was asked")
+        self._approved[wish] -= 1
 
 
 def _refused(message: str) -> RemoteFault:

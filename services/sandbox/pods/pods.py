@@ -20,6 +20,7 @@ from servicekit.channels import calling, channel
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
 from servicekit.tls import Tls
+from services.sandbox.approvals import Wish
 from services.sandbox.connectors import Connectors
 from services.sandbox.errors import OutOfReach, TierUnavailable, UnknownSession
 from services.sandbox.pods.carrier import Carrier
@@ -50,6 +51,8 @@ class Pod:
     session_id: str = ""
     # by run
     handles: dict[str, list[str]] = field(default_factory=dict)
+    # what its program waits for, by the id of the approval
+    asked: dict[str, Wish] = field(default_factory=dict)
 
     @property
     def outer_id(self) -> str:

@@ -7,8 +7,10 @@ from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.channels import calling, faults, streaming
 from servicekit.status import InvalidField
+from services.sandbox.approvals import Wish
 from services.sandbox.connectors import Connectors
-from services.sandbox.errors import UnknownSession
+from services.sandbox.errors import UnknownApproval, UnknownSession
+from services.sandbox.pods.carrier import Held
 from services.sandbox.pods.pods import Pod, Pods
 
 
@@ -48,9 +50,11 @@ class PodServicer(rpc.SandboxServiceServicer):
 
     async def Import(self, request: pb.ImportRequest, _: Any) -> AsyncIterator[pb.ImportResponse]:
         pod = await self._inside(request)
-        handles = [_veiled(pod, item.source) for item in request.items]
         for item in request.items:
+            # the caller's own selections: they need no approval
+            item.source.ClearField("guarded")
             item.source.ClearField("write_grant")
+        handles = [_veiled(pod, item.source) for item in request.items]
         try:
             async with streaming(pod.stub.Import(request)) as call:
                 async for step in faults(call):
@@ -62,9 +66,27 @@ class PodServicer(rpc.SandboxServiceServicer):
         self, request: pb.ExecuteRequest, _: Any
     ) -> AsyncIterator[pb.ExecuteResponse]:
         pod = await self._inside(request)
-        async with streaming(pod.stub.Execute(request)) as call:
-            async for event in faults(call):
-                yield event
+        try:
+            async with streaming(pod.stub.Execute(request)) as call:
+                async for event in faults(call):
+                    if event.HasField("approval"):
+                        pod.asked[event.approval.approval_id] = Wish.of(event.approval)
+                    yield event
+        finally:
+            pod.asked.clear()
+            pod.carrier.forget_approvals()
+
+    async def DecideApproval(
+        self, request: pb.DecideApprovalRequest, _: Any
+    ) -> pb.DecideApprovalResponse:
+        """What a person was shown may then be done once, and nothing else."""
+        pod = await self._inside(request)
+        wish = pod.asked.pop(request.approval_id, None)
+        if wish is None:
+            raise UnknownApproval(request.approval_id)
+        if request.approved:
+            pod.carrier.approve(wish)
+        return await calling(pod.stub.DecideApproval(request))
 
     async def Interrupt(self, request: pb.InterruptRequest, _: Any) -> pb.InterruptResponse:
         return await calling((await self._inside(request)).stub.Interrupt(request))
@@ -117,6 +139,7 @@ class PodServicer(rpc.SandboxServiceServicer):
 
 def _veiled(pod: Pod, source: pb.Source, name: str = "grant") -> str:
     """Puts a handle in the grant's place."""
-    handle = pod.carrier.handle(getattr(source, name))
+    grant, guarded = getattr(source, name), frozenset(source.guarded)
+    handle = pod.carrier.handle(Held(grant, source.name, source.source_id, guarded))
     setattr(source, name, handle)
     return handle

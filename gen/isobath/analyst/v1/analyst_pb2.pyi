@@ -13,6 +13,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class GuardedOperation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GUARDED_OPERATION_UNSPECIFIED: _ClassVar[GuardedOperation]
+    GUARDED_OPERATION_QUERY: _ClassVar[GuardedOperation]
+    GUARDED_OPERATION_WRITE: _ClassVar[GuardedOperation]
+
 class BlockKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     BLOCK_KIND_UNSPECIFIED: _ClassVar[BlockKind]
@@ -38,6 +44,10 @@ class RunState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RUN_STATE_FAILED: _ClassVar[RunState]
     RUN_STATE_CANCELLED: _ClassVar[RunState]
     RUN_STATE_INTERRUPTED: _ClassVar[RunState]
+    RUN_STATE_WAITING: _ClassVar[RunState]
+GUARDED_OPERATION_UNSPECIFIED: GuardedOperation
+GUARDED_OPERATION_QUERY: GuardedOperation
+GUARDED_OPERATION_WRITE: GuardedOperation
 BLOCK_KIND_UNSPECIFIED: BlockKind
 BLOCK_KIND_ANALYZE: BlockKind
 BLOCK_KIND_UNDERSTAND: BlockKind
@@ -55,9 +65,10 @@ RUN_STATE_COMPLETED: RunState
 RUN_STATE_FAILED: RunState
 RUN_STATE_CANCELLED: RunState
 RUN_STATE_INTERRUPTED: RunState
+RUN_STATE_WAITING: RunState
 
 class ChatRequest(_message.Message):
-    __slots__ = ("model", "messages", "data_sources", "file_ids", "thread_id", "temperature", "bounds", "detach", "idempotency_key", "artifacts_to")
+    __slots__ = ("model", "messages", "data_sources", "file_ids", "thread_id", "temperature", "bounds", "detach", "idempotency_key", "artifacts_to", "approval")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     DATA_SOURCES_FIELD_NUMBER: _ClassVar[int]
@@ -68,6 +79,7 @@ class ChatRequest(_message.Message):
     DETACH_FIELD_NUMBER: _ClassVar[int]
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_TO_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     model: str
     messages: _containers.RepeatedCompositeFieldContainer[ChatMessage]
     data_sources: _containers.RepeatedCompositeFieldContainer[DataSelection]
@@ -78,7 +90,8 @@ class ChatRequest(_message.Message):
     detach: bool
     idempotency_key: str
     artifacts_to: ArtifactsTo
-    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., data_sources: _Optional[_Iterable[_Union[DataSelection, _Mapping]]] = ..., file_ids: _Optional[_Iterable[str]] = ..., thread_id: _Optional[str] = ..., temperature: _Optional[float] = ..., bounds: _Optional[_Union[RunBounds, _Mapping]] = ..., detach: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., artifacts_to: _Optional[_Union[ArtifactsTo, _Mapping]] = ...) -> None: ...
+    approval: _containers.RepeatedScalarFieldContainer[GuardedOperation]
+    def __init__(self, model: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[ChatMessage, _Mapping]]] = ..., data_sources: _Optional[_Iterable[_Union[DataSelection, _Mapping]]] = ..., file_ids: _Optional[_Iterable[str]] = ..., thread_id: _Optional[str] = ..., temperature: _Optional[float] = ..., bounds: _Optional[_Union[RunBounds, _Mapping]] = ..., detach: _Optional[bool] = ..., idempotency_key: _Optional[str] = ..., artifacts_to: _Optional[_Union[ArtifactsTo, _Mapping]] = ..., approval: _Optional[_Iterable[_Union[GuardedOperation, str]]] = ...) -> None: ...
 
 class ArtifactsTo(_message.Message):
     __slots__ = ("source", "prefix", "overwrite")
@@ -139,7 +152,7 @@ class ChatResponse(_message.Message):
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("run_id", "sequence", "at", "started", "fetch_progress", "file_ready", "block_opened", "block_text", "block_closed", "program_started", "program_output", "figure", "artifact", "program_finished", "completed", "failed", "cancelled", "notice")
+    __slots__ = ("run_id", "sequence", "at", "started", "fetch_progress", "file_ready", "block_opened", "block_text", "block_closed", "program_started", "program_output", "figure", "artifact", "program_finished", "completed", "failed", "cancelled", "notice", "approval_requested", "approval_decided")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +171,8 @@ class Event(_message.Message):
     FAILED_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     NOTICE_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_DECIDED_FIELD_NUMBER: _ClassVar[int]
     run_id: str
     sequence: int
     at: _timestamp_pb2.Timestamp
@@ -176,7 +191,9 @@ class Event(_message.Message):
     failed: RunFailed
     cancelled: RunCancelled
     notice: Notice
-    def __init__(self, run_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[RunStarted, _Mapping]] = ..., fetch_progress: _Optional[_Union[FetchProgress, _Mapping]] = ..., file_ready: _Optional[_Union[FileReady, _Mapping]] = ..., block_opened: _Optional[_Union[BlockOpened, _Mapping]] = ..., block_text: _Optional[_Union[BlockText, _Mapping]] = ..., block_closed: _Optional[_Union[BlockClosed, _Mapping]] = ..., program_started: _Optional[_Union[ProgramStarted, _Mapping]] = ..., program_output: _Optional[_Union[ProgramOutput, _Mapping]] = ..., figure: _Optional[_Union[Figure, _Mapping]] = ..., artifact: _Optional[_Union[ArtifactReady, _Mapping]] = ..., program_finished: _Optional[_Union[ProgramFinished, _Mapping]] = ..., completed: _Optional[_Union[RunCompleted, _Mapping]] = ..., failed: _Optional[_Union[RunFailed, _Mapping]] = ..., cancelled: _Optional[_Union[RunCancelled, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ...) -> None: ...
+    approval_requested: ApprovalRequested
+    approval_decided: ApprovalDecided
+    def __init__(self, run_id: _Optional[str] = ..., sequence: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started: _Optional[_Union[RunStarted, _Mapping]] = ..., fetch_progress: _Optional[_Union[FetchProgress, _Mapping]] = ..., file_ready: _Optional[_Union[FileReady, _Mapping]] = ..., block_opened: _Optional[_Union[BlockOpened, _Mapping]] = ..., block_text: _Optional[_Union[BlockText, _Mapping]] = ..., block_closed: _Optional[_Union[BlockClosed, _Mapping]] = ..., program_started: _Optional[_Union[ProgramStarted, _Mapping]] = ..., program_output: _Optional[_Union[ProgramOutput, _Mapping]] = ..., figure: _Optional[_Union[Figure, _Mapping]] = ..., artifact: _Optional[_Union[ArtifactReady, _Mapping]] = ..., program_finished: _Optional[_Union[ProgramFinished, _Mapping]] = ..., completed: _Optional[_Union[RunCompleted, _Mapping]] = ..., failed: _Optional[_Union[RunFailed, _Mapping]] = ..., cancelled: _Optional[_Union[RunCancelled, _Mapping]] = ..., notice: _Optional[_Union[Notice, _Mapping]] = ..., approval_requested: _Optional[_Union[ApprovalRequested, _Mapping]] = ..., approval_decided: _Optional[_Union[ApprovalDecided, _Mapping]] = ...) -> None: ...
 
 class RunStarted(_message.Message):
     __slots__ = ("thread_id", "model", "tier", "question")
@@ -365,6 +382,42 @@ class RunCancelled(_message.Message):
     usage: RunUsage
     def __init__(self, usage: _Optional[_Union[RunUsage, _Mapping]] = ...) -> None: ...
 
+class ApprovalRequested(_message.Message):
+    __slots__ = ("approval_id", "round", "source", "source_id", "operation", "query", "path", "overwrite", "expires_at")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    approval_id: str
+    round: int
+    source: str
+    source_id: str
+    operation: GuardedOperation
+    query: _connector_pb2.Query
+    path: str
+    overwrite: bool
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, approval_id: _Optional[str] = ..., round: _Optional[int] = ..., source: _Optional[str] = ..., source_id: _Optional[str] = ..., operation: _Optional[_Union[GuardedOperation, str]] = ..., query: _Optional[_Union[_connector_pb2.Query, _Mapping]] = ..., path: _Optional[str] = ..., overwrite: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApprovalDecided(_message.Message):
+    __slots__ = ("approval_id", "approved", "comment", "decided_by", "how")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_BY_FIELD_NUMBER: _ClassVar[int]
+    HOW_FIELD_NUMBER: _ClassVar[int]
+    approval_id: str
+    approved: bool
+    comment: str
+    decided_by: str
+    how: str
+    def __init__(self, approval_id: _Optional[str] = ..., approved: _Optional[bool] = ..., comment: _Optional[str] = ..., decided_by: _Optional[str] = ..., how: _Optional[str] = ...) -> None: ...
+
 class Notice(_message.Message):
     __slots__ = ("text",)
     TEXT_FIELD_NUMBER: _ClassVar[int]
@@ -372,7 +425,7 @@ class Notice(_message.Message):
     def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class RunUsage(_message.Message):
-    __slots__ = ("prompt_tokens", "completion_tokens", "rounds", "fetched_bytes", "fetched_rows", "elapsed", "estimated")
+    __slots__ = ("prompt_tokens", "completion_tokens", "rounds", "fetched_bytes", "fetched_rows", "elapsed", "estimated", "waited")
     PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
     COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
@@ -380,6 +433,7 @@ class RunUsage(_message.Message):
     FETCHED_ROWS_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_FIELD_NUMBER: _ClassVar[int]
     ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     prompt_tokens: int
     completion_tokens: int
     rounds: int
@@ -387,7 +441,8 @@ class RunUsage(_message.Message):
     fetched_rows: int
     elapsed: _duration_pb2.Duration
     estimated: bool
-    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., rounds: _Optional[int] = ..., fetched_bytes: _Optional[int] = ..., fetched_rows: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., estimated: _Optional[bool] = ...) -> None: ...
+    waited: _duration_pb2.Duration
+    def __init__(self, prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., rounds: _Optional[int] = ..., fetched_bytes: _Optional[int] = ..., fetched_rows: _Optional[int] = ..., elapsed: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., estimated: _Optional[bool] = ..., waited: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class WatchRunRequest(_message.Message):
     __slots__ = ("run_id", "from_sequence")
@@ -426,6 +481,50 @@ class CancelRunResponse(_message.Message):
     RUN_FIELD_NUMBER: _ClassVar[int]
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
+
+class ListApprovalsRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ListApprovalsResponse(_message.Message):
+    __slots__ = ("approvals",)
+    APPROVALS_FIELD_NUMBER: _ClassVar[int]
+    approvals: _containers.RepeatedCompositeFieldContainer[Approval]
+    def __init__(self, approvals: _Optional[_Iterable[_Union[Approval, _Mapping]]] = ...) -> None: ...
+
+class Approval(_message.Message):
+    __slots__ = ("requested", "requested_at", "decided", "decided_at")
+    REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_FIELD_NUMBER: _ClassVar[int]
+    requested: ApprovalRequested
+    requested_at: _timestamp_pb2.Timestamp
+    decided: ApprovalDecided
+    decided_at: _timestamp_pb2.Timestamp
+    def __init__(self, requested: _Optional[_Union[ApprovalRequested, _Mapping]] = ..., requested_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., decided: _Optional[_Union[ApprovalDecided, _Mapping]] = ..., decided_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class DecideApprovalRequest(_message.Message):
+    __slots__ = ("run_id", "approval_id", "approved", "comment", "rest_of_run")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    REST_OF_RUN_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    approval_id: str
+    approved: bool
+    comment: str
+    rest_of_run: bool
+    def __init__(self, run_id: _Optional[str] = ..., approval_id: _Optional[str] = ..., approved: _Optional[bool] = ..., comment: _Optional[str] = ..., rest_of_run: _Optional[bool] = ...) -> None: ...
+
+class DecideApprovalResponse(_message.Message):
+    __slots__ = ("approval",)
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
+    approval: Approval
+    def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ...) -> None: ...
 
 class GetRunRequest(_message.Message):
     __slots__ = ("run_id",)
@@ -602,7 +701,7 @@ class ChatModel(_message.Message):
     def __init__(self, id: _Optional[str] = ..., is_agent: _Optional[bool] = ..., description: _Optional[str] = ...) -> None: ...
 
 class DataSource(_message.Message):
-    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at", "owner", "teams", "guide")
+    __slots__ = ("id", "name", "type", "description", "config_json", "secrets_set", "version", "created_at", "updated_at", "owner", "teams", "guide", "approval")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -615,6 +714,7 @@ class DataSource(_message.Message):
     OWNER_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
     GUIDE_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     type: str
@@ -627,7 +727,8 @@ class DataSource(_message.Message):
     owner: str
     teams: _containers.RepeatedScalarFieldContainer[str]
     guide: Guide
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
+    approval: _containers.RepeatedScalarFieldContainer[GuardedOperation]
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets_set: _Optional[_Iterable[str]] = ..., version: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., updated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., owner: _Optional[str] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ..., approval: _Optional[_Iterable[_Union[GuardedOperation, str]]] = ...) -> None: ...
 
 class Guide(_message.Message):
     __slots__ = ("notes", "queries")
@@ -653,7 +754,7 @@ class KnownQuery(_message.Message):
     def __init__(self, question: _Optional[str] = ..., sql: _Optional[str] = ...) -> None: ...
 
 class CreateDataSourceRequest(_message.Message):
-    __slots__ = ("name", "type", "description", "config_json", "secrets", "teams", "guide")
+    __slots__ = ("name", "type", "description", "config_json", "secrets", "teams", "guide", "approval")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -668,6 +769,7 @@ class CreateDataSourceRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
     GUIDE_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     type: str
     description: str
@@ -675,7 +777,8 @@ class CreateDataSourceRequest(_message.Message):
     secrets: _containers.ScalarMap[str, str]
     teams: _containers.RepeatedScalarFieldContainer[str]
     guide: Guide
-    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
+    approval: _containers.RepeatedScalarFieldContainer[GuardedOperation]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., teams: _Optional[_Iterable[str]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ..., approval: _Optional[_Iterable[_Union[GuardedOperation, str]]] = ...) -> None: ...
 
 class CreateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)
@@ -712,7 +815,7 @@ class GetDataSourceResponse(_message.Message):
     def __init__(self, data_source: _Optional[_Union[DataSource, _Mapping]] = ...) -> None: ...
 
 class UpdateDataSourceRequest(_message.Message):
-    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets", "teams", "guide")
+    __slots__ = ("id", "name", "description", "config_json", "secrets", "clear_secrets", "teams", "guide", "approval")
     class SecretsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -728,6 +831,7 @@ class UpdateDataSourceRequest(_message.Message):
     CLEAR_SECRETS_FIELD_NUMBER: _ClassVar[int]
     TEAMS_FIELD_NUMBER: _ClassVar[int]
     GUIDE_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     description: str
@@ -736,7 +840,14 @@ class UpdateDataSourceRequest(_message.Message):
     clear_secrets: _containers.RepeatedScalarFieldContainer[str]
     teams: _access_pb2.Teams
     guide: Guide
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ..., teams: _Optional[_Union[_access_pb2.Teams, _Mapping]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ...) -> None: ...
+    approval: ApprovalPolicy
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., config_json: _Optional[str] = ..., secrets: _Optional[_Mapping[str, str]] = ..., clear_secrets: _Optional[_Iterable[str]] = ..., teams: _Optional[_Union[_access_pb2.Teams, _Mapping]] = ..., guide: _Optional[_Union[Guide, _Mapping]] = ..., approval: _Optional[_Union[ApprovalPolicy, _Mapping]] = ...) -> None: ...
+
+class ApprovalPolicy(_message.Message):
+    __slots__ = ("operations",)
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    operations: _containers.RepeatedScalarFieldContainer[GuardedOperation]
+    def __init__(self, operations: _Optional[_Iterable[_Union[GuardedOperation, str]]] = ...) -> None: ...
 
 class UpdateDataSourceResponse(_message.Message):
     __slots__ = ("data_source",)

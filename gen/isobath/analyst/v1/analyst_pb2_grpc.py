@@ -58,6 +58,16 @@ class AnalystServiceStub:
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.ListApprovals = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/ListApprovals',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsResponse.FromString,
+                _registered_method=True)
+        self.DecideApproval = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/DecideApproval',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalResponse.FromString,
+                _registered_method=True)
         self.GetRun = channel.unary_unary(
                 '/isobath.analyst.v1.AnalystService/GetRun',
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetRunRequest.SerializeToString,
@@ -136,6 +146,22 @@ class AnalystServiceServicer:
 
     def CancelRun(self, request, context):
         """Stops a run: the model, the program and the query end within a second. Safe to retry. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApprovals(self, request, context):
+        """Lists what a run needed or needs a person's approval for, oldest first. No effect. Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideApproval(self, request, context):
+        """Approves or refuses what a run waits for (RUN_STATE_WAITING); the run then goes on. The same decision again is no
+        error, so it is safe to retry. Errors: NOT_FOUND (run, approval), CONFLICT (decided otherwise, or the run no longer
+        waits for it), INVALID_FIELD (no approval_id, and not exactly one is waited for).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,6 +246,16 @@ def add_AnalystServiceServicer_to_server(servicer, server):
                     servicer.CancelRun,
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunResponse.SerializeToString,
+            ),
+            'ListApprovals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApprovals,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsResponse.SerializeToString,
+            ),
+            'DecideApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideApproval,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalResponse.SerializeToString,
             ),
             'GetRun': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRun,
@@ -374,6 +410,60 @@ class AnalystService:
             '/isobath.analyst.v1.AnalystService/CancelRun',
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunRequest.SerializeToString,
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApprovals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/ListApprovals',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListApprovalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/DecideApproval',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.DecideApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,7 @@ class ErrorReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ERROR_REASON_BEYOND_GRANT: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_ALLOWED: _ClassVar[ErrorReason]
     ERROR_REASON_QUOTA_EXCEEDED: _ClassVar[ErrorReason]
+    ERROR_REASON_NOT_APPROVED: _ClassVar[ErrorReason]
     ERROR_REASON_SOURCE_NOT_FOUND: _ClassVar[ErrorReason]
     ERROR_REASON_ALREADY_EXISTS: _ClassVar[ErrorReason]
     ERROR_REASON_NOT_FOUND: _ClassVar[ErrorReason]
@@ -64,6 +65,7 @@ ERROR_REASON_GRANT_REVOKED: ErrorReason
 ERROR_REASON_BEYOND_GRANT: ErrorReason
 ERROR_REASON_NOT_ALLOWED: ErrorReason
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason
+ERROR_REASON_NOT_APPROVED: ErrorReason
 ERROR_REASON_SOURCE_NOT_FOUND: ErrorReason
 ERROR_REASON_ALREADY_EXISTS: ErrorReason
 ERROR_REASON_NOT_FOUND: ErrorReason

@@ -12,6 +12,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class GuardedOperation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GUARDED_OPERATION_UNSPECIFIED: _ClassVar[GuardedOperation]
+    GUARDED_OPERATION_QUERY: _ClassVar[GuardedOperation]
+    GUARDED_OPERATION_WRITE: _ClassVar[GuardedOperation]
+
 class Stream(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STREAM_UNSPECIFIED: _ClassVar[Stream]
@@ -28,6 +34,9 @@ class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUTCOME_TIMEOUT: _ClassVar[Outcome]
     OUTCOME_INTERRUPTED: _ClassVar[Outcome]
     OUTCOME_DIED: _ClassVar[Outcome]
+GUARDED_OPERATION_UNSPECIFIED: GuardedOperation
+GUARDED_OPERATION_QUERY: GuardedOperation
+GUARDED_OPERATION_WRITE: GuardedOperation
 STREAM_UNSPECIFIED: Stream
 STREAM_STDOUT: Stream
 STREAM_STDERR: Stream
@@ -84,20 +93,22 @@ class OpenSessionResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ("name", "source_id", "type", "grant", "write_grant", "write_prefix")
+    __slots__ = ("name", "source_id", "type", "grant", "write_grant", "write_prefix", "guarded")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     GRANT_FIELD_NUMBER: _ClassVar[int]
     WRITE_GRANT_FIELD_NUMBER: _ClassVar[int]
     WRITE_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    GUARDED_FIELD_NUMBER: _ClassVar[int]
     name: str
     source_id: str
     type: str
     grant: str
     write_grant: str
     write_prefix: str
-    def __init__(self, name: _Optional[str] = ..., source_id: _Optional[str] = ..., type: _Optional[str] = ..., grant: _Optional[str] = ..., write_grant: _Optional[str] = ..., write_prefix: _Optional[str] = ...) -> None: ...
+    guarded: _containers.RepeatedScalarFieldContainer[GuardedOperation]
+    def __init__(self, name: _Optional[str] = ..., source_id: _Optional[str] = ..., type: _Optional[str] = ..., grant: _Optional[str] = ..., write_grant: _Optional[str] = ..., write_prefix: _Optional[str] = ..., guarded: _Optional[_Iterable[_Union[GuardedOperation, str]]] = ...) -> None: ...
 
 class AttachSourcesRequest(_message.Message):
     __slots__ = ("session_id", "run_id", "sources")
@@ -212,16 +223,52 @@ class ExecuteRequest(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., program_id: _Optional[str] = ..., code: _Optional[str] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
-    __slots__ = ("output", "display", "artifact", "finished")
+    __slots__ = ("output", "display", "artifact", "finished", "approval")
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     output: Output
     display: Display
     artifact: Artifact
     finished: Finished
-    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., display: _Optional[_Union[Display, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ...) -> None: ...
+    approval: ApprovalRequest
+    def __init__(self, output: _Optional[_Union[Output, _Mapping]] = ..., display: _Optional[_Union[Display, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., finished: _Optional[_Union[Finished, _Mapping]] = ..., approval: _Optional[_Union[ApprovalRequest, _Mapping]] = ...) -> None: ...
+
+class ApprovalRequest(_message.Message):
+    __slots__ = ("approval_id", "source", "source_id", "operation", "query", "path", "overwrite")
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    approval_id: str
+    source: str
+    source_id: str
+    operation: GuardedOperation
+    query: _connector_pb2.Query
+    path: str
+    overwrite: bool
+    def __init__(self, approval_id: _Optional[str] = ..., source: _Optional[str] = ..., source_id: _Optional[str] = ..., operation: _Optional[_Union[GuardedOperation, str]] = ..., query: _Optional[_Union[_connector_pb2.Query, _Mapping]] = ..., path: _Optional[str] = ..., overwrite: _Optional[bool] = ...) -> None: ...
+
+class DecideApprovalRequest(_message.Message):
+    __slots__ = ("session_id", "approval_id", "approved", "comment")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_ID_FIELD_NUMBER: _ClassVar[int]
+    APPROVED_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    approval_id: str
+    approved: bool
+    comment: str
+    def __init__(self, session_id: _Optional[str] = ..., approval_id: _Optional[str] = ..., approved: _Optional[bool] = ..., comment: _Optional[str] = ...) -> None: ...
+
+class DecideApprovalResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("stream", "text")

@@ -64,6 +64,11 @@ class SandboxServiceStub:
                 request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteRequest.SerializeToString,
                 response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteResponse.FromString,
                 _registered_method=True)
+        self.DecideApproval = channel.unary_unary(
+                '/isobath.sandbox.v1.SandboxService/DecideApproval',
+                request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalRequest.SerializeToString,
+                response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalResponse.FromString,
+                _registered_method=True)
         self.Interrupt = channel.unary_unary(
                 '/isobath.sandbox.v1.SandboxService/Interrupt',
                 request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.InterruptRequest.SerializeToString,
@@ -142,6 +147,14 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DecideApproval(self, request, context):
+        """Answers an `approval` of Execute: the statement runs or the file is written, or PermissionError is raised in the
+        program. Safe to retry. Errors: NOT_FOUND when nobody waits for it: it was decided, or the program has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Interrupt(self, request, context):
         """Raises KeyboardInterrupt in the running program, and ends the kernel if that does not help. Safe to retry.
         """
@@ -204,6 +217,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.Execute,
                     request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteRequest.FromString,
                     response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteResponse.SerializeToString,
+            ),
+            'DecideApproval': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideApproval,
+                    request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalRequest.FromString,
+                    response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalResponse.SerializeToString,
             ),
             'Interrupt': grpc.unary_unary_rpc_method_handler(
                     servicer.Interrupt,
@@ -371,6 +389,33 @@ class SandboxService:
             '/isobath.sandbox.v1.SandboxService/Execute',
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteRequest.SerializeToString,
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExecuteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideApproval(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.sandbox.v1.SandboxService/DecideApproval',
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalRequest.SerializeToString,
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.DecideApprovalResponse.FromString,
             options,
             channel_credentials,
             insecure,
