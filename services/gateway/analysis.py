@@ -5,8 +5,9 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 """
 
 import asyncio
+import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -17,7 +18,9 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
+from servicekit.status import RemoteFault
 from services.gateway import render
+from services.gateway.approvals import Approvals
 from services.gateway.asking import Asking
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, call, stream
@@ -30,10 +33,12 @@ from services.gateway.conversation import (
     Ran,
     Turn,
 )
+from services.gateway.errors import NotApproved
 from services.gateway.files import ARTIFACT, FileStore
+from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
 from services.gateway.journal import Live
-from services.gateway.plan import Plan, Selection
+from services.gateway.plan import ArtifactsTo, Plan, Selection
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt
 from services.gateway.source import Source
 from services.gateway.tags import Closed, Opened, TagParser, Text
@@ -70,8 +75,9 @@ class Chosen:
 
 @dataclass
 class Usage:
-    """What a run used so far."""
+    """What a run used so far. `waited` gives the seconds that it waited for approvals."""
 
+    waited: Callable[[], float] = lambda: 0.0
     started: float = field(default_factory=time.monotonic)
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -85,10 +91,16 @@ class Usage:
         """Seconds since the run began."""
         return time.monotonic() - self.started
 
+    @property
+    def worked_s(self) -> float:
+        """Those of them that count against the bound."""
+        return self.elapsed_s - self.waited()
+
     def message(self) -> analyst.RunUsage:
         """As the contract tells it."""
-        elapsed = Duration()
+        elapsed, waited = Duration(), Duration()
         elapsed.FromMilliseconds(int(self.elapsed_s * 1000))
+        waited.FromMilliseconds(int(self.waited() * 1000))
         return analyst.RunUsage(
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
@@ -96,6 +108,7 @@ class Usage:
             fetched_bytes=self.fetched_bytes,
             fetched_rows=self.fetched_rows,
             elapsed=elapsed,
+            waited=waited,
             estimated=self.estimated,
         )
 
@@ -114,12 +127,14 @@ class Analysis:
     services: Services
     files: FileStore
     chat_rows: int
+    approvals: Approvals
     target: Target | None = None
     session_id: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = field(init=False)
     asking: Asking = field(init=False)
 
     def __post_init__(self) -> None:
+        self.usage = Usage(lambda: self.approvals.waited_s)
         self.asking = Asking(
             models=self.services.models,
             model=self.model,
@@ -147,10 +162,24 @@ class Analysis:
             sources.setdefault(self.target.source.id, _source(self.target)).MergeFrom(
                 sandbox.Source(write_grant=self.target.grant, write_prefix=self.target.folder)
             )
+        for of in self._sources():
+            # both contracts number them alike
+            sources[of.id].guarded.extend(self.guards(of))  # type: ignore[arg-type]
         attach = sandbox.AttachSourcesRequest(
             session_id=self.session_id, run_id=self.run_id, sources=sources.values()
         )
         await call("sandbox", self.services.sandbox.AttachSources(attach))
+
+    def guards(self, source: Source) -> Guards:
+        """What needs an approval, by the source's owner or by the request."""
+        return source.approval | self.plan.approval
+
+    def _sources(self) -> Iterable[Source]:
+        """Each once."""
+        found = {each.source.id: each.source for each in self.chosen}
+        if self.target is not None:
+            found.setdefault(self.target.source.id, self.target.source)
+        return found.values()
 
     async def close(self) -> None:
         """Take the sources away again."""
@@ -307,7 +336,7 @@ class Analysis:
 
     async def _generate(self, action: Generate) -> Turn:
         parser, text, completion = TagParser(), [], inference.Completion()
-        left = max(1.0, self.plan.bounds.seconds - self.usage.elapsed_s) + EXECUTE_MARGIN_S
+        left = max(1.0, self.plan.bounds.seconds - self.usage.worked_s) + EXECUTE_MARGIN_S
         async with aclosing(self.asking.turn(action, seconds=left)) as events:
             async for event in events:
                 if event.HasField("completion"):
@@ -319,7 +348,7 @@ class Analysis:
         self.count(completion.usage)
         stopped = completion.matched_stop == "</Code>"
         tokens = completion.usage.completion_tokens
-        return Turn("".join(text), tokens, self.usage.elapsed_s, stopped_at_code=stopped)
+        return Turn("".join(text), tokens, self.usage.worked_s, stopped_at_code=stopped)
 
     def count(self, usage: inference.Usage) -> None:
         """Add what a turn used."""
@@ -351,16 +380,68 @@ class Analysis:
             code=action.code,
             timeout=timeout,
         )
-        running = self.services.sandbox.Execute(request, timeout=action.seconds + EXECUTE_MARGIN_S)
+        waits = self.approvals.left_s if any(map(self.guards, self._sources())) else 0.0
+        limit = action.seconds + EXECUTE_MARGIN_S + waits
+        running = self.services.sandbox.Execute(request, timeout=limit)
         program = Program(self, action)
-        async with stream("sandbox", running) as events:
+        async with asyncio.TaskGroup() as asking, stream("sandbox", running) as events:
             async for event in events:
-                await program.take(event)
+                if event.HasField("approval"):
+                    asking.create_task(self._approved(action.round, event.approval))
+                else:
+                    await program.take(event)
+            self.approvals.withdraw()
         output = program.output()
         self._platform_block("Execute", output)
         if program.kept:
             self._platform_block("File", render.file_links(program.kept))
-        return Ran(output, self.usage.elapsed_s)
+        return Ran(output, self.usage.worked_s)
+
+    async def _approved(self, round: int, asked: sandbox.ApprovalRequest) -> None:
+        """Ask a person, and tell the program, should it still wait."""
+        decided = await self.approvals.wait(
+            analyst.ApprovalRequested(
+                approval_id=asked.approval_id,
+                round=round,
+                source=asked.source,
+                source_id=asked.source_id,
+                operation=asked.operation,  # type: ignore[arg-type]
+                query=asked.query if asked.HasField("query") else None,
+                path=asked.path,
+                overwrite=asked.overwrite,
+            )
+        )
+        if decided.how == "withdrawn":
+            return
+        request = sandbox.DecideApprovalRequest(
+            session_id=self.session_id,
+            approval_id=asked.approval_id,
+            approved=decided.approved,
+            comment=decided.comment,
+        )
+        try:
+            await call("sandbox", self.services.sandbox.DecideApproval(request))
+        except RemoteFault as fault:
+            # the program gave up waiting: its own end says so
+            if fault.reason != "NOT_FOUND":
+                raise
+
+    async def may_write(self, target: ArtifactsTo, source: Source, folder: str) -> None:
+        """Ask a person before the run's files are written. Raises `NotApproved`."""
+        if analyst.GUARDED_OPERATION_WRITE not in self.guards(source):
+            return
+        decided = await self.approvals.wait(
+            analyst.ApprovalRequested(
+                approval_id=f"apr-{secrets.token_hex(10)}",
+                source=source.name,
+                source_id=source.id,
+                operation=analyst.GUARDED_OPERATION_WRITE,
+                path=folder,
+                overwrite=target.overwrite,
+            )
+        )
+        if not decided.approved:
+            raise NotApproved(source.name, decided.comment)
 
     async def keep_artifact(self, round: int, artifact: sandbox.Artifact) -> analyst.FileInfo:
         """Copy a file that a program left out of the workspace, so that it outlives it."""

@@ -113,6 +113,7 @@ def _row(source: credentials.DeclaredSource) -> SourceRow:
         id=source.source_id,
         owner=source.owner,
         guide_json="{}",
+        approval="",
         created_ms=now_ms(),
         updated_ms=now_ms(),
     )

@@ -11,6 +11,7 @@
         ├── Conflict
         ├── TooLarge
         ├── WrittenDiffers
+        ├── NotApproved
         ├── ServiceLost
         ├── TooBusy
         └── RunInterrupted
@@ -124,6 +125,20 @@ class WrittenDiffers(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"path": self.path}
+
+
+class NotApproved(GatewayFault):
+    """A person refused what a run would write, or nobody decided in time."""
+
+    remedy = "Ask again, and approve it."
+
+    def __init__(self, source: str, comment: str) -> None:
+        why = f": {comment.rstrip('.')}" if comment else ""
+        super().__init__(f"this write to {source} was not approved{why}")
+        self.source = source
+
+    def metadata(self) -> dict[str, str]:
+        return {"source": self.source, "operation": "write"}
 
 
 class ServiceLost(GatewayFault):

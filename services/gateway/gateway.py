@@ -104,11 +104,16 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         await stack.enter_async_context(following(Declared(store, services)))
         files = FileStore(store, files_folder, threads_pool, settings.upload_bytes)
         threads = Threads(store, services, files, settings.thread_ttl_s)
-        limits = RunSettings(settings.agent_model, settings.max_runs, settings.chat_rows)
-        writeback = Writeback(services, registry, files, Audit(store), STATUSES)
+        limits = RunSettings(
+            settings.agent_model, settings.max_runs, settings.chat_rows, settings.approval_s
+        )
+        audit = Audit(store)
+        writeback = Writeback(services, registry, files, audit, STATUSES)
         usage = await stack.enter_async_context(counting(Usage(store)))
-        runs = Runs(store, services, registry, files, threads, limits, STATUSES, writeback, usage)
-        data = Data(registry, Grants(services), services, Audit(store), usage)
+        runs = Runs(
+            store, services, registry, files, threads, limits, STATUSES, writeback, usage, audit
+        )
+        data = Data(registry, Grants(services), services, audit, usage)
         await runs.recover()
         stack.push_async_callback(runs.aclose)
         await stack.enter_async_context(_expiring(threads))

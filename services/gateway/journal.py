@@ -18,6 +18,9 @@ from services.gateway.store.tables import EventRow, RunRow, now_ms
 
 FLUSH_S = 0.1
 ENDS = frozenset({"completed", "failed", "cancelled"})
+APPROVALS = frozenset({"approval_requested", "approval_decided"})
+# states of runs that have not ended
+GOING = ("fetching", "working", "waiting")
 _READ_ROWS = 500
 
 
@@ -31,6 +34,8 @@ class Live:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     # the database says how it ended
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    # approvals that it waits for
+    waiting: set[str] = field(default_factory=set)
     _bell: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -43,8 +48,13 @@ class Live:
         made = analyst.Event(run_id=self.run_id, sequence=len(self.events) + 1, **event)
         made.at.GetCurrentTime()
         self.events.append(made)
-        if made.WhichOneof("event") in ENDS:
+        kind = made.WhichOneof("event")
+        if kind in ENDS:
             self.over.set()
+        elif kind == "approval_requested":
+            self.waiting.add(made.approval_requested.approval_id)
+        elif kind == "approval_decided":
+            self.waiting.discard(made.approval_decided.approval_id)
         self._bell.set()
         self._bell = asyncio.Event()
         return made
@@ -110,10 +120,14 @@ class Journal:
         async with self._database.begin() as session:
             await session.execute(insert(EventRow), rows)
             for run_id, batch in batches.items():
-                last = batch[-1].sequence
-                await session.execute(
-                    update(RunRow).where(RunRow.id == run_id).values(last_sequence=last)
-                )
+                values = {"last_sequence": batch[-1].sequence, **self._stands(run_id, batch)}
+                await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+    def _stands(self, run_id: str, batch: list[analyst.Event]) -> dict[str, Any]:
+        """The run's state, where the batch changes it."""
+        if not any(e.WhichOneof("event") in APPROVALS for e in batch):
+            return {}
+        return {"state": "waiting" if self._live[run_id].waiting else "working"}
 
     async def close(self, live: Live) -> None:
         """The run is over: write the last of its events."""
@@ -152,7 +166,7 @@ class Journal:
 
     async def interrupt_left_over(self) -> int:
         """Give each run that a crash cut off its last event; how many there were."""
-        going = select(RunRow).where(RunRow.state.in_(("fetching", "working")))
+        going = select(RunRow).where(RunRow.state.in_(GOING))
         async with self._database.begin() as session:
             rows = (await session.scalars(going)).all()
             for row in rows:

@@ -105,6 +105,7 @@ def usage_json(usage: analyst.RunUsage) -> dict[str, Any]:
         "fetched_bytes": usage.fetched_bytes,
         "fetched_rows": usage.fetched_rows,
         "seconds": usage.elapsed.ToMilliseconds() / 1000,
+        "waited_seconds": usage.waited.ToMilliseconds() / 1000,
         "estimated": usage.estimated,
     }
 

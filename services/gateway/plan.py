@@ -11,6 +11,7 @@ from typing import Any, Literal
 from grants.scope import problem_of
 from servicekit.status import InvalidField
 from services.gateway.conversation import Bounds, Message
+from services.gateway.guards import NONE, Guards, guards_of
 
 ROLES = ("system", "user", "assistant")
 FORMATS = ("csv", "parquet", "arrow", "raw", "unpacked")
@@ -65,6 +66,8 @@ class Plan:
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
     artifacts_to: ArtifactsTo | None = None
+    # what needs an approval, beside what each source asks for itself
+    approval: Guards = NONE
 
     def within(self, tokens: int | None) -> "Plan":
         """The plan, for no more tokens than these; None = as it is."""
@@ -95,6 +98,7 @@ def plan(body: Mapping[str, Any], headers: Mapping[str, str], bounds: Bounds) ->
         bounds=_bounds(body, bounds),
         idempotency_key=headers.get("idempotency-key", ""),
         artifacts_to=_artifacts_to(body, last),
+        approval=guards_of([*_listed(body, "approval"), *_listed(last, "approval")]),
     )
 
 

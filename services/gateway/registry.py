@@ -20,6 +20,7 @@ from services.gateway.access.keys import check_teams
 from services.gateway.callers import Caller
 from services.gateway.clients import Services, retried
 from services.gateway.errors import AlreadyExists, Conflict, NotAllowed, SourceNotFound
+from services.gateway.guards import words_of
 from services.gateway.pages import Page, page_size
 from services.gateway.source import Change, Draft, Source, changed, new, row_of, source_of
 from services.gateway.store import sharing
@@ -155,6 +156,7 @@ class Registry:
                 row.config_json = json.dumps(after.config)
                 row.secrets_set = json.dumps(after.secrets_set)
                 row.guide_json = json.dumps(after.guide.as_dict())
+                row.approval = " ".join(words_of(after.approval))
                 row.version, row.updated_ms = after.version, after.updated_ms
                 if after.teams != before.teams:
                     await sharing.share(session, after.id, after.teams)

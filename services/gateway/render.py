@@ -40,6 +40,12 @@ def _parameter(value: Any) -> connector.Parameter:
     raise InvalidField("params", "params takes strings, numbers, booleans and null")
 
 
+def values(query: connector.Query) -> list[Any]:
+    """What a query is bound to, for JSON; bytes as hexadecimal digits."""
+    told = (getattr(each, each.WhichOneof("value") or "", None) for each in query.parameters)
+    return [each.hex() if isinstance(each, bytes) else each for each in told]
+
+
 def limits(selection: Selection, *, default_rows: int) -> connector.Limits:
     """Bounds of one fetch; where the request names no row limit, the default; 0 lifts it."""
     timeout = Duration()

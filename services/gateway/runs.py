@@ -15,14 +15,17 @@ from sqlalchemy.exc import IntegrityError
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context, logs
 from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
+from services.gateway import approvals
 from services.gateway.access.quotas import require_room
 from services.gateway.access.usage import Usage, Used
 from services.gateway.analysis import Analysis, Chosen
+from services.gateway.approvals import Approvals, Decision
+from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.clients import Services
 from services.gateway.conversation import Finish, Message
 from services.gateway.data import Grants
-from services.gateway.errors import Conflict, NotFound, TooBusy
+from services.gateway.errors import Conflict, NotApproved, NotFound, TooBusy
 from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
@@ -52,6 +55,8 @@ class RunSettings:
     agent_model: str
     max_runs: int
     chat_rows: int
+    # the longest that a run may wait for approvals, in seconds
+    approval_s: float
 
 
 class Runs:
@@ -68,6 +73,7 @@ class Runs:
         statuses: StatusTable,
         writeback: Writeback,
         usage: Usage,
+        audit: Audit,
     ) -> None:
         self._database = database
         self._services = services
@@ -78,6 +84,9 @@ class Runs:
         self._statuses = statuses
         self._writeback = writeback
         self._usage = usage
+        self._audit = audit
+        # what each run that goes waits for
+        self._approvals: dict[str, Approvals] = {}
         # how many runs each caller has going
         self._going: Counter[str] = Counter()
         self._grants = Grants(services)
@@ -185,6 +194,29 @@ class Runs:
             await asyncio.wait({task}, timeout=CLEANUP_S)
         return await self.get(owner, run_id)
 
+    async def approvals(self, owner: str, run_id: str) -> list[analyst.Approval]:
+        """What a run needed or needs an approval for, oldest first. Raises `NotFound`."""
+        return approvals.listed(await self.so_far(owner, run_id))
+
+    async def decide(
+        self, caller: Caller, run_id: str, approval_id: str, decision: Decision
+    ) -> analyst.Approval:
+        """A person's word on what a run waits for; without an id, on the only thing. The same
+        decision again is none. Raises `NotFound`, `InvalidField`, `Conflict`."""
+        asked = approvals.meant(await self.approvals(caller.owner, run_id), approval_id)
+        if not approvals.require_undecided(asked, decision):
+            return asked
+        going, id = self._approvals.get(run_id), asked.requested.approval_id
+        if going is None:
+            raise Conflict("run", run_id, "the run has ended", remedy="Ask again.")
+        word = "approve" if decision.approved else "refuse"
+        await self._audit.write(caller, word, asked.requested.source_id, f"{run_id} {id}")
+        decided = going.decide(id, decision, caller.key_id)
+        now = Timestamp()
+        now.GetCurrentTime()
+        asked.MergeFrom(analyst.Approval(decided=decided, decided_at=now))
+        return asked
+
     async def get(self, owner: str, run_id: str) -> analyst.Run:
         """How a run stands. Raises `NotFound`."""
         live = self._journal.going(run_id)
@@ -289,6 +321,7 @@ class Runs:
     async def _run(
         self, caller: Caller, plan: Plan, live: Live, model: str, sources: list[Source]
     ) -> None:
+        waits = self._approvals[live.run_id] = Approvals(live, seconds=self._settings.approval_s)
         analysis = Analysis(
             caller=caller,
             plan=plan,
@@ -300,6 +333,7 @@ class Runs:
             services=self._services,
             files=self._files,
             chat_rows=self._settings.chat_rows,
+            approvals=waits,
         )
         keeping = asyncio.create_task(self._journal.keep(live))
         try:
@@ -309,6 +343,7 @@ class Runs:
         except BaseException as failed:
             self._failed(analysis, failed)
         finally:
+            del self._approvals[live.run_id]
             await to_its_end(self._end(analysis, keeping))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
@@ -333,7 +368,7 @@ class Runs:
 
     async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
         """One grant for each source, however many selections it has."""
-        lifetime = analysis.plan.bounds.seconds + GRANT_MARGIN_S
+        lifetime = self._lifetime_s(analysis)
         grants = {
             source.id: await self._grants.mint(
                 analysis.caller,
@@ -357,8 +392,12 @@ class Runs:
             wanted,
             run_id=analysis.run_id,
             thread_id=analysis.thread_id,
-            lifetime_s=analysis.plan.bounds.seconds + GRANT_MARGIN_S,
+            lifetime_s=self._lifetime_s(analysis),
         )
+
+    def _lifetime_s(self, analysis: Analysis) -> float:
+        """Of a run's grants: they are revoked when it ends."""
+        return analysis.plan.bounds.seconds + self._settings.approval_s + GRANT_MARGIN_S
 
     async def _answered(self, analysis: Analysis, finish: Finish) -> None:
         kept = await self._files.of_run(analysis.run_id)
@@ -389,13 +428,14 @@ class Runs:
         wanted = analysis.plan.artifacts_to
         if wanted is None:
             return []
-        written = await self._writeback.write(
-            analysis.caller,
-            wanted,
-            files,
-            run_id=analysis.run_id,
-            thread_id=analysis.thread_id,
-        )
+        ids = {"run_id": analysis.run_id, "thread_id": analysis.thread_id}
+        target = analysis.target
+        assert target is not None
+        try:
+            await analysis.may_write(wanted, target.source, target.folder)
+            written = await self._writeback.write(analysis.caller, wanted, files, **ids)
+        except NotApproved as refused:
+            written = self._writeback.refused(wanted, files, **ids, why=refused)
         if notice := notice_of(written):
             analysis.live.emit(notice=analyst.Notice(text=notice))
         return written

@@ -17,10 +17,12 @@ from servicekit.status import InvalidField, RemoteFault
 from services.gateway import exports
 from services.gateway.access.scopes import Scope
 from services.gateway.access.servicer import AccessServicer
+from services.gateway.approvals import Decision
 from services.gateway.authenticated import Authenticated, Context
 from services.gateway.conversation import Bounds, Message
 from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
+from services.gateway.guards import guarded
 from services.gateway.guide import Guide, guide_of
 from services.gateway.plan import (
     FORMATS,
@@ -110,6 +112,7 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
             bounds=_bounds(request.bounds, self.gateway.settings.bounds),
             idempotency_key=request.idempotency_key,
             artifacts_to=_artifacts_to(request),
+            approval=guarded(request.approval),
         )
 
     async def StartRun(self, request: pb.StartRunRequest, context: Context) -> pb.StartRunResponse:
@@ -132,6 +135,23 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
         caller = await self.caller(context, Scope.ANALYST)
         run = await self.gateway.runs.cancel(caller.owner, request.run_id)
         return pb.CancelRunResponse(run=run)
+
+    async def ListApprovals(
+        self, request: pb.ListApprovalsRequest, context: Context
+    ) -> pb.ListApprovalsResponse:
+        caller = await self.caller(context, Scope.READ_ONLY)
+        found = await self.gateway.runs.approvals(caller.owner, request.run_id)
+        return pb.ListApprovalsResponse(approvals=found)
+
+    async def DecideApproval(
+        self, request: pb.DecideApprovalRequest, context: Context
+    ) -> pb.DecideApprovalResponse:
+        caller = await self.caller(context, Scope.ANALYST)
+        decision = Decision(request.approved, request.comment, request.rest_of_run)
+        decided = await self.gateway.runs.decide(
+            caller, request.run_id, request.approval_id, decision
+        )
+        return pb.DecideApprovalResponse(approval=decided)
 
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: Context
@@ -213,6 +233,7 @@ class DataSourceServicer(Authenticated, rpc.DataSourceServiceServicer):
             secrets=dict(request.secrets),
             teams=tuple(request.teams),
             guide=_guide(request.guide),
+            approval=guarded(request.approval),
         )
         made = await self.gateway.registry.create(caller, draft)
         return pb.CreateDataSourceResponse(data_source=_source(made))
@@ -246,6 +267,9 @@ class DataSourceServicer(Authenticated, rpc.DataSourceServiceServicer):
             clear_secrets=tuple(request.clear_secrets),
             teams=tuple(request.teams.names) if request.HasField("teams") else None,
             guide=_guide(request.guide) if request.HasField("guide") else None,
+            approval=(
+                guarded(request.approval.operations) if request.HasField("approval") else None
+            ),
         )
         changed = await self.gateway.registry.update(caller, request.id, change)
         return pb.UpdateDataSourceResponse(data_source=_source(changed))
@@ -463,6 +487,7 @@ def _source(source: Source) -> pb.DataSource:
         owner=source.owner,
         teams=source.teams,
         guide=pb.Guide(**source.guide.as_dict()),
+        approval=sorted(source.approval),
         version=source.version,
         created_at=created,
         updated_at=updated,

@@ -9,6 +9,9 @@ from servicekit.server import ServerSettings
 from services.gateway.access.oidc import OidcSettings
 from services.gateway.conversation import Bounds
 
+# a grant lives for a day at most, and a little longer than its run
+LONGEST_RUN_S = 23 * 3600.0
+
 
 @dataclass(frozen=True)
 class Listen(ServerSettings):
@@ -60,6 +63,8 @@ class Settings:
     tokens: int = 32_768
     # the longest that one run may take, in seconds
     run_s: float = 30 * 60.0
+    # the longest that one run may wait for approvals, in seconds; its other time rests meanwhile
+    approval_s: float = 3600.0
     # the longest that one program of a run may take, in seconds
     program_s: float = 120.0
     # the largest file that can be uploaded
@@ -75,6 +80,8 @@ class Settings:
         split_host_port(self.http_bind)
         if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:
             raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
+        if not 0 < self.run_s + self.approval_s <= LONGEST_RUN_S:
+            raise ValueError("RUN_S and APPROVAL_S expect 23 hours at most, together")
         if self.database_url is not None and self.key_hash is None:
             raise ValueError("DATABASE_URL needs KEY_HASH, a long random word that stays the same")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from services.gateway.callers import Caller
+from services.gateway.guards import NONE, Guards, guards_of, words_of
 from services.gateway.guide import Guide, guide_of
 from services.gateway.store.tables import SourceRow, now_ms
 
@@ -28,6 +29,8 @@ class Source:
     # whose members may see and ask it
     teams: tuple[str, ...] = ()
     guide: Guide = field(default_factory=Guide)
+    # what a run may do with it only after an approval
+    approval: Guards = NONE
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Draft:
     description: str = ""
     teams: tuple[str, ...] = ()
     guide: Guide = field(default_factory=Guide)
+    approval: Guards = NONE
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Change:
     clear_secrets: tuple[str, ...] = ()
     teams: tuple[str, ...] | None = None
     guide: Guide | None = None
+    approval: Guards | None = None
 
 
 def new(caller: Caller, draft: Draft) -> Source:
@@ -71,6 +76,7 @@ def new(caller: Caller, draft: Draft) -> Source:
         updated_ms=now_ms(),
         teams=tuple(sorted({*draft.teams})),
         guide=draft.guide,
+        approval=draft.approval,
     )
 
 
@@ -88,6 +94,7 @@ def changed(source: Source, change: Change) -> Source:
         updated_ms=now_ms(),
         teams=source.teams if change.teams is None else tuple(sorted({*change.teams})),
         guide=source.guide if change.guide is None else change.guide,
+        approval=source.approval if change.approval is None else change.approval,
     )
 
 
@@ -102,6 +109,7 @@ def row_of(source: Source) -> SourceRow:
         config_json=json.dumps(dict(source.config)),
         secrets_set=json.dumps(source.secrets_set),
         guide_json=json.dumps(source.guide.as_dict()),
+        approval=" ".join(words_of(source.approval)),
         version=source.version,
         created_ms=source.created_ms,
         updated_ms=source.updated_ms,
@@ -123,4 +131,5 @@ def source_of(row: SourceRow, teams: tuple[str, ...]) -> Source:
         updated_ms=row.updated_ms,
         teams=teams,
         guide=guide_of(json.loads(row.guide_json)),
+        approval=guards_of(row.approval.split()),
     )

@@ -15,6 +15,7 @@ STATUSES: StatusTable = {
     errors.Conflict: Status(_Code.ABORTED, "CONFLICT"),
     errors.TooLarge: Status(_Code.OUT_OF_RANGE, "TOO_LARGE"),
     errors.WrittenDiffers: Status(_Code.DATA_LOSS, "CHECKSUM_MISMATCH"),
+    errors.NotApproved: Status(_Code.PERMISSION_DENIED, "NOT_APPROVED"),
     errors.ServiceLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.TooBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.RunInterrupted: Status(_Code.ABORTED, "RUN_INTERRUPTED"),

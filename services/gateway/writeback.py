@@ -100,12 +100,26 @@ class Writeback:
         try:
             target = await self.granted(caller, wanted, run_id=run_id, thread_id=thread_id)
         except Exception as failed:
-            return [
-                self._failed(file, wanted.source, path, failed)
-                for file, path in zip(files, paths, strict=True)
-            ]
+            return self.refused(wanted, files, run_id=run_id, thread_id=thread_id, why=failed)
         return [
             await self._one(caller, target, file, path, overwrite=wanted.overwrite)
+            for file, path in zip(files, paths, strict=True)
+        ]
+
+    def refused(
+        self,
+        wanted: ArtifactsTo,
+        files: Sequence[analyst.FileInfo],
+        *,
+        run_id: str,
+        thread_id: str,
+        why: Exception,
+    ) -> list[analyst.WrittenArtifact]:
+        """Each file with why it was not written."""
+        folder = folder_of(wanted, run_id, thread_id)
+        paths = [folder + name for name in distinct([each.name for each in files])]
+        return [
+            self._failed(file, wanted.source, path, why)
             for file, path in zip(files, paths, strict=True)
         ]
 

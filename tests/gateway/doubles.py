@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -204,6 +205,7 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
         self.import_held = Held()
         self.removed: list[str] = []
         self.import_items: list[sandbox.ImportItem] = []
+        self.decisions: dict[str, asyncio.Future[sandbox.DecideApprovalRequest]] = {}
 
     async def OpenSession(self, request: Any, context: Any) -> sandbox.OpenSessionResponse:
         resumed = request.thread_id in self.files
@@ -248,8 +250,15 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
         if "wait_for_ever()" in request.code:
             yield _said("waiting\n")
             await self.held.wait()
+        decided = []
+        for number, (kind, what) in enumerate(_WISHED.findall(request.code)):
+            approval = _approval(f"{request.program_id}-{number}", kind, what)
+            waiting = self.decisions[approval.approval_id] = asyncio.Future()
+            yield sandbox.ExecuteResponse(approval=approval)
+            decided.append(await waiting)
         printed, files, shown = io.StringIO(), dict[str, bytes](), list[bytes]()
         names = self.variables[request.session_id]
+        names |= {"decided": decided, "wishes": lambda kind, what: None}
         names |= {"save": files.__setitem__, "show": shown.append}
         outcome, name, text = sandbox.OUTCOME_OK, "", ""
         try:
@@ -270,6 +279,10 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
             yield sandbox.ExecuteResponse(artifact=artifact)
         finished = sandbox.Finished(outcome=outcome, error_name=name, error_text=text)
         yield sandbox.ExecuteResponse(finished=finished)
+
+    async def DecideApproval(self, request: Any, context: Any) -> sandbox.DecideApprovalResponse:
+        self.decisions[request.approval_id].set_result(request)
+        return sandbox.DecideApprovalResponse()
 
     async def ListFiles(self, request: Any, context: Any) -> sandbox.ListFilesResponse:
         files = self.files[request.session_id].items()
@@ -297,6 +310,22 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
             self.removed.append(request.session_id)
             self.files.pop(request.session_id, None)
         return sandbox.CloseSessionResponse(existed=True)
+
+
+# of a program: it says beforehand what it waits for, and finds the answers in `decided`
+_WISHED = re.compile(r"wishes\('(query|write)', '(.*?)'\)")
+
+
+def _approval(id: str, kind: str, what: str) -> sandbox.ApprovalRequest:
+    approval = sandbox.ApprovalRequest(approval_id=id, source="shop", source_id="ds-shop")
+    if kind == "query":
+        approval.operation = sandbox.GUARDED_OPERATION_QUERY
+        parameter = connector.Parameter(integer=7)
+        approval.query.CopyFrom(connector.Query(sql=what, parameters=[parameter]))
+    else:
+        approval.operation = sandbox.GUARDED_OPERATION_WRITE
+        approval.path = what
+    return approval
 
 
 def _said(text: str, stream: sandbox.Stream = sandbox.STREAM_STDOUT) -> sandbox.ExecuteResponse:

@@ -274,3 +274,32 @@ async def test_command_shows_earlier_states_and_unpacks(lake: Written) -> None:
     of_now = ("query", "lake:a.csv.gz", "--format", "unpacked")
     assert await told(*of_now) == b"n\n2\n"
     assert await told(*of_now, "--version", old) == b"n\n1\n"
+
+
+@pytest.mark.req("B4", "C4")
+@pytest.mark.parametrize("approved", [True, False])
+async def test_files_are_written_only_when_that_is_approved(lake: Written, approved: bool) -> None:
+    platform = lake.platform
+    guarded = {"approval": ["write"]}
+    (await platform.http.patch("/v1/data-sources/lake", json=guarded)).raise_for_status()
+    lake.program("save('out.csv', b'a,b')")
+    asking = asyncio.create_task(lake.ask())
+    pending: list[dict[str, Any]] = []
+    while not pending:
+        await asyncio.sleep(0.05)
+        for run in (await platform.http.get("/v1/runs")).json()["data"]:
+            address = f"/v1/runs/{run['id']}/approvals"
+            pending = (await platform.http.get(address)).json()["data"]
+    assert (pending[0]["operation"], pending[0]["round"]) == ("write", None)
+    assert pending[0]["path"] == f"results/{run['id']}/" and not pending[0]["overwrite"]
+    assert await lake.blobs() == {}
+    body = {"approved": approved, "comment": "" if approved else "not there"}
+    (await platform.http.post(address, json=body)).raise_for_status()
+    told = await asking
+    assert "It is." in told["choices"][0]["message"]["content"]
+    if approved:
+        assert len(await lake.blobs()) == 2
+        return
+    assert await lake.blobs() == {}
+    assert {each["reason"] for each in told["written_files"]} == {"NOT_APPROVED"}
+    assert "was not approved: not there" in told["written_files"][0]["message"]

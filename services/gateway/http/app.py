@@ -10,7 +10,16 @@ from starlette.types import ASGIApp
 from servicekit import context
 from servicekit.status import Fault
 from services.gateway.gateway import Gateway
-from services.gateway.http import access, chat, edge, files, responses, runs, sources
+from services.gateway.http import (
+    access,
+    approvals,
+    chat,
+    edge,
+    files,
+    responses,
+    runs,
+    sources,
+)
 from services.gateway.openai import envelope
 
 REASONS = {404: "NOT_FOUND", 405: "UNSUPPORTED", 401: "UNAUTHENTICATED"}
@@ -32,6 +41,7 @@ def application(gateway: Gateway) -> ASGIApp:
         files.routes(gateway),
         access.routes(gateway),
         runs.routes(gateway),
+        approvals.routes(gateway),
         runs.pages(gateway),
     ):
         app.include_router(router)

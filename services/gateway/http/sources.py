@@ -9,6 +9,7 @@ from isobath.connector.v1 import connector_pb2 as connector
 from servicekit.status import InvalidField
 from services.gateway.access.scopes import Scope
 from services.gateway.gateway import Gateway
+from services.gateway.guards import guards_of, words_of
 from services.gateway.guide import guide_of
 from services.gateway.http import transfer
 from services.gateway.http.asking import (
@@ -162,6 +163,7 @@ def source_json(source: Source) -> dict[str, Any]:
         "owner": source.owner,
         "teams": list(source.teams),
         "guide": source.guide.as_dict(),
+        "approval": words_of(source.approval),
         "config": dict(source.config),
         "secrets_set": list(source.secrets_set),
         "version": source.version,
@@ -215,6 +217,7 @@ def _draft(body: dict[str, Any]) -> Draft:
         secrets=_strings(mapping(body, "secrets")),
         teams=words(body, "teams"),
         guide=guide_of(mapping(body, "guide")),
+        approval=guards_of(words(body, "approval")),
     )
 
 
@@ -229,6 +232,7 @@ def _change(body: dict[str, Any]) -> Change:
         clear_secrets=tuple(name for name, value in secrets.items() if value is None),
         teams=words(body, "teams") if "teams" in body else None,
         guide=guide_of(mapping(body, "guide")) if "guide" in body else None,
+        approval=guards_of(words(body, "approval")) if "approval" in body else None,
     )
 
 

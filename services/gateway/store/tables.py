@@ -77,6 +77,8 @@ class SourceRow(Base):
     config_json: Mapped[str] = mapped_column(Text)
     secrets_set: Mapped[str] = mapped_column(Text)
     guide_json: Mapped[str] = mapped_column(Text)
+    # words of `approvals.GUARDED` with spaces between them
+    approval: Mapped[str] = mapped_column(String(100))
     version: Mapped[int]
     created_ms: Mapped[int]
     updated_ms: Mapped[int]
