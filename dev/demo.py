@@ -24,6 +24,7 @@ from dev.question import QUESTION, body, lacking
 from dev.registration import api
 from dev.samples import facts
 from dev.settings import Settings
+from isobath_client.events import event_of
 from isobath_client.render import Renderer
 from servicekit.settings import SettingsError, load
 
@@ -60,7 +61,8 @@ def _elsewhere(settings: Settings) -> Settings:
 async def _ask(running: Platform, console: Console, folder: Path) -> list[str]:
     """Ask, show, save; what is missing in the end."""
     console.rule(f"[bold]{QUESTION}")
-    show = Abridged(Renderer(console).show).show
+    renderer = Renderer(console)
+    show = Abridged(lambda event: renderer.show(event_of(event))).show
     async with api(running.ports.url, running.key) as client:
         answered = await ask(client, body(), show)
         saved = await save(client, answered.files, folder)

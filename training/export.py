@@ -21,12 +21,13 @@ def export(
     where = resolve(os.environ)
     written = 0
     with Isobath(where.address, api_key=where.api_key) as client, output.open("w") as sink:
-        for run in client.runs():
+        for run in client.runs.list():
             if written == limit:
                 break
             if run.state != analyst.RUN_STATE_COMPLETED:
                 continue
-            messages = conversation(client.question(run), client.watch(run.run_id))
+            events = (event.wire for event in client.watch(run.run_id))
+            messages = conversation(client.runs.question(run), events)
             if messages:
                 sink.write(json.dumps({"run_id": run.run_id, "messages": messages}) + "\n")
                 written += 1

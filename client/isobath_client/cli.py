@@ -15,9 +15,9 @@ from rich.markup import escape
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath_client.access_commands import keys, usage, whoami
-from isobath_client.client import Isobath
 from isobath_client.doctor import findings
 from isobath_client.errors import IsobathError
+from isobath_client.events import Completed, Event
 from isobath_client.printing import (
     AsJson,
     connected,
@@ -30,6 +30,7 @@ from isobath_client.printing import (
 )
 from isobath_client.render import Renderer
 from isobath_client.selections import selection
+from isobath_client.sync.client import Isobath
 from servicekit.chain import ChainBroken, Head, followed, parse_head
 
 app = typer.Typer(no_args_is_help=True, help="Ask questions of your data.")
@@ -127,9 +128,9 @@ def ask(
     """Ask a question, and watch the analyst work."""
     if background and save:
         raise typer.BadParameter("--save needs the end of the run; see `isobath runs export`")
-    show = json_line if as_json else Renderer(console).show
+    renderer = Renderer(console)
     with connected() as client:
-        uploaded = [client.upload(path).id for path in file or ()]
+        uploaded = [client.files.upload(path).id for path in file or ()]
         if background:
             run = client.start(
                 question,
@@ -145,8 +146,8 @@ def ask(
                 goes_on = f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}"
                 console.print(goes_on, soft_wrap=True)
             return
-        last = messages.Event()
-        for last in client.ask(
+        last: Event | None = None
+        for last in client.stream(
             question,
             data=data or (),
             files=uploaded,
@@ -154,10 +155,13 @@ def ask(
             model=model,
             max_rows=limit,
         ):
-            show(last)
-        if save and last.HasField("completed"):
-            _save(client, last.completed, save)
-    if not last.HasField("completed"):
+            if as_json:
+                json_line(last.wire)
+            else:
+                renderer.show(last)
+        if save and isinstance(last, Completed):
+            _save(client, last, save)
+    if not isinstance(last, Completed):
         raise typer.Exit(1)
 
 
@@ -165,10 +169,10 @@ def _state(run: messages.Run) -> str:
     return messages.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
 
 
-def _save(client: Isobath, completed: messages.RunCompleted, folder: Path) -> None:
+def _save(client: Isobath, completed: Completed, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for info in completed.files:
-        console.print(f"saved {client.download(info.id, folder)}")
+        console.print(f"saved {client.files.download(info.id, folder)}")
 
 
 @app.command()
@@ -192,14 +196,14 @@ def list_sources(as_json: AsJson = False) -> None:
 
     with connected() as client:
         table = table_of("Data sources", "name", "type", "id", "teams", "description")
-        show(table, client.sources(), row, as_json=as_json)
+        show(table, client.sources.list(), row, as_json=as_json)
 
 
 @sources.command("types")
 def types() -> None:
     """What can be a data source, and which settings each type takes."""
     with connected() as client:
-        for kind in client.types():
+        for kind in client.sources.types():
             console.rule(f"{kind.title} ({kind.type})")
             for template in kind.templates:
                 console.print(template.description)
@@ -216,7 +220,7 @@ def add_source(
     text = sys.stdin.read() if str(body) == "-" else body.read_text()
     given = json.loads(text)
     with connected() as client:
-        source = client.add_source(
+        source = client.sources.add(
             given["name"],
             given["type"],
             config=given.get("config", {}),
@@ -237,7 +241,7 @@ def share_source(
 ) -> None:
     """Share a source with these teams and no others; with nobody where none is named."""
     with connected() as client:
-        shared = client.share_source(source, team or ())
+        shared = client.sources.share(source, team or ())
     told = ", ".join(shared.teams) or "nobody"
     console.print(f"{shared.name} is shared with {told}.", markup=False, soft_wrap=True)
 
@@ -252,12 +256,12 @@ def guide_source(
     """Show what the model is told of a source beyond its schema, or replace it from a file."""
     with connected() as client:
         if body is None:
-            found = next((s for s in client.sources() if source in (s.name, s.id)), None)
+            found = next((s for s in client.sources.list() if source in (s.name, s.id)), None)
             if found is None:
                 raise typer.BadParameter(f"there is no data source {source}")
         else:
             text = sys.stdin.read() if str(body) == "-" else body.read_text()
-            found = client.guide_source(source, json.loads(text))
+            found = client.sources.guide(source, json.loads(text))
     print_json(found.guide)
 
 
@@ -265,7 +269,7 @@ def guide_source(
 def remove_source(source: SourceName) -> None:
     """Delete a source, its secret and its live connections."""
     with connected() as client:
-        client.remove_source(source)
+        client.sources.remove(source)
     console.print(f"{source} is gone.")
 
 
@@ -273,7 +277,7 @@ def remove_source(source: SourceName) -> None:
 def check_source(source: SourceName) -> None:
     """Try a source: reach, sign in, read."""
     with connected() as client:
-        result = client.check_source(source)
+        result = client.sources.check(source)
     for step in result.check.steps:
         console.print(
             f"{'✓' if step.passed else '✗'} {step.name} {step.message} {step.remedy}".rstrip()
@@ -320,7 +324,7 @@ def browse(
         return (*told, entry.version, " ".join(tags)) if include else told
 
     with connected() as client:
-        found = client.browse(source, path, glob=glob, include=include or ())
+        found = client.sources.browse(source, path, glob=glob, include=include or ())
         show(table, found, row, as_json=as_json)
 
 
@@ -328,7 +332,7 @@ def browse(
 def schema(source: SourceName, path: str, as_json: AsJson = False) -> None:
     """Columns of a relation, a blob, or a glob as one table."""
     with connected() as client:
-        found = client.schema(source, path)
+        found = client.sources.schema(source, path)
     if as_json:
         json_line(found)
         return
@@ -352,7 +356,7 @@ def query(
     with connected() as client:
         chosen = selection(text)
         chosen.version = version
-        events = client.fetch(chosen, format=format, max_rows=limit)
+        events = client.sources.fetch(chosen, format=format, max_rows=limit)
         if output:
             with output.open("wb") as sink:
                 _copy(events, sink.write)
@@ -379,7 +383,7 @@ def list_runs(
 
     with connected() as client:
         table = table_of("Runs", "run", "thread", "state", "model", "error")
-        show(table, client.runs(thread=thread), row, as_json=as_json)
+        show(table, client.runs.list(thread=thread), row, as_json=as_json)
 
 
 @runs.command("watch")
@@ -404,7 +408,7 @@ def list_threads(as_json: AsJson = False) -> None:
 
     with connected() as client:
         table = table_of("Threads", "thread", "title", "begun", "kept until")
-        show(table, client.threads(), row, as_json=as_json)
+        show(table, client.threads.list(), row, as_json=as_json)
 
 
 @threads.command("show")
@@ -414,7 +418,7 @@ def show_thread(
 ) -> None:
     """What was said in a thread, and the files that it left."""
     with connected() as client:
-        found = client.thread(thread)
+        found = client.threads.get(thread)
     if as_json:
         json_line(found)
         return
@@ -429,7 +433,7 @@ def show_thread(
 def remove_thread(thread: str) -> None:
     """Delete a thread with its workspace, its runs and their files."""
     with connected() as client:
-        client.remove_thread(thread)
+        client.threads.remove(thread)
     console.print(f"{thread} is gone.")
 
 
@@ -448,21 +452,21 @@ def export(
 ) -> None:
     """Save a run that has ended: a notebook that replays it, or one page with its figures."""
     with connected() as client:
-        console.print(f"saved {client.export(run, output, format=format.value)}")
+        console.print(f"saved {client.runs.export(run, output, format=format.value)}")
 
 
 @runs.command("cancel")
 def cancel(run: str) -> None:
     """Stop a run."""
     with connected() as client:
-        console.print(f"{run}: {_state(client.cancel(run))}")
+        console.print(f"{run}: {_state(client.runs.cancel(run))}")
 
 
 @files.command("upload")
 def upload(path: Path) -> None:
     """Send a file, to ask about it later."""
     with connected() as client:
-        info = client.upload(path)
+        info = client.files.upload(path)
     console.print(f"{info.id} {info.name} {info.size_bytes:,} bytes")
 
 
@@ -475,14 +479,14 @@ def list_files(as_json: AsJson = False) -> None:
 
     with connected() as client:
         table = table_of("Files", "id", "name", "bytes", "purpose")
-        show(table, client.files(), row, as_json=as_json)
+        show(table, client.files.list(), row, as_json=as_json)
 
 
 @files.command("download")
 def download(file_id: str, into: Annotated[Path, typer.Argument()] = Path()) -> None:
     """Save a file or artifact."""
     with connected() as client:
-        console.print(str(client.download(file_id, into)))
+        console.print(str(client.files.download(file_id, into)))
 
 
 def main() -> None:

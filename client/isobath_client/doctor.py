@@ -6,8 +6,8 @@ from functools import partial
 from typing import Literal
 
 from isobath.analyst.v1 import analyst_pb2 as messages
-from isobath_client.client import Isobath
 from isobath_client.errors import IsobathError
+from isobath_client.sync.client import Isobath
 
 Verdict = Literal["ok", "warning", "problem"]
 _TIERS = {
@@ -68,7 +68,7 @@ def _models(client: Isobath) -> list[Finding]:
 
 def _sources(client: Isobath) -> Iterator[Finding]:
     none = True
-    for source in client.sources():
+    for source in client.sources.list():
         none = False
         yield from _tried(f"source {source.name}", partial(_source, client, source))
     if none:
@@ -77,7 +77,7 @@ def _sources(client: Isobath) -> Iterator[Finding]:
 
 
 def _source(client: Isobath, source: messages.DataSource) -> list[Finding]:
-    name, result = f"source {source.name}", client.check_source(source.id)
+    name, result = f"source {source.name}", client.sources.check(source.id)
     failed = next((step for step in result.check.steps if not step.passed), None)
     if failed is not None:
         return [Finding(name, "problem", f"{failed.name}: {failed.message}", failed.remedy)]

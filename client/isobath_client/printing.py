@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
-from isobath_client.client import Isobath
 from isobath_client.settings import resolve
+from isobath_client.sync.client import Isobath
 
 console = Console()
 PIPE_WIDTH = 1000  # columns of text

@@ -116,9 +116,9 @@ async def test_export_over_http_and_by_the_client(platform: Platform, tmp_path: 
 
     def saved() -> list[str]:
         with Isobath(platform.grpc_address, api_key=KEY) as client:
-            paths = [client.export(run["id"], tmp_path, format=f) for f in ("notebook", "html")]
+            paths = [client.runs.export(run["id"], tmp_path, format=f) for f in ("notebook", "html")]
             with pytest.raises(IsobathError):
-                client.export("run-none", tmp_path)
+                client.runs.export("run-none", tmp_path)
         return [path.name for path in paths]
 
     assert await asyncio.to_thread(saved) == [f"{run['id']}.ipynb", f"{run['id']}.html"]

@@ -24,9 +24,7 @@ from dev.ports import free_ports
 from dev.samples.load import CONTAINER, READER
 from dev.samples.load import DATABASE as SHOP
 from dev.settings import Settings
-from isobath.analyst.v1 import analyst_pb2 as analyst
-from isobath_client import Isobath
-from isobath_client.errors import IsobathError
+from isobath_client import Isobath, IsobathError, RunFailed
 from training.evaluation.dataset import Domain, Question
 from training.evaluation.scoring import by_chance, missing
 
@@ -142,15 +140,14 @@ async def _ask_all(running: Platform, asked: Sequence[Asked], console: Console) 
 
 
 def _ask(client: Isobath, half: str, domain: Domain, question: Question) -> Result:
-    started, last = time.monotonic(), analyst.Event()
-    failed = ""
+    started, answer, rounds, failed = time.monotonic(), "", 0, ""
     try:
-        for event in client.ask(question.text, data=question.data, max_rows=0):
-            last = event
-        failed = last.failed.message
+        given = client.ask(question.text, data=question.data, max_rows=0)
+        answer, rounds = given.answer, given.usage.rounds
+    except RunFailed as ended:
+        failed = ended.message
     except IsobathError as refused:
         failed = str(refused)
-    answer = last.completed.answer
     return Result(
         half=half,
         domain=domain.name,
@@ -158,7 +155,7 @@ def _ask(client: Isobath, half: str, domain: Domain, question: Question) -> Resu
         answer=answer,
         lacks=missing(question, answer),
         failed=failed,
-        rounds=last.completed.usage.rounds,
+        rounds=rounds,
         seconds=time.monotonic() - started,
     )
 

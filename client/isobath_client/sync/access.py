@@ -1,26 +1,23 @@
-"""Who may call, how much, and what was used: `Isobath.access`."""
+"""Who may call, how much, and what was used: `isobath.access`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from isobath.analyst.v1 import access_pb2 as messages
 from isobath.analyst.v1.access_pb2_grpc import AccessServiceStub
-from isobath_client.calls import Calls
-
-SCOPES = ("read-only", "analyst", "admin")
+from isobath_client.sync.calls import Calls
 
 
 class Access:
-    """Keys, quotas and usage. What needs the scope admin raises `IsobathError` NOT_ALLOWED without
-    it."""
+    """Keys, quotas and usage. What needs the scope admin raises `NotAllowed` without it."""
 
     def __init__(self, stub: AccessServiceStub, calls: Calls) -> None:
         self._stub, self._calls = stub, calls
 
     def caller(self) -> messages.GetCallerResponse:
         """Who is calling, and what this caller may use."""
-        request = messages.GetCallerRequest()
-        return self._calls.one(self._stub.GetCaller, request, messages.GetCallerResponse)
+        request, reply = messages.GetCallerRequest(), messages.GetCallerResponse
+        return self._calls.one(self._stub.GetCaller, request, reply, safe=True)
 
     def create_key(
         self,
@@ -48,14 +45,32 @@ class Access:
         """Keys, newest first: all for an admin, those of the owner for others. `ended` = revoked
         and expired ones too."""
         request = messages.ListKeysRequest(include_ended=ended)
-        return self._calls.pages(
+        pages = self._calls.pages(
             self._stub.ListKeys, request, messages.ListKeysResponse, lambda page: page.keys
         )
+        yield from pages
+
+    def update_key(
+        self,
+        id: str,
+        *,
+        name: str | None = None,
+        teams: Sequence[str] | None = None,
+        quota: Mapping[str, int] | None = None,
+    ) -> messages.ApiKey:
+        """Change a key, from the next request on; None = as it is. Needs the scope admin."""
+        request = messages.UpdateKeyRequest(
+            id=id,
+            name=name,
+            teams=None if teams is None else messages.Teams(names=teams),
+            quota=None if quota is None else messages.Quota(**quota),
+        )
+        return (self._calls.one(self._stub.UpdateKey, request, messages.UpdateKeyResponse)).key
 
     def revoke_key(self, id: str) -> messages.ApiKey:
         """End a key, from the next request on. Others' need the scope admin."""
-        request = messages.RevokeKeyRequest(id=id)
-        return self._calls.one(self._stub.RevokeKey, request, messages.RevokeKeyResponse).key
+        request, reply = messages.RevokeKeyRequest(id=id), messages.RevokeKeyResponse
+        return (self._calls.one(self._stub.RevokeKey, request, reply, safe=True)).key
 
     def usage(
         self, since: str = "", until: str = "", *, everybody: bool = False
@@ -63,4 +78,5 @@ class Access:
         """What was used, by day, owner and key; days are such as "2026-11-24", of UTC, and 30 where
         `since` is not told. Everybody's needs the scope admin."""
         request = messages.GetUsageRequest(to=until, everybody=everybody, **{"from": since})
-        return self._calls.one(self._stub.GetUsage, request, messages.GetUsageResponse)
+        reply = messages.GetUsageResponse
+        return self._calls.one(self._stub.GetUsage, request, reply, safe=True)

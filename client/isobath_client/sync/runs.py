@@ -1,0 +1,86 @@
+"""Runs: `isobath.runs`."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from isobath.analyst.v1 import analyst_pb2 as messages
+from isobath.analyst.v1.analyst_pb2_grpc import AnalystServiceStub
+from isobath_client.errors import IsobathError, Unavailable
+from isobath_client.events import ENDS, Event, event_of
+from isobath_client.retries import LOST
+from isobath_client.sync.calls import Calls
+from isobath_client.sync.writing import written
+
+
+class Runs:
+    """Questions that were asked, and what came of them."""
+
+    def __init__(self, stub: AnalystServiceStub, calls: Calls) -> None:
+        self._stub, self._calls = stub, calls
+
+    def list(self, *, thread: str = "") -> Iterator[messages.Run]:
+        """All runs, newest first."""
+        request = messages.ListRunsRequest(thread_id=thread)
+        pages = self._calls.pages(
+            self._stub.ListRuns, request, messages.ListRunsResponse, lambda page: page.runs
+        )
+        yield from pages
+
+    def get(self, run_id: str) -> messages.Run:
+        """How a run stands."""
+        request = messages.GetRunRequest(run_id=run_id)
+        reply = messages.GetRunResponse
+        return (self._calls.one(self._stub.GetRun, request, reply, safe=True)).run
+
+    def cancel(self, run_id: str) -> messages.Run:
+        """Stop a run: the model, the program and the query end within a second."""
+        request = messages.CancelRunRequest(run_id=run_id)
+        reply = messages.CancelRunResponse
+        return (self._calls.one(self._stub.CancelRun, request, reply, safe=True)).run
+
+    def watch(self, run_id: str, *, after: int = 0) -> Generator[Event, None]:
+        """A run's events with a sequence number above `after`, followed to its end.
+
+        Where they break off they go on from the last one that came, for as long as the client's
+        `retries.resume_s` says. Leaving leaves the run as it is.
+        """
+        failures, since = 0, 0.0
+        while True:
+            request = messages.WatchRunRequest(run_id=run_id, from_sequence=after + 1)
+            try:
+                told = self._calls.stream_once(self._stub.WatchRun, request)
+                with closing(told) as responses:
+                    for response in responses:
+                        event = event_of(response.event)
+                        after, failures = event.sequence, 0
+                        yield event
+                        if isinstance(event, ENDS):
+                            return
+                after = self._unended(run_id, after)
+                raise Unavailable(LOST, "The run's events broke off.", "Watch it again.")
+            except IsobathError as error:
+                failures += 1
+                since = time.monotonic() if failures == 1 else since
+                self._calls.resume_or_raise(error, failures, since)
+
+    def _unended(self, run_id: str, after: int) -> int:
+        """Where to go on when the events ended without an end of the run. A gateway that crashed
+        may have lost the last ones, and numbered the end below what was seen."""
+        run = self.get(run_id)
+        return min(after, run.last_sequence - 1) if run.HasField("ended_at") else after
+
+    def export(self, run_id: str, into: Path, *, format: str = "notebook") -> Path:
+        """Write a run that has ended to `into`, a folder or a path, as "notebook" or "html"."""
+        kind = f"EXPORT_FORMAT_{format.upper()}"
+        request = messages.ExportRunRequest(run_id=run_id, format=kind)
+        return written(self._calls.stream(self._stub.ExportRun, request), into)
+
+    def question(self, run: messages.Run) -> str:
+        """The words that a run answered: the last user message of its thread before it ended."""
+        request = messages.GetThreadRequest(thread_id=run.thread_id)
+        reply = messages.GetThreadResponse
+        told = self._calls.one(self._stub.GetThread, request, reply, safe=True)
+        asked = (each for each in reversed(told.messages) if each.role == "user")
+        return next((str(each.content) for each in asked), "")
