@@ -116,7 +116,9 @@ async def test_export_over_http_and_by_the_client(platform: Platform, tmp_path: 
 
     def saved() -> list[str]:
         with Isobath(platform.grpc_address, api_key=KEY) as client:
-            paths = [client.runs.export(run["id"], tmp_path, format=f) for f in ("notebook", "html")]
+            paths = [
+                client.runs.export(run["id"], tmp_path, format=f) for f in ("notebook", "html")
+            ]
             with pytest.raises(IsobathError):
                 client.runs.export("run-none", tmp_path)
         return [path.name for path in paths]
