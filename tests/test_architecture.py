@@ -113,11 +113,11 @@ def test_generated_code_is_fresh(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, ROOT / "dev/protos.py", tmp_path], check=True, stderr=subprocess.DEVNULL
     )
-    made = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*.py*")}
+    made = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*.*") if p.is_file()}
     kept = {
         p.relative_to(ROOT / "gen"): p.read_text()
-        for p in (ROOT / "gen").rglob("*.py*")
-        if "__pycache__" not in p.parts
+        for p in (ROOT / "gen").rglob("*.*")
+        if "__pycache__" not in p.parts and p.is_file()
     }
     assert made == kept, "run `make protos`"
 

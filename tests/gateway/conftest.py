@@ -22,6 +22,7 @@ from services.credentials.settings import Settings as CredentialSettings
 from services.gateway.app import mount as mount_gateway
 from services.gateway.settings import Settings
 from tests.gateway.doubles import STATUSES, Connector, Models, Sandbox
+from tests.gateway.truth import Truth, stream_problem
 
 __all__ = ["no_leaks"]
 
@@ -43,6 +44,8 @@ class Platform:
     grpc_address: str
     # closes one server as a crash would: no drain
     stop: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    # holds every exchange against the OpenAPI document
+    truth: Truth = field(default_factory=Truth)
 
     async def source(self, name: str = "shop", **more: Any) -> str:
         made = await self.http.post("/v1/data-sources", json=draft(name, **more))
@@ -64,6 +67,7 @@ class Platform:
             headers={"authorization": f"Bearer {key}"},
             timeout=30,
             trust_env=False,
+            event_hooks={"response": [self.truth.hold]},
         )
 
     async def chat(self, *data: dict[str, Any], **more: Any) -> httpx.Response:
@@ -88,6 +92,8 @@ def question(*data: dict[str, Any], **more: Any) -> dict[str, Any]:
 def chunks_of(text: str) -> list[dict[str, Any]]:
     lines = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
     assert lines and lines.pop() == "[DONE]"
+    said = stream_problem(text, "createChatCompletion")
+    assert not said, said
     return [json.loads(line) for line in lines]
 
 
@@ -149,16 +155,20 @@ async def platform_of(
             **overrides,
         )
         gateway = await stack.enter_async_context(running((mount_gateway, settings)))
+        truth = Truth()
         http = await stack.enter_async_context(
             httpx.AsyncClient(
                 base_url=f"http://{settings.http_bind}",
                 headers={"authorization": f"Bearer {KEY}"},
                 timeout=30,
                 trust_env=False,
+                event_hooks={"response": [truth.hold]},
             )
         )
         channel = await stack.enter_async_context(open_channel(gateway, token=Secret(KEY)))
-        yield Platform(connector, sandbox, models, settings, http, channel, gateway.address, stop)
+        yield Platform(
+            connector, sandbox, models, settings, http, channel, gateway.address, stop, truth
+        )
 
 
 @pytest_asyncio.fixture

@@ -72,7 +72,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.delete("/v1/keys/{id}")
     async def revoke(request: Request, id: str) -> Json:
-        """Revoke a key, from the next request on."""
+        """Revoke a key, from the next request on; a key may revoke itself."""
         caller = await authenticated(gateway, request, Scope.READ_ONLY)
         return Json(key_json(await gateway.revoke_key(caller, id)))
 
@@ -114,7 +114,8 @@ def _seconds(ms: int | None) -> int | None:
 
 def _used_json(used: Used) -> dict[str, Any]:
     told = asdict(used)
-    return {**told, "run_seconds": told.pop("run_ms") / 1000}
+    run_seconds = told.pop("run_ms") / 1000
+    return {**told, "run_seconds": run_seconds}
 
 
 def _line_json(line: Line) -> dict[str, Any]:

@@ -1,7 +1,12 @@
 """The HTTP application: routes, the OpenAPI document, and errors."""
 
-from fastapi import FastAPI
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,21 +25,32 @@ from services.gateway.http import (
     runs,
     sources,
 )
+from services.gateway.http.reference.document import document
 from services.gateway.openai import envelope
 
 REASONS = {404: "NOT_FOUND", 405: "UNSUPPORTED", 401: "UNAUTHENTICATED"}
 
 
+VERSION = "0.1.0"
+
+
 def application(gateway: Gateway) -> ASGIApp:
     """All routes over one gateway."""
-    app = FastAPI(
-        title="Isobath",
-        version="0.1.0",
-        summary="Ask questions of the data you already have.",
-        docs_url="/docs",
-        redoc_url=None,
-    )
-    for router in (
+    routers = families(gateway)
+    app = FastAPI(title="Isobath", version=VERSION, docs_url="/docs", redoc_url=None)
+    for router in routers:
+        app.include_router(router)
+    # made at the first request for it, of the table beside the routes
+    app.openapi = cache(lambda: openapi(routers))  # type: ignore[method-assign]
+    app.add_exception_handler(Fault, edge.handle)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _http)
+    return edge.Edge(app)
+
+
+def families(gateway: Gateway) -> Sequence[APIRouter]:
+    """The routes, by families."""
+    return (
         chat.routes(gateway),
         responses.routes(gateway),
         sources.routes(gateway),
@@ -43,12 +59,13 @@ def application(gateway: Gateway) -> ASGIApp:
         runs.routes(gateway),
         approvals.routes(gateway),
         runs.pages(gateway),
-    ):
-        app.include_router(router)
-    app.add_exception_handler(Fault, edge.handle)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(RequestValidationError, _http)
-    return edge.Edge(app)
+    )
+
+
+def openapi(routers: Sequence[APIRouter]) -> dict[str, Any]:
+    """The OpenAPI document of these routes. Raises `Undescribed` for one that the table lacks."""
+    routes = (route for router in routers for route in router.routes)
+    return document([route for route in routes if isinstance(route, APIRoute)], VERSION)
 
 
 async def _http(_: Request, error: Exception) -> Response:

@@ -1,0 +1,257 @@
+"""Schemas of what HTTP takes. Bodies of OpenAI's APIs stay open: what is not said here is passed
+over, unless its route's words say that it is refused."""
+
+from isobath.analyst.v1 import access_pb2 as access
+from services.gateway.access.scopes import WORDS
+from services.gateway.guide import MAX_NOTES, MAX_QUERIES
+from services.gateway.http.reference.contract import Schema
+from services.gateway.http.reference.forms import (
+    by_name,
+    many,
+    maybe,
+    number,
+    or_null,
+    record,
+    ref,
+    text,
+    truth,
+    whole,
+)
+from services.gateway.plan import FORMATS, MAX_FILES, MAX_SELECTIONS
+
+_PARAMETERS = many(
+    {"type": ["string", "number", "boolean", "null"]}, "Bound to `$1`, `$2` … of the query."
+)
+_WHAT = {
+    "path": maybe(text("A blob or a glob; of a database, a relation.")),
+    "table": maybe(text("A relation, such as `public.orders`.")),
+    "query": maybe(text("SQL, which is checked to read only.")),
+    "sql": maybe(text("Another word for `query`.")),
+    "params": maybe(_PARAMETERS),
+    "parameters": maybe({**_PARAMETERS, "description": "Another word for `params`."}),
+    "version": maybe(text("An earlier state of one blob, as browse gives it.")),
+    "limit": maybe(or_null(whole("Rows at most; 0 lifts the default.", minimum=0))),
+    "max_bytes": maybe(
+        or_null(whole("Bytes at most; 0 = as many as the platform allows.", minimum=0))
+    ),
+    "timeout_s": maybe(or_null(number("Seconds at most.", exclusiveMinimum=0))),
+}
+SELECTION = record(
+    {
+        "source": maybe(text("The source's name, or its id.")),
+        "source_id": maybe(text("Its id: another word for `source`.")),
+        "name": maybe(text("Another word for `source`.")),
+        "type": maybe(text("Checked against the source where it is given.")),
+        **_WHAT,
+        "format": maybe(
+            text(
+                "CSV for tables and queries and the blob as it is where nothing is said.",
+                enum=["", *FORMATS],
+            )
+        ),
+        "as": maybe(text("The file's name in the workspace.")),
+        "target": maybe(text("Another word for `as`.")),
+    },
+    "One piece of data: a source, and at most one of `path`, `table` and `query`. With none of them"
+    " nothing is fetched: the model is told what the source holds, and its code queries it.",
+)
+SELECTION["anyOf"] = [{"required": [name]} for name in ("source", "source_id", "name")]
+
+ARTIFACTS_TO = record(
+    {
+        "source": maybe(text("A source's name or id; its type must store files.")),
+        "source_id": maybe(text("Another word for `source`.")),
+        "prefix": text(
+            "A folder of the source, such as `results/{run_id}/`; `{run_id}` and `{thread_id}`"
+            " stand for the run's own."
+        ),
+        "overwrite": maybe(truth("Put them over what is there.")),
+    },
+    "Where the report, figures and files of a run are also written at its end.",
+)
+_PART = record({"type": text(enum=["text", "input_text", "output_text"]), "text": text()})
+_DATA = {
+    "data_sources": maybe(
+        or_null(many(ref("Selection"), "What the question is about.", maxItems=MAX_SELECTIONS))
+    ),
+    "file_ids": maybe(or_null(many(text(), "Uploaded files, likewise.", maxItems=MAX_FILES))),
+    "thread_id": maybe(or_null(text("Go on in that thread. Empty or missing = a new one."))),
+    "artifacts_to": maybe(or_null(ref("ArtifactsTo"))),
+}
+MESSAGE = record(
+    {
+        "role": text(enum=["system", "developer", "user", "assistant"]),
+        "content": maybe({"anyOf": [text(), many(_PART), {"type": "null"}]}),
+        "name": maybe(text("Passed over.")),
+        **_DATA,
+    },
+    "In the last message the data may stand too.",
+)
+QUESTION = record(
+    {
+        "model": maybe(or_null(text("One of `GET /v1/models`. Missing = the analyst."))),
+        "messages": many(
+            ref("Message"), "The last one, of role `user`, is the question.", minItems=1
+        ),
+        **_DATA,
+        "temperature": maybe(or_null(number(minimum=0, maximum=2))),
+        "max_rounds": maybe(or_null(whole("Programs at most.", minimum=0))),
+        "max_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=0))),
+        "max_completion_tokens": maybe(
+            or_null(whole("The newer word for `max_tokens`.", minimum=0))
+        ),
+        "n": maybe({"enum": [1, None], "description": "A run gives one answer."}),
+        "metadata": maybe(or_null(by_name({}, "Of it, `thread_id` is read."))),
+    }
+)
+CHAT: Schema = {
+    **QUESTION,
+    "properties": {
+        **QUESTION["properties"],
+        "stream": or_null(truth("Answer as server-sent events.")),
+        "stream_options": or_null(
+            {
+                "type": "object",
+                "properties": {"include_usage": truth("A last chunk with the usage.")},
+            }
+        ),
+        "detach": or_null(truth("The run goes on when this connection ends.")),
+    },
+}
+_INPUT_PART = record(
+    {
+        "type": text(enum=["text", "input_text", "output_text", "input_file"]),
+        "text": maybe(text()),
+        "file_id": maybe(text("Of an `input_file`: an uploaded file.")),
+    }
+)
+_INPUT_ITEM = record(
+    {
+        "type": maybe(
+            text(enum=["message", "reasoning", "code_interpreter_call", "item_reference"])
+        ),
+        "role": maybe(text(enum=["system", "developer", "user", "assistant"])),
+        "content": maybe({"anyOf": [text(), many(_INPUT_PART), {"type": "null"}]}),
+        **_DATA,
+    },
+    "A message. Items of earlier responses are passed over: the thread has them.",
+)
+RESPOND = record(
+    {
+        "model": maybe(or_null(text("One of `GET /v1/models`. Missing = the analyst."))),
+        "input": {"anyOf": [text("The question."), many(_INPUT_ITEM)]},
+        "instructions": maybe(or_null(text("What the analyst should heed."))),
+        "previous_response_id": maybe(or_null(text("Go on in that response's thread."))),
+        "conversation": maybe(
+            {"anyOf": [text("A thread's id."), record({"id": text()}), {"type": "null"}]}
+        ),
+        "stream": maybe(or_null(truth("Answer as server-sent events."))),
+        "background": maybe(or_null(truth("The run goes on by itself."))),
+        "max_output_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=0))),
+        "max_tool_calls": maybe(or_null(whole("Programs at most.", minimum=0))),
+        "max_rounds": maybe(or_null(whole("Another word for `max_tool_calls`.", minimum=0))),
+        "temperature": maybe(or_null(number(minimum=0, maximum=2))),
+        "metadata": maybe(or_null(by_name({}))),
+        **_DATA,
+    }
+)
+QUERY = record(_WHAT, "One of `query` (or `sql`), `table` and `path`.")
+
+_CONFIG = by_name({}, "The public settings, as the type's template describes them.")
+_TEAMS = many(text(), 'Teams whose members may see and ask it; `"*"` is everybody.')
+_GUIDE = record(
+    {
+        "notes": maybe(
+            by_name(
+                text(minLength=1, maxLength=1000),
+                f"By path, or path#column: of a relation, a blob or a glob. At most {MAX_NOTES:,}.",
+            )
+        ),
+        "queries": maybe(
+            many(
+                record({"question": text(minLength=1), "sql": text(minLength=1)}),
+                "Queries that are known to be right.",
+                maxItems=MAX_QUERIES,
+            )
+        ),
+    },
+    "What the model is told of a source beyond its schema.",
+)
+SOURCE_DRAFT = record(
+    {
+        "name": text("Letters, digits, `-` and `_`; unique for its owner."),
+        "type": text("One of the templates' types."),
+        "description": maybe(text("For people and the model.")),
+        "config": maybe(or_null(_CONFIG)),
+        "secrets": maybe(
+            or_null(by_name(text(), "They go to the credential service, and never come back."))
+        ),
+        "teams": maybe(or_null(_TEAMS)),
+        "guide": maybe(or_null(_GUIDE)),
+    }
+)
+SOURCE_CHANGE = record(
+    {
+        "name": maybe(text()),
+        "description": maybe(text()),
+        "config": maybe(
+            _CONFIG
+            | {"description": "Replaces the settings whole; every secret must come with it."}
+        ),
+        "secrets": maybe(
+            by_name(
+                {"type": ["string", "null"]},
+                "Fields to set; null removes one. Those left out stay.",
+            )
+        ),
+        "teams": maybe(_TEAMS | {"description": "Replaces the teams whole."}),
+        "guide": maybe(_GUIDE | {"description": "Replaces the guide whole."}),
+    }
+)
+_QUOTA = record(
+    {field.name: maybe(whole(minimum=0)) for field in access.Quota.DESCRIPTOR.fields},
+    "0 or missing = as much as the platform allows. Days are those of UTC.",
+)
+KEY_DRAFT = record(
+    {
+        "owner": maybe(text("Whom it is for. Missing = the caller's own owner.")),
+        "name": maybe(text("For people, such as `nightly report`.")),
+        "scope": maybe(text("Missing = `analyst`.", enum=["", *WORDS])),
+        "teams": maybe(or_null(many(text()))),
+        "quota": maybe(or_null(_QUOTA)),
+        "lifetime_s": maybe(
+            or_null(number("Seconds. Missing = it does not expire.", exclusiveMinimum=0))
+        ),
+    }
+)
+KEY_CHANGE = record(
+    {
+        "name": maybe(text()),
+        "teams": maybe(or_null(many(text(), "Replaces the teams whole."))),
+        "quota": maybe(or_null(_QUOTA | {"description": "Replaces the quota whole."})),
+    }
+)
+UPLOAD = record(
+    {
+        "file": text("The file, with its name.", format="binary"),
+        "purpose": maybe(text("Missing = `user_data`.")),
+    }
+)
+
+
+def components() -> dict[str, Schema]:
+    """All, by their names."""
+    return {
+        "ChatBody": CHAT,
+        "Question": QUESTION,
+        "Message": MESSAGE,
+        "Selection": SELECTION,
+        "ArtifactsTo": ARTIFACTS_TO,
+        "ResponseBody": RESPOND,
+        "QueryBody": QUERY,
+        "DataSourceDraft": SOURCE_DRAFT,
+        "DataSourceChange": SOURCE_CHANGE,
+        "KeyDraft": KEY_DRAFT,
+        "KeyChange": KEY_CHANGE,
+        "Upload": UPLOAD,
+    }
