@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, complete, and true of what is sent and answered."""
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -128,6 +129,7 @@ async def _walk_runs(platform: Platform) -> None:
     started = await http.post("/v1/runs", json=question(DATA))
     events = await http.get(f"/v1/runs/{started.json()['id']}/events")
     assert not stream_problem(events.text, "watchRun")
+    await _walk_approvals(platform)
     await http.get("/v1/runs", params={"thread_id": thread})
     await http.get(f"/v1/runs/{run}")
     await http.post(f"/v1/runs/{run}/cancel")
@@ -143,6 +145,16 @@ async def _walk_runs(platform: Platform) -> None:
     await http.get("/v1/threads")
     await http.get(f"/v1/threads/{thread}")
     await http.delete(f"/v1/threads/{thread}")
+
+
+async def _walk_approvals(platform: Platform) -> None:
+    platform.models.turns = [CODE.format("wishes('query', 'SELECT 1')"), ANSWER.format("So.")]
+    asked = question({"source": "shop"}, approval=["query"])
+    place = f"/v1/runs/{(await platform.http.post('/v1/runs', json=asked)).json()['id']}/approvals"
+    while not (await platform.http.get(place)).json()["data"]:
+        await asyncio.sleep(0.05)
+    await platform.http.post(place, json={"approved": True, "comment": "good"})
+    await platform.http.get(place)
 
 
 async def _walk_access(http: httpx.AsyncClient) -> None:

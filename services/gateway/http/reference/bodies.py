@@ -3,6 +3,8 @@ over, unless its route's words say that it is refused."""
 
 from isobath.analyst.v1 import access_pb2 as access
 from services.gateway.access.scopes import WORDS
+from services.gateway.approvals import MAX_COMMENT_CHARS
+from services.gateway.guards import GUARDED
 from services.gateway.guide import MAX_NOTES, MAX_QUERIES
 from services.gateway.http.reference.contract import Schema
 from services.gateway.http.reference.forms import (
@@ -69,6 +71,7 @@ ARTIFACTS_TO = record(
     },
     "Where the report, figures and files of a run are also written at its end.",
 )
+_GUARDED = many(text(enum=list(GUARDED)), "What waits for a person's approval each time.")
 _PART = record({"type": text(enum=["text", "input_text", "output_text"]), "text": text()})
 _DATA = {
     "data_sources": maybe(
@@ -77,6 +80,7 @@ _DATA = {
     "file_ids": maybe(or_null(many(text(), "Uploaded files, likewise.", maxItems=MAX_FILES))),
     "thread_id": maybe(or_null(text("Go on in that thread. Empty or missing = a new one."))),
     "artifacts_to": maybe(or_null(ref("ArtifactsTo"))),
+    "approval": maybe(or_null(_GUARDED)),
 }
 MESSAGE = record(
     {
@@ -187,6 +191,7 @@ SOURCE_DRAFT = record(
             or_null(by_name(text(), "They go to the credential service, and never come back."))
         ),
         "teams": maybe(or_null(_TEAMS)),
+        "approval": maybe(or_null(_GUARDED)),
         "guide": maybe(or_null(_GUIDE)),
     }
 )
@@ -205,6 +210,7 @@ SOURCE_CHANGE = record(
             )
         ),
         "teams": maybe(_TEAMS | {"description": "Replaces the teams whole."}),
+        "approval": maybe(_GUARDED),
         "guide": maybe(_GUIDE | {"description": "Replaces the guide whole."}),
     }
 )
@@ -231,6 +237,18 @@ KEY_CHANGE = record(
         "quota": maybe(or_null(_QUOTA | {"description": "Replaces the quota whole."})),
     }
 )
+DECISION = record(
+    {
+        "approved": truth("False refuses it."),
+        "approval_id": maybe(text("Missing = the only one that the run waits for.")),
+        "comment": maybe(
+            text("Kept with it; the model reads why it was refused.", maxLength=MAX_COMMENT_CHARS)
+        ),
+        "rest_of_run": maybe(
+            or_null(truth("The same for all that the run will ask of this kind and source."))
+        ),
+    }
+)
 UPLOAD = record(
     {
         "file": text("The file, with its name.", format="binary"),
@@ -253,5 +271,6 @@ def components() -> dict[str, Schema]:
         "DataSourceChange": SOURCE_CHANGE,
         "KeyDraft": KEY_DRAFT,
         "KeyChange": KEY_CHANGE,
+        "Decision": DECISION,
         "Upload": UPLOAD,
     }

@@ -325,6 +325,16 @@ _RUNS = {
         ),
         errors=(404,),
     ),
+    "GET /v1/runs/{id}/approvals": Operation(
+        "listApprovals", _json(listing(ref("Approval")), "All of them."), errors=(404,)
+    ),
+    "POST /v1/runs/{id}/approvals": Operation(
+        "decideApproval",
+        _json(ref("Approval"), "What was decided."),
+        body=ref("Decision"),
+        errors=(404, 409),
+        needs=Scope.ANALYST,
+    ),
     "GET /v1/threads": Operation(
         "listThreads", _json(listing(ref("Thread")), "A page of them."), _sized()
     ),

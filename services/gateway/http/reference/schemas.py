@@ -4,6 +4,7 @@ from isobath.analyst.v1 import access_pb2 as access
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.connector.v1 import connector_pb2 as connector
 from services.gateway.access.scopes import WORDS
+from services.gateway.guards import GUARDED
 from services.gateway.http.reference.contract import Messages, Schema
 from services.gateway.http.reference.forms import (
     always,
@@ -36,6 +37,8 @@ _QUOTA = PLAIN.ref(access.Quota)
 _SCOPE = text("What it may do.", enum=list(WORDS))
 _TEAMS = many(text(), 'Teams whose members may see and ask it; `"*"` is everybody.')
 
+_GUARDED = text(enum=list(GUARDED))
+
 ERROR = record(
     {
         "error": record(
@@ -64,6 +67,7 @@ DATA_SOURCE = record(
         "type": text("Such as `postgresql`."),
         "description": text("For people and the model."),
         "teams": _TEAMS,
+        "approval": many(_GUARDED, "What a run may do with it only after a person approved it."),
         "guide": PLAIN.ref(analyst.Guide),
         "config": by_name({}, "The public settings, as the type's template describes them."),
         "secrets_set": many(text(), "The names of the secret fields that are set."),
@@ -140,6 +144,7 @@ COUNTED = {
     "fetched_bytes": whole(),
     "fetched_rows": whole(),
     "seconds": number(),
+    "waited_seconds": number("Of them, for approvals."),
     "estimated": truth("Tokens are words: the engine has no tokenizer."),
 }
 USAGE = record({"prompt_tokens": whole(), "completion_tokens": whole(), **COUNTED})
@@ -158,6 +163,29 @@ RUN = record(
         "last_sequence": whole("The number of its last event so far."),
         "usage": ref("Usage"),
         "error": or_null(record({"reason": text(), "message": text()}, "Of a run that failed.")),
+    }
+)
+APPROVAL = record(
+    {
+        "id": text(),
+        "object": always("approval"),
+        "status": text(enum=["pending", "approved", "refused"]),
+        "round": or_null(whole("The program that asks; null = the run itself, at its end.")),
+        "source": text("Its name."),
+        "source_id": text(),
+        "operation": _GUARDED,
+        "requested_at": seconds("When it was asked"),
+        "expires_at": seconds("When it is refused by itself"),
+        "sql": maybe(text("Of a query.")),
+        "params": maybe(many({}, "Of a query.")),
+        "path": maybe(text("Of a write: a file, or with `/` at its end a folder.")),
+        "overwrite": maybe(truth("Of a write: over what is there.")),
+        "comment": maybe(text("Once it is decided.")),
+        "decided_by": maybe(or_null(text("Whose key or token; null = nobody's: see `how`."))),
+        "how": maybe(
+            text("What decided it.", enum=["person", "rest_of_run", "expired", "withdrawn"])
+        ),
+        "decided_at": maybe(seconds("When it was decided")),
     }
 )
 _THREAD = {
@@ -262,6 +290,7 @@ def components() -> dict[str, Schema]:
         "WrittenFile": WRITTEN_FILE,
         "Usage": USAGE,
         "Run": RUN,
+        "Approval": APPROVAL,
         "Thread": THREAD,
         "ThreadTold": THREAD_TOLD,
         "Model": MODEL,
