@@ -187,6 +187,7 @@ READS = frozenset(
         "GetRun",
         "ExportRun",
         "ListRuns",
+        "ListApprovals",
         "GetStatus",
         "ListThreads",
         "GetThread",
