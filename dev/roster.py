@@ -134,6 +134,7 @@ def _gateway(home: Home, places: Ports) -> dict[str, str]:
     return {
         "HOME": str(home.state_of("gateway")),
         "HTTP_BIND": f"127.0.0.1:{places.http}",
+        "PUBLIC_URL": places.url,
         "API_KEY_FILE": str(home.api_key),
         "CREDENTIALS": places.address("credentials"),
         "SANDBOX": places.address("sandbox"),

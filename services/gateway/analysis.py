@@ -455,6 +455,11 @@ class Analysis:
                         yield event.piece
 
         info = await self.keep(artifact.path, pieces(), media_type=artifact.media_type)
+        self.tell_artifact(round, info)
+        return info
+
+    def tell_artifact(self, round: int, info: analyst.FileInfo) -> None:
+        """A file of this run is there."""
         self.live.emit(
             artifact=analyst.ArtifactReady(
                 round=round,
@@ -462,9 +467,17 @@ class Analysis:
                 name=info.name,
                 size_bytes=info.size_bytes,
                 media_type=info.media_type,
+                url=info.url,
             )
         )
-        return info
+
+    async def keep_whole(self, name: str, content: bytes, media_type: str) -> analyst.FileInfo:
+        """Store a file of this run that is in memory."""
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield content
+
+        return await self.keep(name, whole(), media_type=media_type)
 
     async def keep(
         self, name: str, pieces: AsyncIterator[bytes], *, media_type: str = ""
@@ -525,11 +538,7 @@ class Program:
                 self._said(sandbox.Output(stream=sandbox.STREAM_RESULT, text=text + "\n"))
             return
         name = f"figure-{self._action.round}-{len(self.kept) + 1}.png"
-
-        async def whole() -> AsyncIterator[bytes]:
-            yield image
-
-        info = await self._analysis.keep(name, whole(), media_type="image/png")
+        info = await self._analysis.keep_whole(name, image, "image/png")
         self.kept.append(info)
         self._analysis.live.emit(
             figure=analyst.Figure(
@@ -538,6 +547,7 @@ class Program:
                 file_id=info.id,
                 name=info.name,
                 size_bytes=info.size_bytes,
+                url=info.url,
             )
         )
 

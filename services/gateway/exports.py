@@ -18,6 +18,7 @@ Figures = Mapping[str, bytes]
 # they have no types
 _NBFORMAT: Any = nbformat
 _V4: Any = v4
+HTML = "text/html; charset=utf-8"
 _WORDS = (analyst.BLOCK_KIND_ANALYZE, analyst.BLOCK_KIND_UNDERSTAND, analyst.BLOCK_KIND_ANSWER)
 
 
@@ -158,6 +159,11 @@ def page(run_id: str, events: Iterable[analyst.Event], figures: Figures) -> Docu
     answer = next((e.completed.answer for e in events if e.HasField("completed")), "")
     files = [file for each in events for file in each.completed.files]
     text = report(question or run_id, answer, events, files)
+    return Document(f"{run_id}.html", HTML, rendered(text, files, figures))
+
+
+def rendered(text: str, files: Iterable[analyst.FileInfo], figures: Figures) -> bytes:
+    """A report as one page, with those of the files inside that are among the figures."""
     inside = {each.name: _inline(each, figures) for each in files if each.id in figures}
     # the model's own HTML is shown as text
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -170,9 +176,8 @@ def page(run_id: str, events: Iterable[analyst.Event], figures: Figures) -> Docu
                 # files lie on the platform, not beside the page
                 child.attrs.pop("href", None)
     body = markdown.renderer.render(tokens, markdown.options, {})
-    title = html.escape((question or run_id).strip().splitlines()[0])
-    content = _PAGE.format(title=title, body=body).encode()
-    return Document(f"{run_id}.html", "text/html; charset=utf-8", content)
+    title = html.escape(text.splitlines()[0].removeprefix("# "))
+    return _PAGE.format(title=title, body=body).encode()
 
 
 def _inline(file: analyst.FileInfo, figures: Figures) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, delete, select
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.limits import Limiter
 from services.gateway.errors import NotFound, TooLarge
+from services.gateway.links import Links
 from services.gateway.pages import Page, page_size
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
@@ -25,8 +26,11 @@ UPLOAD, ARTIFACT = "user_data", "assistants_output"
 class FileStore:
     """Files of all owners. Bytes lie under the file's id, whatever its name is."""
 
-    def __init__(self, database: Database, folder: Path, threads: Limiter, max_bytes: int) -> None:
+    def __init__(
+        self, database: Database, folder: Path, threads: Limiter, max_bytes: int, links: Links
+    ) -> None:
         self._database = database
+        self._links = links
         self._folder = folder
         self._threads = threads
         self._max_bytes = max_bytes
@@ -63,7 +67,7 @@ class FileStore:
         )
         async with self._database.begin() as session:
             session.add(row)
-        return _info(row)
+        return self._info(row)
 
     async def _write(self, path: Path, name: str, chunks: AsyncIterator[bytes]) -> int:
         size = 0
@@ -77,7 +81,17 @@ class FileStore:
 
     async def get(self, owner: str, id: str) -> analyst.FileInfo:
         """One file. Raises `NotFound`."""
-        return _info(await self._row(owner, id))
+        return self._info(await self._row(owner, id))
+
+    async def linked(self, id: str, expires: str, signature: str) -> tuple[str, analyst.FileInfo]:
+        """The file of a link, and its owner. Raises `Unauthenticated` for a link that is not good
+        any more, `NotFound` for a file that is gone."""
+        self._links.check(id, expires, signature)
+        async with self._database.begin() as session:
+            row = await session.get(FileRow, id)
+        if row is None:
+            raise NotFound("file", id)
+        return row.owner, self._info(row)
 
     async def _row(self, owner: str, id: str) -> FileRow:
         async with self._database.begin() as session:
@@ -122,7 +136,7 @@ class FileStore:
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
         more = token_behind(rows[size - 1]) if len(rows) > size else ""
-        return Page([_info(row) for row in rows[:size]], more)
+        return Page([self._info(row) for row in rows[:size]], more)
 
     async def of_run(self, run_id: str) -> list[analyst.FileInfo]:
         """What a run left, oldest first."""
@@ -135,7 +149,7 @@ class FileStore:
     async def _left_by(self, whose: ColumnElement[bool]) -> list[analyst.FileInfo]:
         query = select(FileRow).where(whose).order_by(FileRow.created_ms)
         async with self._database.begin() as session:
-            return [_info(row) for row in await session.scalars(query)]
+            return [self._info(row) for row in await session.scalars(query)]
 
     async def delete(self, owner: str, id: str) -> None:
         """Forget a file. Raises `NotFound`."""
@@ -153,17 +167,16 @@ class FileStore:
         for id in ids:
             await self._threads.run((self._folder / id).unlink, missing_ok=True)
 
-
-def _info(row: FileRow) -> analyst.FileInfo:
-    created = Timestamp()
-    created.FromMilliseconds(row.created_ms)
-    return analyst.FileInfo(
-        id=row.id,
-        name=row.name,
-        size_bytes=row.size_bytes,
-        media_type=row.media_type,
-        purpose=row.purpose,
-        created_at=created,
-        url=f"/v1/files/{row.id}/content",
-        run_id=row.run_id,
-    )
+    def _info(self, row: FileRow) -> analyst.FileInfo:
+        created = Timestamp()
+        created.FromMilliseconds(row.created_ms)
+        return analyst.FileInfo(
+            id=row.id,
+            name=row.name,
+            size_bytes=row.size_bytes,
+            media_type=row.media_type,
+            purpose=row.purpose,
+            created_at=created,
+            url=self._links.of(row.id),
+            run_id=row.run_id,
+        )

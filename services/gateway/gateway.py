@@ -20,6 +20,7 @@ from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
 from services.gateway.files import FileStore
+from services.gateway.links import Links
 from services.gateway.registry import Registry
 from services.gateway.runs import Runs, RunSettings
 from services.gateway.settings import Settings
@@ -102,7 +103,9 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         )
         registry = Registry(store, services)
         await stack.enter_async_context(following(Declared(store, services)))
-        files = FileStore(store, files_folder, threads_pool, settings.upload_bytes)
+        own_key = hash_key(settings.key_hash, home)
+        links = Links(own_key, settings.public_url.rstrip("/"), settings.link_s)
+        files = FileStore(store, files_folder, threads_pool, settings.upload_bytes, links)
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(
             settings.agent_model, settings.max_runs, settings.chat_rows, settings.approval_s
@@ -117,7 +120,7 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         await runs.recover()
         stack.push_async_callback(runs.aclose)
         await stack.enter_async_context(_expiring(threads))
-        keys = Keys(store, hash_key(settings.key_hash, home))
+        keys = Keys(store, own_key)
         await keys.seal()
         tokens = None
         if settings.oidc.issuer:

@@ -144,10 +144,21 @@ class Journal:
             async for event in live.follow(after):
                 yield event
             return
+        after = min(after, await self._before_interruption(run_id))
         while events := await self._read(run_id, after):
             for event in events:
                 yield event
             after = events[-1].sequence
+
+    async def _before_interruption(self, run_id: str) -> int:
+        """The last sequence before the event that tells of a crash. A client may have seen higher
+        ones that the crash took along, and would not be told of the end otherwise."""
+        query = select(RunRow.last_sequence).where(
+            RunRow.id == run_id, RunRow.state == "interrupted"
+        )
+        async with self._database.begin() as session:
+            last = await session.scalar(query)
+        return 2**63 - 1 if last is None else last - 1
 
     async def so_far(self, run_id: str) -> list[analyst.Event]:
         """What there is of a run's events by now."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from services.gateway.clients import Services
 from services.gateway.conversation import Finish, Message
 from services.gateway.data import Grants
 from services.gateway.errors import Conflict, NotApproved, NotFound, TooBusy
-from services.gateway.exports import Document, Figures, shown
+from services.gateway.exports import HTML, Document, Figures, rendered, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
 from services.gateway.pages import Page, page_size
@@ -44,6 +44,8 @@ from services.gateway.writeback import Target, Writeback, notice_of
 
 GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
+# of pictures in a report's page
+REPORT_BYTES = 32 * 1024 * 1024
 Exporter = Callable[[str, Sequence[analyst.Event], Figures], Document]
 _log = logs.get(__name__)
 
@@ -231,13 +233,17 @@ class Runs:
             message, remedy = "this run has not ended yet", "Wait for it, or cancel it."
             raise Conflict("run", run_id, message, remedy=remedy)
         events = [event async for event in self._journal.watch(run_id)]
+        figures = await self._figures(owner, shown(events))
+        return await asyncio.to_thread(make, run_id, events, figures)
+
+    async def _figures(self, owner: str, ids: Iterable[str]) -> dict[str, bytes]:
+        """Of pictures; those that were deleted since are left out."""
         figures: dict[str, bytes] = {}
-        for id in shown(events):
-            # one that was deleted since is left out
+        for id in ids:
             with contextlib.suppress(NotFound):
                 async with self._files.reading(owner, id) as pieces:
                     figures[id] = b"".join([piece async for piece in pieces])
-        return await asyncio.to_thread(make, run_id, events, figures)
+        return figures
 
     async def page(
         self, owner: str, thread_id: str = "", size: int = 0, token: str = ""
@@ -403,22 +409,16 @@ class Runs:
         kept = await self._files.of_run(analysis.run_id)
         question = analysis.plan.messages[-1].content
         text = report(question, finish.answer, analysis.live.events, kept)
-
-        async def whole() -> AsyncIterator[bytes]:
-            yield text.encode()
-
-        written = await analysis.keep("report.md", whole(), media_type="text/markdown")
-        analysis.live.emit(
-            artifact=analyst.ArtifactReady(
-                round=analysis.usage.rounds,
-                file_id=written.id,
-                name=written.name,
-                size_bytes=written.size_bytes,
-                media_type=written.media_type,
-            )
-        )
+        figures = await self._figures(analysis.caller.owner, _pictures(kept))
+        page = await asyncio.to_thread(rendered, text, kept, figures)
+        reports = [
+            await analysis.keep_whole("report.md", text.encode(), "text/markdown"),
+            await analysis.keep_whole("report.html", page, HTML),
+        ]
+        for each in reports:
+            analysis.tell_artifact(analysis.usage.rounds, each)
         await self._threads.said(analysis.thread_id, question, finish.answer)
-        files = [*kept, written]
+        files = [*kept, *reports]
         self._completed(analysis, finish, files, await self._written(analysis, files))
 
     async def _written(
@@ -509,6 +509,16 @@ def _used(usage: analyst.RunUsage) -> Used:
         bytes=usage.fetched_bytes,
         run_ms=usage.elapsed.ToMilliseconds(),
     )
+
+
+def _pictures(files: Sequence[analyst.FileInfo]) -> list[str]:
+    """What a report holds: the first of them, up to a size that a browser opens."""
+    found, left = [], REPORT_BYTES
+    for file in files:
+        if file.media_type.startswith("image/") and file.size_bytes <= left:
+            found.append(file.id)
+            left -= file.size_bytes
+    return found
 
 
 def _is_plain(plan: Plan) -> bool:

@@ -69,6 +69,11 @@ class Settings:
     program_s: float = 120.0
     # the largest file that can be uploaded
     upload_bytes: int = 512 * 1024 * 1024
+    # links to files work without a key for this long, in seconds; 0 = they need one
+    link_s: float = 24 * 3600.0
+    # where clients reach the HTTP API, such as https://isobath.example.com, for links to files;
+    # unset = those are relative
+    public_url: str = ""
     # threads without a run for this long are removed with their workspace
     thread_ttl_s: float = 12 * 3600.0
     # a stream that is silent for this long gets a comment, so that proxies keep it open
@@ -80,6 +85,8 @@ class Settings:
         split_host_port(self.http_bind)
         if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:
             raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
+        if self.public_url and not self.public_url.startswith(("http://", "https://")):
+            raise ValueError("PUBLIC_URL expects http://… or https://…")
         if not 0 < self.run_s + self.approval_s <= LONGEST_RUN_S:
             raise ValueError("RUN_S and APPROVAL_S expect 23 hours at most, together")
         if self.database_url is not None and self.key_hash is None:

@@ -236,7 +236,7 @@ async def test_threads_are_listed_read_and_deleted(platform: Platform) -> None:
     assert thread.thread_id == id and thread.title == "How many?"
     read = await stub.GetThread(analyst.GetThreadRequest(thread_id=id))
     assert [message.role for message in read.messages] == ["user", "assistant"]
-    assert [file.name for file in read.files] == ["report.md"]
+    assert [file.name for file in read.files] == ["report.md", "report.html"]
     await stub.DeleteThread(analyst.DeleteThreadRequest(thread_id=id))
     assert not (await stub.ListRuns(analyst.ListRunsRequest())).runs
     models = (await stub.ListModels(analyst.ListModelsRequest())).models

@@ -32,7 +32,7 @@ async def test_run_with_program_gives_the_answer_files_and_usage(platform: Platf
     assert message["content"].split("<Answer>")[1].split("</Answer>")[0].strip() == "It is 42."
     assert message["thread_id"]
     names = [file["name"] for file in reply["generated_files"]]
-    assert names[-1] == "report.md" and "out.csv" in names
+    assert names[-2:] == ["report.md", "report.html"] and "out.csv" in names
     assert any(name.endswith(".png") for name in names)
     assert reply["usage"]["completion_tokens"] == 20
     assert reply["usage"]["rounds"] == 1 and reply["usage"]["fetched_rows"] == 2

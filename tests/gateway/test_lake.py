@@ -81,7 +81,9 @@ async def test_report_figures_and_files_are_written_and_told(lake: Written) -> N
     reply = await lake.ask()
     under = f"results/{reply['run_id']}/"
     written = {each["path"].removeprefix(under): each for each in reply["written_files"]}
-    assert list(written) == ["figure-1-1.png", "out.csv", "out-2.csv", "report.md"]
+    assert list(written) == [
+        *("figure-1-1.png", "out.csv", "out-2.csv", "report.md", "report.html")
+    ]
     assert all(each["source"] == "lake" and each["etag"] for each in written.values())
     ids = [each["id"] for each in reply["generated_files"]]
     assert [each["file_id"] for each in written.values()] == ids
@@ -100,14 +102,15 @@ async def test_what_is_there_stays_unless_overwriting_is_asked_for(lake: Written
     await lake.container.upload_blob("results/report.md", b"old")
     lake.program("save('out.csv', b'new')")
     reply = await lake.ask(prefix="results")
-    out, report = reply["written_files"]
+    out, report, page = reply["written_files"]
+    assert page["path"] == "results/report.html" and "reason" not in page
     assert out["bytes"] == 3 and "reason" not in out
     assert report["reason"] == "ALREADY_EXISTS" and report["remedy"]
     assert "It is." in reply["choices"][0]["message"]["content"]
     assert (await lake.blobs())["results/report.md"][0] == b"old"
     lake.program("1")
     reply = await lake.ask(prefix="results/", overwrite=True)
-    assert [each.get("reason") for each in reply["written_files"]] == [None]
+    assert [each.get("reason") for each in reply["written_files"]] == [None, None]
     assert b"It is." in (await lake.blobs())["results/report.md"][0]
 
 
@@ -160,7 +163,7 @@ async def test_answer_survives_a_source_that_is_gone(lake: Written) -> None:
     told = (await asked).raise_for_status().json()
     assert {each["reason"] for each in told["written_files"]} == {"SOURCE_NOT_FOUND"}
     assert "It is." in told["choices"][0]["message"]["content"]
-    assert [each["name"] for each in told["generated_files"]] == ["report.md"]
+    assert [each["name"] for each in told["generated_files"]] == [*("report.md", "report.html")]
 
 
 @pytest.mark.req("B4")
@@ -196,13 +199,13 @@ async def test_written_files_are_told_over_grpc_and_in_streams(lake: Written) ->
     metadata = (("authorization", lake.platform.http.headers["authorization"]),)
     stub = rpc.AnalystServiceStub(lake.platform.grpc)
     events = [each.event async for each in stub.Chat(request, metadata=metadata)]
-    (written,) = events[-1].completed.written
+    written, _ = events[-1].completed.written
     assert (written.source, written.path, written.reason) == ("lake", "results/g/report.md", "")
     lake.program("1")
     chunks = await lake.platform.stream(artifacts_to={**TO, "prefix": "results/g"})
-    assert [each["reason"] for each in chunks[-1]["written_files"]] == ["ALREADY_EXISTS"]
+    assert [each["reason"] for each in chunks[-1]["written_files"]] == ["ALREADY_EXISTS"] * 2
     notices = [each["isobath"]["notice"] for each in chunks if "notice" in each["isobath"]]
-    assert "1 of 1 files were not written to lake: results/g/report.md" in notices[0]["text"]
+    assert "2 of 2 files were not written to lake: results/g/report.md" in notices[0]["text"]
 
 
 def test_names_that_come_twice_are_numbered() -> None:
@@ -298,7 +301,7 @@ async def test_files_are_written_only_when_that_is_approved(lake: Written, appro
     told = await asking
     assert "It is." in told["choices"][0]["message"]["content"]
     if approved:
-        assert len(await lake.blobs()) == 2
+        assert len(await lake.blobs()) == 3
         return
     assert await lake.blobs() == {}
     assert {each["reason"] for each in told["written_files"]} == {"NOT_APPROVED"}

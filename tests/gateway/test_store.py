@@ -136,3 +136,7 @@ async def test_run_cut_off_by_a_crash_gets_its_last_event(store: Database) -> No
     assert [event.sequence for event in events] == [1, 2]
     assert events[1].failed.reason == "RUN_INTERRUPTED"
     assert await after.interrupt_left_over() == 0
+    # what a client saw and the crash took along does not hide the end
+    for seen in (1, 2, 40):
+        assert [e.sequence for e in await _all(after, "cut", seen)] == [2]
+    assert await _all(after, "whole", 40) == []

@@ -53,9 +53,12 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.get("/v1/files/{id}/content")
     async def content(request: Request, id: str) -> Response:
-        """The bytes."""
-        caller = await authenticated(gateway, request)
-        info = await gateway.files.get(caller.owner, id)
+        """The bytes: with a key, or by a link that has not expired yet."""
+        if signature := word(request, "signature"):
+            owner, info = await gateway.files.linked(id, word(request, "expires"), signature)
+        else:
+            owner = (await authenticated(gateway, request)).owner
+            info = await gateway.files.get(owner, id)
         name = urllib.parse.quote(info.name)
         headers = {
             "content-length": str(info.size_bytes),
@@ -64,7 +67,7 @@ def routes(gateway: Gateway) -> APIRouter:
             "x-content-type-options": "nosniff",
             "content-disposition": f"inline; filename*=UTF-8''{name}",
         }
-        pieces = await gateway.files.open(caller.owner, id)
+        pieces = await gateway.files.open(owner, id)
         return StreamingResponse(pieces, 200, headers, info.media_type)
 
     @router.delete("/v1/files/{id}")

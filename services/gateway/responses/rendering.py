@@ -115,7 +115,7 @@ class Responding:
         return iter(())
 
     def _figure(self, figure: analyst.Figure) -> Iterator[dict[str, Any]]:
-        url = f"/v1/files/{figure.file_id}/content"
+        url = figure.url or f"/v1/files/{figure.file_id}/content"
         self._output[-1]["outputs"].append({"type": "image", "url": url})
         return iter(())
 

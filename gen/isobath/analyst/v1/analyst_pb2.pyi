@@ -280,32 +280,36 @@ class ProgramOutput(_message.Message):
     def __init__(self, round: _Optional[int] = ..., stream: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
 
 class Figure(_message.Message):
-    __slots__ = ("round", "media_type", "file_id", "name", "size_bytes")
+    __slots__ = ("round", "media_type", "file_id", "name", "size_bytes", "url")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
     FILE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     round: int
     media_type: str
     file_id: str
     name: str
     size_bytes: int
-    def __init__(self, round: _Optional[int] = ..., media_type: _Optional[str] = ..., file_id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    url: str
+    def __init__(self, round: _Optional[int] = ..., media_type: _Optional[str] = ..., file_id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., url: _Optional[str] = ...) -> None: ...
 
 class ArtifactReady(_message.Message):
-    __slots__ = ("round", "file_id", "name", "size_bytes", "media_type")
+    __slots__ = ("round", "file_id", "name", "size_bytes", "media_type", "url")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     FILE_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEDIA_TYPE_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
     round: int
     file_id: str
     name: str
     size_bytes: int
     media_type: str
-    def __init__(self, round: _Optional[int] = ..., file_id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ...) -> None: ...
+    url: str
+    def __init__(self, round: _Optional[int] = ..., file_id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ..., url: _Optional[str] = ...) -> None: ...
 
 class ProgramFinished(_message.Message):
     __slots__ = ("round", "outcome", "elapsed", "error")
