@@ -39,7 +39,7 @@ from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
 from services.gateway.journal import Live
 from services.gateway.plan import ArtifactsTo, Plan, Selection
-from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt
+from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt, trimmed
 from services.gateway.source import Source
 from services.gateway.tags import Closed, Opened, TagParser, Text
 from services.gateway.writeback import Target
@@ -62,6 +62,8 @@ STREAMS = {
 # beyond the program's own time: for its interrupt, and for figures to be stored
 EXECUTE_MARGIN_S = 30.0
 MAX_WORKSPACE_FILES = 200
+# of the model's context, for what live sources hold and the queries known of them
+SOURCES_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -296,7 +298,8 @@ class Analysis:
     async def work(self, files: Sequence[DataFile]) -> Finish:
         """Generate and execute until the answer, or a bound."""
         conversation = Conversation(self.plan.bounds)
-        live = await self._live_sources()
+        room = await self.asking.room_chars(SOURCES_SHARE)
+        live = trimmed(await self._live_sources(), room)
         action = conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
         while not isinstance(action, Finish):
             if isinstance(action, Generate):

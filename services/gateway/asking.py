@@ -65,6 +65,10 @@ class Asking:
                     raise
                 fitted = again
 
+    async def room_chars(self, share: float) -> int:
+        """About how many characters such a share of the model's context is, as far as is known."""
+        return (await self._opened()).chars(share)
+
     async def _opened(self) -> Budget:
         if self._budget is None:
             listed = await self.models.list_models()

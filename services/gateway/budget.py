@@ -28,6 +28,8 @@ _CHARS_PER_TOKEN = 3.0
 _ROOM_AFTER_A_CUT = 0.75
 # of the context, kept free for what the model writes
 _TO_WRITE = 0.25
+# of a context that is not told
+_LARGE_TOKENS = 131_072
 # what a chat template adds to each message
 _TEMPLATE_TOKENS = 8
 
@@ -63,6 +65,10 @@ class Budget:
     def tokens(self, messages: Sequence[Message]) -> int:
         """As far as is known."""
         return int(size(messages) / self._ratio) + _TEMPLATE_TOKENS * len(messages)
+
+    def chars(self, share: float) -> int:
+        """Such a share of the context; of one without a bound, that of a large one."""
+        return int(share * (self.context_tokens or _LARGE_TOKENS) * self._ratio)
 
     def learn(self, messages: Sequence[Message], tokens: int) -> None:
         """What a conversation came to in the model's own tokens."""

@@ -16,6 +16,7 @@ from services.gateway.guide import Known
 MAX_COLUMNS = 200
 # ten questions with their answers, some 5,000 tokens
 MAX_HISTORY = 20
+_ITEM = "  - "
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,48 @@ def prompt(
     return [*earlier, replace(last, content="\n\n".join(parts))]
 
 
+def trimmed(sources: Sequence[LiveSource], chars: int) -> list[LiveSource]:
+    """What is told of sources in no more than so many characters together: of each the first
+    queries and the first lines, but one line at least. Each has an equal part, and what one does
+    not need is for the others."""
+    told: dict[str, LiveSource] = {}
+    for count, source in enumerate(sorted(sources, key=_told_chars)):
+        part = chars // (len(sources) - count)
+        told[source.name] = kept = _within(source, part)
+        chars -= _told_chars(kept)
+    return [told[each.name] for each in sources]
+
+
+def _told_chars(source: LiveSource) -> int:
+    return sum(map(_chars, (*source.holds.lines, *map(_known, source.queries))))
+
+
+def _chars(line: str) -> int:
+    return len(_ITEM) + len(line) + 1
+
+
+def _within(source: LiveSource, chars: int) -> LiveSource:
+    """Queries take half at most: without what there is, they are of little use."""
+    queries: list[Known] = []
+    left = chars // 2 if source.holds.lines else chars
+    for query in source.queries:
+        if (size := _chars(_known(query))) <= left:
+            left -= size
+            queries.append(query)
+    left = chars - sum(_chars(_known(each)) for each in queries)
+    lines: list[str] = []
+    for line in source.holds.lines:
+        if _chars(line) > left:
+            # what is cut are the last columns
+            lines = lines or [line[: max(0, left - _chars("…"))] + "…"]
+            break
+        left -= _chars(line)
+        lines.append(line)
+    dropped = len(source.holds.lines) - len(lines)
+    holds = Holdings(lines, source.holds.left_out + dropped)
+    return replace(source, holds=holds, queries=queries)
+
+
 def with_history(messages: Sequence[Message], earlier: Sequence[Message]) -> list[Message]:
     """A thread's earlier questions and answers before a lone question; a client that sent the
     conversation itself is taken at its word."""
@@ -116,14 +159,14 @@ def _sources(sources: Sequence[LiveSource]) -> str:
         lines.extend(f"  {note}" for note in source.notes.splitlines())
         if source.holds.lines:
             lines.append("  It holds:")
-            lines.extend(f"  - {each}" for each in source.holds.lines)
+            lines.extend(_ITEM + each for each in source.holds.lines)
         if source.holds.left_out:
             see = "tables()" if source.type == "postgresql" else "list()"
             more = f'sources["{source.name}"].{see}'
             lines.append(f"  and {source.holds.left_out:,} more: {more}")
         if source.queries:
             lines.append("  Queries that are known to be right:")
-            lines.extend(f"  - {_known(each)}" for each in source.queries)
+            lines.extend(_ITEM + _known(each) for each in source.queries)
         if source.folder:
             call = f'sources["{source.name}"].upload("result.csv", "{source.folder}result.csv")'
             lines.append(f"  A file is put there by {call}, into that folder only.")

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from isobath.connector.v1 import connector_pb2 as pb
 from services.gateway.conversation import Message
+from services.gateway.guide import Known
 from services.gateway.holdings import MAX_COLUMNS, MOST, columns, line, relevant
-from services.gateway.prompt import Holdings, LiveSource, prompt
+from services.gateway.prompt import Holdings, LiveSource, prompt, trimmed
 from tests.gateway.conftest import ANSWER, Platform
 from tests.gateway.test_lake import Written, lake  # noqa: F401
 
@@ -134,3 +135,46 @@ async def test_files_of_a_lake_are_told(lake: Written) -> None:  # noqa: F811
     asked = lake.platform.models.requests[0].messages[-1].content
     assert "  It holds:\n" in asked
     assert "  - web/ (folder)" in asked and "  - notes.txt (5 bytes)" in asked
+
+
+def live(name: str, lines: list[str], *queries: str) -> LiveSource:
+    known = [Known(f"q{n}", sql) for n, sql in enumerate(queries)]
+    return LiveSource(name, "postgresql", holds=Holdings(lines, 3), queries=known)
+
+
+def chars_of(sources: list[LiveSource]) -> int:
+    return len(prompt([Message("user", "?")], (), sources)[-1].content)
+
+
+@pytest.mark.req("C1")
+def test_what_sources_hold_is_told_as_it_fits() -> None:
+    few = live("few", ["a" * 40] * 2)
+    many = live("many", ["b" * 40] * 100, "SELECT 1", "x" * 900)
+    assert trimmed([few, many], 100_000) == [few, many]
+    # the small one whole, the rest of the room for the other
+    first, second = trimmed([few, many], 1_000)
+    assert first == few
+    assert [each.sql for each in second.queries] == ["SELECT 1"]
+    # five characters make an item of a line
+    assert len(second.holds.lines) == (1_000 - 90 - len("q0\n    SELECT 1") - 5) // 45
+    assert second.holds.left_out == 3 + 100 - len(second.holds.lines)
+    # of one at least something is told
+    (only,) = trimmed([live("wide", ["c" * 500, "d"])], 100)
+    assert only.holds == Holdings(["c" * 94 + "…"], 4)
+
+
+@given(
+    st.lists(st.lists(st.text(max_size=30), max_size=8), min_size=1, max_size=4),
+    st.integers(0, 400),
+)
+def test_trimmed_sources_keep_within_their_room(found: list[list[str]], room: int) -> None:
+    sources = [live(f"s{n}", lines, *lines[:2]) for n, lines in enumerate(found)]
+    told = trimmed(sources, room)
+    assert [each.name for each in told] == [each.name for each in sources]
+    # beside the room: headings, and of each source the sign that a line was cut
+    headings = len("  It holds:\n") + len("  Queries that are known to be right:\n") + 20
+    bare = [live(each.name, []) for each in sources]
+    assert chars_of(told) <= chars_of(bare) + room + headings * len(sources)
+    for before, after in zip(sources, told, strict=True):
+        whole = len(after.holds.lines) + after.holds.left_out
+        assert whole == len(before.holds.lines) + before.holds.left_out
