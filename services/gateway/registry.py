@@ -106,7 +106,8 @@ class Registry:
         `ServiceLost`.
         """
         before = await self.own(caller, id_or_name)
-        _require_undeclared(before)
+        if change.is_declarable:
+            _require_undeclared(before)
         _check_teams(caller, tuple({*(change.teams or ())} - {*before.teams}))
         described = await self._services.connectors.describe(before.type)
         after = changed(before, change)

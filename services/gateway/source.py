@@ -60,6 +60,12 @@ class Change:
     guide: Guide | None = None
     approval: Guards | None = None
 
+    @property
+    def is_declarable(self) -> bool:
+        """Whether it touches what the operator's file says of a declared source."""
+        given = (self.name, self.description, self.config)
+        return bool(self.secrets or self.clear_secrets) or any(each is not None for each in given)
+
 
 def new(caller: Caller, draft: Draft) -> Source:
     """A draft as a source."""

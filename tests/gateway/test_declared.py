@@ -61,9 +61,14 @@ async def test_declared_source_is_changed_in_the_file_only(
     ):
         assert answer.status_code == 409
         assert "declared" in answer.json()["error"]["message"]
+    # what the file does not speak of is its owner's to say, and stays
+    guide = {"notes": {"public.orders": "one row per order"}, "queries": []}
+    beside = {"guide": guide, "approval": ["query"], "teams": []}
+    assert (await platform.http.patch(place, json=beside)).status_code == 200
     _write(tmp_path, TEXT.replace("5432", "5433"))
     (later,) = await seen(platform, lambda found: found[0]["config"]["port"] == 5433)
     assert (later["id"], later["version"]) == (shop["id"], 2)
+    assert (later["guide"], later["approval"]) == (guide, ["query"])
     _write(tmp_path, "sources: []\n")
     assert await seen(platform, lambda found: not found) == []
 
