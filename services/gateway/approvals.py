@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
 from services.gateway.errors import Conflict, NotFound
-from services.gateway.journal import Live
+from services.gateway.journal import ENDS, Live
 
 MAX_COMMENT_CHARS = 2_000
 
@@ -30,6 +30,11 @@ def listed(events: Iterable[analyst.Event]) -> list[analyst.Approval]:
         elif event.HasField("approval_decided"):
             decided = analyst.Approval(decided=event.approval_decided, decided_at=event.at)
             found[event.approval_decided.approval_id].MergeFrom(decided)
+        elif event.WhichOneof("event") in ENDS:
+            # a crash leaves none decided
+            for id, each in found.items():
+                if not each.HasField("decided"):
+                    each.MergeFrom(analyst.Approval(decided=_withdrawn(id), decided_at=event.at))
     return list(found.values())
 
 

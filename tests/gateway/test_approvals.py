@@ -73,6 +73,9 @@ def test_approval_that_is_meant() -> None:
     assert meant(listed(live.events), "a").decided.approved
     with pytest.raises(NotFound):
         meant(listed(live.events), "c")
+    live.emit(failed=analyst.RunFailed(reason="RUN_INTERRUPTED"))
+    assert meant(listed(live.events), "b").decided.how == "withdrawn"
+    assert meant(listed(live.events), "a").decided.approved
     with pytest.raises(InvalidField, match="waits for 0"):
         meant([], "")
 

@@ -112,8 +112,8 @@ def drops(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[ModelServer]:
-    server = ModelServer()
+async def serving(server: ModelServer | None = None) -> AsyncIterator[ModelServer]:
+    server = server or ModelServer()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.chat)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.2)
