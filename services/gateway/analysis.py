@@ -142,7 +142,7 @@ class Analysis:
             model=self.model,
             owner=self.caller.owner,
             key=self.thread_id or self.run_id,
-            temperature=self.plan.temperature,
+            sampling=self.plan.sampling,
             tell=lambda text: self.live.emit(notice=analyst.Notice(text=text)),
         )
 

@@ -11,6 +11,7 @@ from services.gateway import render
 from services.gateway.budget import Budget, size
 from services.gateway.conversation import Generate, Message
 from services.gateway.models import Models
+from services.gateway.plan import Sampling
 
 _log = logs.get(__name__)
 _CUT = (
@@ -30,7 +31,7 @@ class Asking:
     model: str
     owner: str
     key: str
-    temperature: float | None
+    sampling: Sampling
     tell: Callable[[str], object]
     _budget: Budget | None = None
     _told: bool = field(default=False)
@@ -43,7 +44,7 @@ class Asking:
         fitted = await self._fitted(budget, action)
         while True:
             request = render.generate_request(
-                self.model, self.owner, self.temperature, fitted, stop_after_code=stop_after_code
+                self.model, self.owner, self.sampling, fitted, stop_after_code=stop_after_code
             )
             begun = False
             try:

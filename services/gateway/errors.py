@@ -3,6 +3,7 @@
     Fault
     ├── Unauthenticated, InvalidField, Unsupported      (servicekit)
     └── GatewayFault
+        ├── UnsupportedField
         ├── SourceNotFound
         ├── NotFound
         ├── NotAllowed
@@ -24,6 +25,17 @@ from servicekit.status import Fault, RemoteFault
 
 class GatewayFault(Fault):
     """Base of this tree."""
+
+
+class UnsupportedField(GatewayFault):
+    """A field that other servers of this API honour, and this one cannot."""
+
+    def __init__(self, field: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+    def metadata(self) -> dict[str, str]:
+        return {"ability": self.field, "field": self.field}
 
 
 class SourceNotFound(GatewayFault):

@@ -20,6 +20,13 @@ TAGS = {
     analyst.BLOCK_KIND_FILE: "File",
     analyst.BLOCK_KIND_ANSWER: "Answer",
 }
+# OpenAI's own words where it has one for the case, which clients look for
+CODES = {
+    "UNAUTHENTICATED": "invalid_api_key",
+    "CONTEXT_TOO_LONG": "context_length_exceeded",
+    "TOO_BUSY": "rate_limit_exceeded",
+}
+_NOT_FOUND = {"model": "model_not_found", "route": "unknown_url"}
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -30,6 +37,8 @@ TYPES = {
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
+# what is left of an answer that was stopped is no answer
+CANCELLED = analyst.RunFailed(reason="CANCELLED", message="the run was cancelled", code=1)
 
 
 def content(event: analyst.Event) -> str:
@@ -133,14 +142,15 @@ class Chunks:
         kind = event.WhichOneof("event")
         if kind == "failed":
             return [{**failure(event.failed, request_id), "isobath": event_json(event)}]
+        if kind == "cancelled":
+            return [{**failure(CANCELLED, request_id), "isobath": event_json(event)}]
         if kind == "completed":
             return self._end(event)
         delta: dict[str, Any] = {"content": text} if (text := content(event)) else {}
         if kind == "started":
             self._thread_id = event.started.thread_id
             delta = {"role": "assistant", "content": ""}
-        reason = "stop" if kind == "cancelled" else None
-        return [self._chunk(delta, reason, isobath=event_json(event))]
+        return [self._chunk(delta, None, isobath=event_json(event))]
 
     def _end(self, event: analyst.Event) -> list[dict[str, Any]]:
         files = files_json(event.completed.files)
@@ -204,6 +214,19 @@ def failure(failed: analyst.RunFailed, request_id: str) -> dict[str, Any]:
     )
 
 
+def code_of(reason: str, fields: Mapping[str, str]) -> str:
+    """OpenAI's code for a reason, or the reason itself in lower case."""
+    if reason == "NOT_FOUND" and (found := _NOT_FOUND.get(fields.get("kind", ""))):
+        return found
+    if reason == "QUOTA_EXCEEDED":
+        # of a day: to ask again soon is of no use
+        whole_day = fields.get("quota", "").endswith("_per_day")
+        return "insufficient_quota" if whole_day else "rate_limit_exceeded"
+    if reason == "UNSUPPORTED" and "field" in fields:
+        return "unsupported_parameter"
+    return CODES.get(reason, reason.lower())
+
+
 def envelope(
     status: int,
     reason: str,
@@ -220,7 +243,7 @@ def envelope(
             "message": message,
             "type": TYPES.get(status, "api_error"),
             "param": fields.get("field"),
-            "code": reason.lower(),
+            "code": code_of(reason, fields),
             "reason": reason,
             "remedy": remedy,
             "details": fields,

@@ -4,19 +4,28 @@ Where HTTP lets a thing stand in several places, the order is body, last message
 header.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from grants.scope import problem_of
 from servicekit.status import InvalidField
+from services.gateway import fields, history
 from services.gateway.conversation import Bounds, Message
+from services.gateway.errors import UnsupportedField
 from services.gateway.guards import NONE, Guards, guards_of
+from services.gateway.refusals import require_honoured
 
-ROLES = ("system", "user", "assistant")
+# behind a model's id: that model without the analyst
+PLAIN = ":plain"
 FORMATS = ("csv", "parquet", "arrow", "raw", "unpacked")
 MAX_SELECTIONS = 64
 MAX_FILES = 64
+MAX_STOPS = 4
+# what the database keeps of one
+MAX_KEY_CHARS = 255
 
 Format = Literal["", "csv", "parquet", "arrow", "raw"]
 
@@ -54,6 +63,16 @@ class ArtifactsTo:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How the model is to choose its words; None = as the model's own service has it."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a chat request asks for. `thread_id` is empty for a new thread."""
 
@@ -62,12 +81,23 @@ class Plan:
     file_ids: tuple[str, ...] = ()
     thread_id: str = ""
     model: str = ""
-    temperature: float | None = None
+    sampling: Sampling = Sampling()
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
     artifacts_to: ArtifactsTo | None = None
     # what needs an approval, beside what each source asks for itself
     approval: Guards = NONE
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the model is asked without the analyst."""
+        return self.model.endswith(PLAIN)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same question, whatever its idempotency key is: 64 characters."""
+        asked = asdict(replace(self, idempotency_key=""))
+        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=repr).encode()).hexdigest()
 
     def within(self, tokens: int | None) -> "Plan":
         """The plan, for no more tokens than these; None = as it is."""
@@ -79,89 +109,66 @@ class Plan:
 def plan(body: Mapping[str, Any], headers: Mapping[str, str], bounds: Bounds) -> Plan:
     """Read an OpenAI-style body; `bounds` are the gateway's, which a request may only lower.
 
-    Raises `InvalidField`.
+    Raises `InvalidField`, `UnsupportedField`.
     """
-    if body.get("n") not in (None, 1):
-        raise InvalidField("n", "n must be 1: a run gives one answer")
-    raw = _listed(body, "messages")
-    messages = tuple(_message(each, f"messages[{i}]") for i, each in enumerate(raw))
-    if not messages or messages[-1].role != "user":
-        raise InvalidField("messages", "messages must end with one of role user")
+    require_honoured(body)
+    raw = fields.listed(body, "messages")
+    messages = history.messages(raw)
     last = raw[-1]
     return Plan(
         messages=messages,
         selections=_selections(body, last),
-        file_ids=_file_ids(body, last),
+        file_ids=_file_ids(body, raw),
         thread_id=_thread_id(body, last, headers),
-        model=_text(body, "model"),
-        temperature=_number(body, "temperature", 0, 2),
+        model=fields.text(body, "model"),
+        sampling=_sampling(body),
         bounds=_bounds(body, bounds),
-        idempotency_key=headers.get("idempotency-key", ""),
+        idempotency_key=_idempotency_key(headers),
         artifacts_to=_artifacts_to(body, last),
-        approval=guards_of([*_listed(body, "approval"), *_listed(last, "approval")]),
+        approval=guards_of([*fields.listed(body, "approval"), *fields.listed(last, "approval")]),
     )
 
 
-def _listed(body: Mapping[str, Any], name: str) -> Sequence[Any]:
-    found = body.get(name)
-    if found is None:
-        found = []
-    if not isinstance(found, list):
-        raise InvalidField(name, f"{name} must be a list")
-    return found
+def _sampling(body: Mapping[str, Any]) -> Sampling:
+    top_p = fields.number(body, "top_p", 0, 1)
+    return Sampling(
+        temperature=fields.number(body, "temperature", 0, 2),
+        # OpenAI takes 0 for the likeliest word alone; engines want more than nothing
+        top_p=None if top_p is None else max(top_p, 1e-6),
+        seed=fields.whole(body, "seed", -fields.LARGEST - 1),
+        stop=_stop(body),
+    )
 
 
-def _text(body: Mapping[str, Any], name: str, where: str = "") -> str:
-    found = body.get(name)
-    if found is None:
-        return ""
-    if not isinstance(found, str):
-        raise InvalidField(where + name, f"{where}{name} must be a string")
-    return found
+def _stop(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """Words that end the text. The analyst's own text is programs: to cut one is to break it."""
+    given = body.get("stop")
+    if given is None or given == "":
+        return ()
+    found = [given] if isinstance(given, str) else given
+    if not isinstance(found, list) or not all(isinstance(each, str) and each for each in found):
+        raise InvalidField("stop", "stop must be a string or a list of strings")
+    if len(found) > MAX_STOPS:
+        raise InvalidField("stop", f"stop may hold {MAX_STOPS} at most")
+    if found and not fields.text(body, "model").endswith(PLAIN):
+        raise UnsupportedField(
+            "stop",
+            "the analyst does not stop at words: they may stand in a program",
+            remedy=f"Leave stop out, or ask a model without the analyst, whose id ends in {PLAIN}.",
+        )
+    return tuple(found)
 
 
-def _number(body: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
-    found = body.get(name)
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or not low <= found <= high:
-        raise InvalidField(name, f"{name} must be a number from {low} to {high}")
-    return float(found)
-
-
-def _message(raw: Any, where: str) -> Message:
-    if not isinstance(raw, dict):
-        raise InvalidField(where, f"{where} must be an object with role and content")
-    role = raw.get("role")
-    if role == "developer":
-        role = "system"
-    if role not in ROLES:
-        raise InvalidField(f"{where}.role", f"{where}.role must be one of {', '.join(ROLES)}")
-    content = _content(raw.get("content"), f"{where}.content")
-    if role == "user" and not content.strip():
-        raise InvalidField(f"{where}.content", f"{where}.content is empty")
-    return Message(role, content)
-
-
-def _content(raw: Any, where: str) -> str:
-    if isinstance(raw, str):
-        return raw
-    if raw is None:
-        return ""
-    if not isinstance(raw, list):
-        raise InvalidField(where, f"{where} must be a string or a list of parts")
-    return "\n".join(_part(part, where) for part in raw)
-
-
-def _part(part: Any, where: str) -> str:
-    text = part.get("text") if isinstance(part, dict) else None
-    if not isinstance(text, str) or part.get("type") not in ("text", "input_text", "output_text"):
-        raise InvalidField(where, f"{where} may hold parts of type text only")
-    return text
+def _idempotency_key(headers: Mapping[str, str]) -> str:
+    key = headers.get("idempotency-key", "")
+    if len(key) > MAX_KEY_CHARS:
+        message = f"Idempotency-Key takes {MAX_KEY_CHARS} characters at most"
+        raise InvalidField("idempotency-key", message)
+    return key
 
 
 def _selections(body: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[Selection, ...]:
-    raw = [*_listed(body, "data_sources"), *_listed(last, "data_sources")]
+    raw = [*fields.listed(body, "data_sources"), *fields.listed(last, "data_sources")]
     if len(raw) > MAX_SELECTIONS:
         raise InvalidField("data_sources", f"data_sources may hold {MAX_SELECTIONS} at most")
     return tuple(selection(each, f"data_sources[{i}]") for i, each in enumerate(raw))
@@ -176,25 +183,29 @@ def selection(raw: Any, where: str) -> Selection:
             remedy='Such as {"source": "sales", "table": "public.orders"}.',
         )
     at = f"{where}."
-    source = _text(raw, "source", at) or _text(raw, "source_id", at) or _text(raw, "name", at)
+    source = (
+        fields.text(raw, "source", at)
+        or fields.text(raw, "source_id", at)
+        or fields.text(raw, "name", at)
+    )
     if not source:
         raise InvalidField(f"{at}source", f"{where} needs source (a name) or source_id (an id)")
-    what = {name: _text(raw, name, at) for name in ("path", "table", "query", "sql")}
+    what = {name: fields.text(raw, name, at) for name in ("path", "table", "query", "sql")}
     given = [name for name, value in what.items() if value]
     if len(given) > 1:
         raise InvalidField(where, f"{where} takes one of path, table and query")
     found = Selection(
         source=source,
         path=what["path"] or what["table"],
-        version=_text(raw, "version", at),
+        version=fields.text(raw, "version", at),
         sql=what["query"] or what["sql"],
-        parameters=tuple(_listed(raw, "params") or _listed(raw, "parameters")),
-        type=_text(raw, "type", at),
+        parameters=tuple(fields.listed(raw, "params", at) or fields.listed(raw, "parameters", at)),
+        type=fields.text(raw, "type", at),
         format=_format(raw, at),
-        target=_text(raw, "as", at) or _text(raw, "target", at),
-        max_rows=_count(raw, "limit", at),
-        max_bytes=_count(raw, "max_bytes", at),
-        timeout_s=_seconds(raw, at),
+        target=fields.text(raw, "as", at) or fields.text(raw, "target", at),
+        max_rows=fields.count(raw, "limit", at),
+        max_bytes=fields.count(raw, "max_bytes", at),
+        timeout_s=fields.seconds(raw, "timeout_s", at),
     )
     require_something(found, where)
     return found
@@ -225,8 +236,8 @@ def _artifacts_to(body: Mapping[str, Any], last: Mapping[str, Any]) -> Artifacts
     if not isinstance(overwrite, bool):
         raise InvalidField("artifacts_to.overwrite", "artifacts_to.overwrite must be true or false")
     at = "artifacts_to."
-    source = _text(raw, "source", at) or _text(raw, "source_id", at)
-    return artifacts_to(source, _text(raw, "prefix", at), overwrite=overwrite)
+    source = fields.text(raw, "source", at) or fields.text(raw, "source_id", at)
+    return artifacts_to(source, fields.text(raw, "prefix", at), overwrite=overwrite)
 
 
 def artifacts_to(source: str, prefix: str, *, overwrite: bool) -> ArtifactsTo:
@@ -247,32 +258,14 @@ def artifacts_to(source: str, prefix: str, *, overwrite: bool) -> ArtifactsTo:
 
 
 def _format(raw: Mapping[str, Any], at: str) -> Format:
-    found = _text(raw, "format", at)
+    found = fields.text(raw, "format", at)
     if found and found not in FORMATS:
         raise InvalidField(f"{at}format", f"{at}format must be one of {', '.join(FORMATS)}")
     return found  # type: ignore[return-value]
 
 
-def _count(raw: Mapping[str, Any], name: str, at: str) -> int | None:
-    found = raw.get(name)
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
-        raise InvalidField(f"{at}{name}", f"{at}{name} must be a whole number, 0 for no limit")
-    return found
-
-
-def _seconds(raw: Mapping[str, Any], at: str) -> float | None:
-    found = raw.get("timeout_s")
-    if found is None:
-        return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or found <= 0:
-        raise InvalidField(f"{at}timeout_s", f"{at}timeout_s must be a number above 0")
-    return float(found)
-
-
-def _file_ids(body: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[str, ...]:
-    found = [*_listed(body, "file_ids"), *_listed(last, "file_ids")]
+def _file_ids(body: Mapping[str, Any], raw: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    found = [*fields.listed(body, "file_ids"), *history.attached(raw)]
     if not all(isinstance(each, str) for each in found) or len(found) > MAX_FILES:
         raise InvalidField("file_ids", f"file_ids must hold ids of files, {MAX_FILES} at most")
     return tuple(dict.fromkeys(found))
@@ -281,15 +274,15 @@ def _file_ids(body: Mapping[str, Any], last: Mapping[str, Any]) -> tuple[str, ..
 def _thread_id(body: Mapping[str, Any], last: Mapping[str, Any], headers: Mapping[str, str]) -> str:
     metadata = body.get("metadata")
     noted = metadata.get("thread_id", "") if isinstance(metadata, dict) else ""
-    found = _text(body, "thread_id") or _text(last, "thread_id") or noted
+    found = fields.text(body, "thread_id") or fields.text(last, "thread_id") or noted
     if not isinstance(found, str):
         raise InvalidField("metadata.thread_id", "metadata.thread_id must be a string")
     return found or headers.get("x-thread-id", "")
 
 
 def _bounds(body: Mapping[str, Any], bounds: Bounds) -> Bounds:
-    tokens = _count(body, "max_completion_tokens", "") or _count(body, "max_tokens", "")
-    rounds = _count(body, "max_rounds", "")
+    tokens = fields.whole(body, "max_completion_tokens", 1) or fields.whole(body, "max_tokens", 1)
+    rounds = fields.count(body, "max_rounds")
     return Bounds(
         rounds=min(rounds or bounds.rounds, bounds.rounds),
         tokens=min(tokens or bounds.tokens, bounds.tokens),

@@ -11,7 +11,8 @@ from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from servicekit.status import InvalidField
 from services.gateway.conversation import Generate, Message
-from services.gateway.plan import Selection
+from services.gateway.fields import LARGEST
+from services.gateway.plan import Sampling, Selection
 
 ROLES = {
     "system": inference.ROLE_SYSTEM,
@@ -31,13 +32,13 @@ def _parameter(value: Any) -> connector.Parameter:
         return connector.Parameter()
     if isinstance(value, bool):
         return connector.Parameter(boolean=value)
-    if isinstance(value, int):
+    if isinstance(value, int) and abs(value) <= LARGEST:
         return connector.Parameter(integer=value)
     if isinstance(value, float):
         return connector.Parameter(number=value)
     if isinstance(value, str):
         return connector.Parameter(text=value)
-    raise InvalidField("params", "params takes strings, numbers, booleans and null")
+    raise InvalidField("params", "params takes strings, numbers of 64 bits, booleans and null")
 
 
 def values(query: connector.Query) -> list[Any]:
@@ -59,13 +60,19 @@ def limits(selection: Selection, *, default_rows: int) -> connector.Limits:
 
 
 def generate_request(
-    model: str, owner: str, temperature: float | None, action: Generate, *, stop_after_code: bool
+    model: str, owner: str, sampling: Sampling, action: Generate, *, stop_after_code: bool
 ) -> inference.GenerateRequest:
     """Ask for the next turn."""
     return inference.GenerateRequest(
         model=model,
         messages=conversation(action.messages),
-        sampling=inference.Sampling(temperature=temperature, max_tokens=action.max_tokens),
+        sampling=inference.Sampling(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            max_tokens=action.max_tokens,
+        ),
+        stop=sampling.stop,
         stop_after_code=stop_after_code,
         owner=owner,
     )

@@ -4,7 +4,15 @@ import asyncio
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +38,7 @@ from services.gateway.exports import HTML, Document, Figures, rendered, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal, Live
 from services.gateway.pages import Page, page_size
-from services.gateway.plan import Plan
+from services.gateway.plan import PLAIN, Plan
 from services.gateway.prompt import with_history
 from services.gateway.registry import Registry
 from services.gateway.report import report
@@ -38,7 +46,7 @@ from services.gateway.source import Source
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import RunRow, now_ms
-from services.gateway.talk import PLAIN, talk
+from services.gateway.talk import talk
 from services.gateway.threads import Threads
 from services.gateway.writeback import Target, Writeback, notice_of
 
@@ -89,6 +97,8 @@ class Runs:
         self._audit = audit
         # what each run that goes waits for
         self._approvals: dict[str, Approvals] = {}
+        # how many requests wait for the answer of a run
+        self._attending: Counter[str] = Counter()
         # how many runs each caller has going
         self._going: Counter[str] = Counter()
         self._grants = Grants(services)
@@ -122,10 +132,11 @@ class Runs:
     async def start(self, caller: Caller, plan: Plan) -> str:
         """Begin a run, and give its id; the same idempotency key gives the same run.
 
-        Raises `SourceNotFound`, `NotFound` (model, thread, file), `InvalidField`, `Conflict`,
-        `TooBusy`, `QuotaExceeded`; nothing is kept then.
+        Raises `SourceNotFound`, `NotFound` (model, thread, file), `InvalidField` (also for a key
+        that came with another question), `Conflict`, `TooBusy`, `QuotaExceeded`; nothing is kept
+        then.
         """
-        if plan.idempotency_key and (known := await self._known(caller, plan.idempotency_key)):
+        if known := await self._known(caller, plan):
             return known
         if len(self._tasks) >= self._settings.max_runs:
             raise TooBusy(self._settings.max_runs)
@@ -138,12 +149,19 @@ class Runs:
         for id in plan.file_ids:
             await self._files.get(caller.owner, id)
         run_id = "run-" + secrets.token_hex(12)
-        thread_id = "" if _is_plain(plan) else await self._threads.take(caller.owner, plan)
+        thread_id = "" if plan.is_plain else await self._threads.take(caller.owner, plan)
         if thread_id:
             await self._free(thread_id)
             self._busy_threads[thread_id] = run_id
         try:
             await self._insert(caller, plan, run_id, thread_id, model)
+        except IntegrityError as twice:
+            self._busy_threads.pop(thread_id, None)
+            if not plan.thread_id:
+                await self._threads.forget(thread_id)
+            if known := await self._known(caller, plan):
+                return known
+            raise Conflict("run", plan.idempotency_key, "this key is being used") from twice
         except BaseException:
             self._busy_threads.pop(thread_id, None)
             raise
@@ -181,6 +199,18 @@ class Runs:
         await self._row(owner, run_id)
         async for event in self._journal.watch(run_id, after):
             yield event
+
+    @contextmanager
+    def attended(self, run_id: str) -> Iterator[Callable[[], bool]]:
+        """While a request waits for the answer of a run; gives whether it is the only one that
+        does. With an idempotency key there may be several."""
+        self._attending[run_id] += 1
+        try:
+            yield lambda: self._attending[run_id] == 1
+        finally:
+            self._attending[run_id] -= 1
+            if not self._attending[run_id]:
+                del self._attending[run_id]
 
     async def so_far(self, owner: str, run_id: str) -> Sequence[analyst.Event]:
         """The run's events by now. Raises `NotFound`."""
@@ -261,10 +291,22 @@ class Runs:
 
     # Before a run
 
-    async def _known(self, caller: Caller, key: str) -> str:
-        query = select(RunRow.id).where(RunRow.owner == caller.owner, RunRow.idempotency_key == key)
+    async def _known(self, caller: Caller, plan: Plan) -> str:
+        """The run of the plan's idempotency key, or ""."""
+        if not (key := plan.idempotency_key):
+            return ""
+        query = select(RunRow).where(RunRow.owner == caller.owner, RunRow.idempotency_key == key)
         async with self._database.begin() as session:
-            return await session.scalar(query) or ""
+            row = await session.scalar(query)
+        if row is None:
+            return ""
+        if row.fingerprint not in ("", plan.fingerprint):
+            raise InvalidField(
+                "idempotency-key",
+                "this Idempotency-Key came with another request before",
+                remedy="Send the same request again, or a new key.",
+            )
+        return row.id
 
     async def _model(self, asked: str) -> str:
         """The inference service's own id for what was asked; empty for its default."""
@@ -282,7 +324,7 @@ class Runs:
             "file_ids": plan.file_ids,
             "artifacts_to": plan.artifacts_to,
         }
-        if _is_plain(plan) and (field := next((name for name in asked if asked[name]), "")):
+        if plan.is_plain and (field := next((name for name in asked if asked[name]), "")):
             remedy = f"Ask {self._settings.agent_model}, or leave {field} out."
             raise InvalidField(field, f"{plan.model} works without data", remedy=remedy)
         found = [await self._registry.get(caller, each.source) for each in plan.selections]
@@ -302,6 +344,7 @@ class Runs:
             model=plan.model or model,
             state="fetching",
             idempotency_key=plan.idempotency_key or None,
+            fingerprint=plan.fingerprint if plan.idempotency_key else "",
             created_ms=now_ms(),
             ended_ms=None,
             last_sequence=0,
@@ -309,11 +352,8 @@ class Runs:
             error_reason="",
             error_message="",
         )
-        try:
-            async with self._database.begin() as session:
-                session.add(row)
-        except IntegrityError as twice:
-            raise Conflict("run", plan.idempotency_key, "this key is being used") from twice
+        async with self._database.begin() as session:
+            session.add(row)
 
     async def _row(self, owner: str, run_id: str) -> RunRow:
         async with self._database.begin() as session:
@@ -353,7 +393,7 @@ class Runs:
             await to_its_end(self._end(analysis, keeping))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
-        if _is_plain(analysis.plan):
+        if analysis.plan.is_plain:
             await self._mark(analysis.run_id, state="working")
             self._completed(analysis, await talk(analysis), [])
             return
@@ -521,10 +561,6 @@ def _pictures(files: Sequence[analyst.FileInfo]) -> list[str]:
     return found
 
 
-def _is_plain(plan: Plan) -> bool:
-    return plan.model.endswith(PLAIN)
-
-
 def _first(error: BaseException) -> BaseException:
     """Of a group, the first member: the others are its consequences."""
     while isinstance(error, BaseExceptionGroup):
@@ -534,6 +570,8 @@ def _first(error: BaseException) -> BaseException:
 
 def _run_failed(told: Outcome, analysis: Analysis) -> analyst.RunFailed:
     fields = dict(told.fields)
+    if told.retry_after_s is not None:
+        fields["retry_after_s"] = f"{told.retry_after_s:g}"
     return analyst.RunFailed(
         reason=told.reason,
         message=told.message,

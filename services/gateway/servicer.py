@@ -24,11 +24,12 @@ from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
 from services.gateway.guards import guarded
 from services.gateway.guide import Guide, guide_of
+from services.gateway.history import ROLES
 from services.gateway.plan import (
     FORMATS,
-    ROLES,
     ArtifactsTo,
     Plan,
+    Sampling,
     Selection,
     artifacts_to,
     require_something,
@@ -85,18 +86,19 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
     ) -> AsyncIterator[pb.ChatResponse]:
         caller = await self.caller(context, Scope.ANALYST)
         run_id = await self.gateway.runs.start(caller, self._plan(request))
-        ended = spoken = False
-        try:
-            async with aclosing(self.gateway.runs.watch(caller.owner, run_id)) as events:
-                async for event in events:
-                    ended = event.WhichOneof("event") in _ENDS
-                    spoken = spoken or event.HasField("block_opened")
-                    if event.HasField("failed") and not spoken:
-                        raise _as_fault(event.failed)
-                    yield pb.ChatResponse(event=event)
-        finally:
-            if not ended and not request.detach:
-                await self.gateway.runs.cancel(caller.owner, run_id)
+        with self.gateway.runs.attended(run_id) as is_last:
+            ended = spoken = False
+            try:
+                async with aclosing(self.gateway.runs.watch(caller.owner, run_id)) as events:
+                    async for event in events:
+                        ended = event.WhichOneof("event") in _ENDS
+                        spoken = spoken or event.HasField("block_opened")
+                        if event.HasField("failed") and not spoken:
+                            raise _as_fault(event.failed)
+                        yield pb.ChatResponse(event=event)
+            finally:
+                if not ended and not request.detach and is_last():
+                    await self.gateway.runs.cancel(caller.owner, run_id)
 
     def _plan(self, request: pb.ChatRequest) -> Plan:
         messages = tuple(_message(each) for each in request.messages)
@@ -108,7 +110,7 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
             file_ids=tuple(dict.fromkeys(request.file_ids)),
             thread_id=request.thread_id,
             model=request.model,
-            temperature=request.temperature if request.HasField("temperature") else None,
+            sampling=Sampling(request.temperature if request.HasField("temperature") else None),
             bounds=_bounds(request.bounds, self.gateway.settings.bounds),
             idempotency_key=request.idempotency_key,
             artifacts_to=_artifacts_to(request),
@@ -409,7 +411,7 @@ async def _pieces(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterato
 def _message(given: pb.ChatMessage) -> Message:
     if given.role not in ROLES:
         raise InvalidField("messages.role", f"role must be one of {', '.join(ROLES)}")
-    return Message(given.role, given.content)  # type: ignore[arg-type]
+    return Message(ROLES[given.role], given.content)
 
 
 def _selection(given: pb.DataSelection, number: int) -> Selection:

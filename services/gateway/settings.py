@@ -31,6 +31,9 @@ class Settings:
     database_url: Secret | None = None
     # accepted as a key of `owner`; unset = one is made at the first start and printed once
     api_key: Secret | None = None
+    # origins whose pages may call from a browser, such as https://chat.example.com, or *; none =
+    # only what is no browser calls
+    cors_origins: tuple[str, ...] = ()
     # whose the sources, files and threads of `api_key` are
     owner: str = "default"
     # API keys are kept as hashes under this key, the same in every replica; unset = one is made in

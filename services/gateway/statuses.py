@@ -7,6 +7,7 @@ from services.gateway import errors
 
 _Code = grpc.StatusCode
 STATUSES: StatusTable = {
+    errors.UnsupportedField: Status(_Code.UNIMPLEMENTED, "UNSUPPORTED"),
     errors.SourceNotFound: Status(_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
     errors.NotFound: Status(_Code.NOT_FOUND, "NOT_FOUND"),
     errors.NotAllowed: Status(_Code.PERMISSION_DENIED, "NOT_ALLOWED"),

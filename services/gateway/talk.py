@@ -8,9 +8,6 @@ from isobath.inference.v1 import inference_pb2 as inference
 from services.gateway.analysis import Analysis
 from services.gateway.conversation import Finish, Generate
 
-# behind a model's id: that model without the analyst
-PLAIN = ":plain"
-
 
 async def talk(analysis: Analysis) -> Finish:
     """One turn, told as text outside of any block."""

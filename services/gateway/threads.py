@@ -56,6 +56,11 @@ class Threads:
             )
         return id
 
+    async def forget(self, id: str) -> None:
+        """Of a new thread that no run came to use: it has no workspace yet."""
+        async with self._database.begin() as session:
+            await session.execute(delete(ThreadRow).where(ThreadRow.id == id))
+
     async def said(self, thread_id: str, question: str, answer: str) -> None:
         """Keep what was asked and answered."""
         async with self._database.begin() as session:

@@ -11,7 +11,7 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context
 from services.gateway.gateway import Gateway
 from services.gateway.http.edge import Json
-from services.gateway.openai import failure
+from services.gateway.openai import CANCELLED, failure
 from services.gateway.statuses import http_status
 
 # a run whose fetch is done: from here on the response is a stream whatever happens
@@ -45,7 +45,8 @@ class RunResponse(Response):
     """Renders a run's events; a client that goes away cancels the run, unless it is detached.
 
     The status waits for the end of the fetch, so that its fault is an HTTP error, but no longer
-    than `hold_s`: then the stream begins, with comments against idle timeouts.
+    than `hold_s`, and with `hold` false not at all: then the stream begins, with comments against
+    idle timeouts.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class RunResponse(Response):
         *,
         stream: bool,
         detach: bool,
+        hold: bool = True,
     ) -> None:
         self._gateway = gateway
         self._owner = owner
@@ -64,16 +66,23 @@ class RunResponse(Response):
         self._rendering = rendering
         self._stream = stream
         self._detach = detach
+        self._hold_s = gateway.settings.hold_s if hold else 0.0
         # of the base class, FastAPI reads only this
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._gateway.runs.attended(self._run_id) as is_last:
+            await self._serve(is_last, scope, receive, send)
+
+    async def _serve(
+        self, is_last: Callable[[], bool], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         serve = self._streamed if self._stream else self._whole
         serving = asyncio.create_task(serve(scope, receive, send))
         leaving = asyncio.create_task(_gone(receive))
         try:
             await asyncio.wait({serving, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not serving.done() and not self._detach:
+            if not serving.done() and not self._detach and is_last():
                 await self._gateway.runs.cancel(self._owner, self._run_id)
             elif serving.done():
                 await serving
@@ -93,8 +102,7 @@ class RunResponse(Response):
         elif last.HasField("failed"):
             await self._refuse(last.failed, scope, receive, send)
         else:
-            cancelled = analyst.RunFailed(reason="CANCELLED", message="the run was cancelled")
-            await self._refuse(cancelled, scope, receive, send)
+            await self._refuse(CANCELLED, scope, receive, send)
 
     async def _refuse(
         self, failed: analyst.RunFailed, scope: Scope, receive: Receive, send: Send
@@ -102,6 +110,8 @@ class RunResponse(Response):
         body = failure(failed, context.request_id())
         status = http_status(failed.reason, failed.code)
         headers = {"x-should-retry": "false"}
+        if after_s := failed.metadata.get("retry_after_s"):
+            headers["retry-after"] = str(max(1, round(float(after_s))))
         await Json(body, status, headers=headers)(scope, receive, send)
 
     async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,8 +133,10 @@ class RunResponse(Response):
     async def _held(self, queue: Queue) -> list[analyst.Event]:
         """Events up to the first of the model's, the end, or the end of patience."""
         held: list[analyst.Event] = []
+        if not self._hold_s:
+            return held
         try:
-            async with asyncio.timeout(self._gateway.settings.hold_s):
+            async with asyncio.timeout(self._hold_s):
                 while event := await queue.get():
                     held.append(event)
                     if event.WhichOneof("event") in _BEGUN | _ENDS:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -28,9 +29,12 @@ from services.gateway.http import (
 from services.gateway.http.reference.document import document
 from services.gateway.openai import envelope
 
-REASONS = {404: "NOT_FOUND", 405: "UNSUPPORTED", 401: "UNAUTHENTICATED"}
-
-
+REASONS = {404: "NOT_FOUND", 405: "UNSUPPORTED"}
+NO_ROUTE = (
+    "Questions go to POST /v1/chat/completions or POST /v1/responses; GET /openapi.json lists all."
+)
+# what a script of another origin may read
+EXPOSED = ("x-request-id", "retry-after", "x-should-retry", "location", "content-disposition")
 VERSION = "0.1.0"
 
 
@@ -45,7 +49,16 @@ def application(gateway: Gateway) -> ASGIApp:
     app.add_exception_handler(Fault, edge.handle)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _http)
-    return edge.Edge(app)
+    whole: ASGIApp = edge.Edge(app)
+    if gateway.settings.cors_origins:
+        whole = CORSMiddleware(
+            whole,
+            allow_origins=gateway.settings.cors_origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED,
+        )
+    return whole
 
 
 def families(gateway: Gateway) -> Sequence[APIRouter]:
@@ -68,10 +81,25 @@ def openapi(routers: Sequence[APIRouter]) -> dict[str, Any]:
     return document([route for route in routes if isinstance(route, APIRoute)], VERSION)
 
 
-async def _http(_: Request, error: Exception) -> Response:
-    """An unknown route or a wrong method, as an envelope."""
+async def _http(request: Request, error: Exception) -> Response:
+    """An unknown route, a wrong method, or a form that cannot be read, as an envelope."""
     status = error.status_code if isinstance(error, HTTPException) else 400
-    detail = error.detail if isinstance(error, HTTPException) else "the request cannot be read"
-    reason = REASONS.get(status, "INVALID_FIELD")
-    body = envelope(status, reason, str(detail), request_id=context.request_id())
-    return edge.Json(body, status)
+    detail = (
+        str(error.detail) if isinstance(error, HTTPException) else "the request is not readable"
+    )
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    asked, remedy = f"{request.method} {request.url.path}", ""
+    details: dict[str, str] = {}
+    if status == 404:
+        detail, remedy, details = f"there is no {asked}", NO_ROUTE, {"kind": "route", "id": asked}
+    elif status == 405:
+        detail, remedy = f"{asked} is not to be had", f"Use {headers.get('Allow', 'another')}."
+    body = envelope(
+        status,
+        REASONS.get(status, "INVALID_FIELD"),
+        detail,
+        remedy=remedy,
+        details=details,
+        request_id=context.request_id(),
+    )
+    return edge.Json(body, status, headers=headers)

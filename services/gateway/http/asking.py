@@ -8,6 +8,7 @@ from fastapi import Request
 from servicekit.status import InvalidField
 from services.gateway.access.scopes import Scope
 from services.gateway.callers import Caller
+from services.gateway.errors import TooLarge
 from services.gateway.gateway import Gateway
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
@@ -22,12 +23,12 @@ async def authenticated(gateway: Gateway, request: Request, needs: Scope | None 
 
 
 async def body_of(request: Request) -> dict[str, Any]:
-    """The body, a JSON object. Raises `InvalidField`."""
+    """The body, a JSON object. Raises `InvalidField`, `TooLarge`."""
     raw = bytearray()
     async for chunk in request.stream():
         raw += chunk
         if len(raw) > MAX_BODY_BYTES:
-            raise InvalidField("body", f"the body is larger than {MAX_BODY_BYTES:,} bytes")
+            raise TooLarge("the body", MAX_BODY_BYTES)
     try:
         body = orjson.loads(bytes(raw))
     except orjson.JSONDecodeError as torn:
@@ -43,6 +44,12 @@ def flag(body: dict[str, Any], name: str) -> bool:
     if not isinstance(found, bool | None):
         raise InvalidField(name, f"{name} must be true or false")
     return bool(found)
+
+
+def held(body: dict[str, Any]) -> bool:
+    """Whether a stream waits for the end of the fetch, so that its fault is a status. Raises
+    `InvalidField`."""
+    return body.get("hold") is None or flag(body, "hold")
 
 
 def number(request: Request, name: str, default: int = 0) -> int:

@@ -12,7 +12,7 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
 from services.gateway.gateway import Gateway
 from services.gateway.http.answering import RunResponse
-from services.gateway.http.asking import authenticated, body_of, flag
+from services.gateway.http.asking import authenticated, body_of, flag, held
 from services.gateway.openai import Chunks, completion
 from services.gateway.plan import plan
 
@@ -30,12 +30,14 @@ def routes(gateway: Gateway) -> APIRouter:
         options = body.get("stream_options") or {}
         if not isinstance(options, dict):
             raise InvalidField("stream_options", "stream_options must be an object")
-        stream, detach = flag(body, "stream"), flag(body, "detach")
+        stream, detach, hold = flag(body, "stream"), flag(body, "detach"), held(body)
         include_usage = flag(options, "include_usage")
         run_id = await gateway.runs.start(caller, asked)
         model = asked.model or gateway.settings.agent_model
         rendering = _Completions(run_id, model, include_usage=include_usage)
-        return RunResponse(gateway, caller.owner, run_id, rendering, stream=stream, detach=detach)
+        return RunResponse(
+            gateway, caller.owner, run_id, rendering, stream=stream, detach=detach, hold=hold
+        )
 
     return router
 

@@ -1,18 +1,19 @@
 """The outermost layer, plain ASGI: request id, access log, and errors as envelopes."""
 
 import time
-from collections.abc import Mapping
 
+import grpc
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit import context, logs
-from servicekit.status import outcome
+from servicekit.status import Outcome, outcome
 from services.gateway.openai import envelope
 from services.gateway.statuses import STATUSES, http_status
 
+SDK_PATIENCE_S = 60.0
 _log = logs.get(__name__)
 
 
@@ -40,11 +41,22 @@ def refused(error: BaseException) -> Json:
         details=fields,
         request_id=context.request_id(),
     )
-    return Json(body, status, headers=_retry(told.retry_after_s))
+    return Json(body, status, headers=_headers(told))
 
 
-def _retry(after_s: float | None) -> Mapping[str, str]:
-    return {} if after_s is None else {"retry-after": str(max(1, round(after_s)))}
+def _headers(told: Outcome) -> dict[str, str]:
+    """What a client's retries should know. `x-should-retry` is OpenAI's: its SDK heeds it."""
+    headers = {}
+    if told.code is grpc.StatusCode.UNAUTHENTICATED:
+        headers["www-authenticate"] = "Bearer"
+    if told.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, round(told.retry_after_s)))
+        # the SDK waits a minute at most, and asks sooner when it is told to wait longer
+        headers["x-should-retry"] = "true" if told.retry_after_s <= SDK_PATIENCE_S else "false"
+    elif not told.known:
+        # nobody knows what had begun by then
+        headers["x-should-retry"] = "false"
+    return headers
 
 
 async def handle(_: Request, error: Exception) -> Response:
@@ -64,6 +76,9 @@ class Edge:
             return
         offered = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
         request_id = context.new_request_id(offered)
+        if scope["method"] == "HEAD":
+            # as GET; the server leaves the body out, by the scope that it kept
+            scope = {**scope, "method": "GET"}
         with context.entered(context.Incoming(request_id=request_id)):
             await _Exchange(request_id, scope, send).run(self._application, receive)
 

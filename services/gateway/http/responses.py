@@ -13,7 +13,7 @@ from services.gateway.callers import Caller
 from services.gateway.errors import NotFound
 from services.gateway.gateway import Gateway
 from services.gateway.http.answering import RunResponse
-from services.gateway.http.asking import authenticated, body_of, flag, number, word
+from services.gateway.http.asking import authenticated, body_of, flag, held, number, word
 from services.gateway.http.edge import Json
 from services.gateway.plan import plan
 from services.gateway.responses.rendering import Responding
@@ -40,7 +40,7 @@ def routes(gateway: Gateway) -> APIRouter:
         """Ask a question; with `background` the run goes on by itself."""
         caller = await authenticated(gateway, request)
         body = await body_of(request)
-        stream, background = flag(body, "stream"), flag(body, "background")
+        stream, background, hold = flag(body, "stream"), flag(body, "background"), held(body)
         chat = chat_body(body)
         if body.get("previous_response_id") is not None:
             chat["thread_id"] = await _thread_behind(gateway, caller, body)
@@ -52,7 +52,7 @@ def routes(gateway: Gateway) -> APIRouter:
         if background and not stream:
             return Json(rendering.now(await gateway.runs.so_far(caller.owner, run.run_id)))
         return RunResponse(
-            gateway, caller.owner, run_id, rendering, stream=stream, detach=background
+            gateway, caller.owner, run_id, rendering, stream=stream, detach=background, hold=hold
         )
 
     @router.get(base + "/{id}", response_class=Response)

@@ -130,6 +130,8 @@ class RunRow(Base):
     model: Mapped[str] = mapped_column(String(200))
     state: Mapped[str] = mapped_column(String(20), index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
+    # of the plan that came with the key; "" in rows of earlier schemas
+    fingerprint: Mapped[str] = mapped_column(String(64))
     created_ms: Mapped[int]
     ended_ms: Mapped[int | None]
     last_sequence: Mapped[int]
@@ -160,6 +162,8 @@ class FileRow(Base):
     thread_id: Mapped[str] = mapped_column(String(60), index=True)
     run_id: Mapped[str] = mapped_column(String(40))
     created_ms: Mapped[int]
+    # None = kept until it is deleted
+    expires_ms: Mapped[int | None] = mapped_column(index=True)
 
 
 class AuditRow(Base):
