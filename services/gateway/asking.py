@@ -9,9 +9,8 @@ from servicekit import logs
 from servicekit.status import RemoteFault
 from services.gateway import render
 from services.gateway.budget import Budget, size
-from services.gateway.conversation import Generate, Message
+from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.models import Models
-from services.gateway.plan import Sampling
 
 _log = logs.get(__name__)
 _CUT = (

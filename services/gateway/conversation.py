@@ -30,6 +30,16 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How the model is to choose its words; None = as the model's own service has it."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Bounds:
     """What a run may use. `idle_turns` are turns in a row with neither program nor answer."""
 

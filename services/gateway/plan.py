@@ -13,7 +13,7 @@ from typing import Any, Literal
 from grants.scope import problem_of
 from servicekit.status import InvalidField
 from services.gateway import fields, history
-from services.gateway.conversation import Bounds, Message
+from services.gateway.conversation import Bounds, Message, Sampling
 from services.gateway.errors import UnsupportedField
 from services.gateway.guards import NONE, Guards, guards_of
 from services.gateway.refusals import require_honoured
@@ -63,16 +63,6 @@ class ArtifactsTo:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How the model is to choose its words; None = as the model's own service has it."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a chat request asks for. `thread_id` is empty for a new thread."""
 
@@ -81,7 +71,7 @@ class Plan:
     file_ids: tuple[str, ...] = ()
     thread_id: str = ""
     model: str = ""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
     artifacts_to: ArtifactsTo | None = None

@@ -10,9 +10,9 @@ from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from servicekit.status import InvalidField
-from services.gateway.conversation import Generate, Message
+from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.fields import LARGEST
-from services.gateway.plan import Sampling, Selection
+from services.gateway.plan import Selection
 
 ROLES = {
     "system": inference.ROLE_SYSTEM,

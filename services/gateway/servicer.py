@@ -19,7 +19,7 @@ from services.gateway.access.scopes import Scope
 from services.gateway.access.servicer import AccessServicer
 from services.gateway.approvals import Decision
 from services.gateway.authenticated import Authenticated, Context
-from services.gateway.conversation import Bounds, Message
+from services.gateway.conversation import Bounds, Message, Sampling
 from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
 from services.gateway.guards import guarded
@@ -29,7 +29,6 @@ from services.gateway.plan import (
     FORMATS,
     ArtifactsTo,
     Plan,
-    Sampling,
     Selection,
     artifacts_to,
     require_something,

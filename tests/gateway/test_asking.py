@@ -10,7 +10,7 @@ import pytest
 from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.status import RemoteFault
 from services.gateway.asking import Asking
-from services.gateway.conversation import Generate, Message
+from services.gateway.conversation import Generate, Message, Sampling
 
 CHARS_PER_TOKEN = 4
 
@@ -49,7 +49,7 @@ class ShortModel:
 def asking(models: Any) -> tuple[Asking, list[str]]:
     told: list[str] = []
     made = Asking(
-        models=models, model="", owner="ada", key="k", temperature=0.4, tell=told.append
+        models=models, model="", owner="ada", key="k", sampling=Sampling(0.4), tell=told.append
     )  # fmt: skip
     return made, told
 

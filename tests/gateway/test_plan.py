@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicekit.status import InvalidField
-from services.gateway.conversation import Bounds, Message
+from services.gateway.conversation import Bounds, Message, Sampling
 from services.gateway.errors import UnsupportedField
-from services.gateway.plan import Plan, Sampling, Selection, plan, selection
+from services.gateway.plan import Plan, Selection, plan, selection
 
 USER = {"role": "user", "content": "Why?"}
 

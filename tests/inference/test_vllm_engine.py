@@ -25,7 +25,7 @@ from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
 from servicekit.testing import free_port, open_channel, running
 from services.gateway.asking import Asking
-from services.gateway.conversation import Generate, Message
+from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.models import Models, reaching
 from services.inference.app import mount
 from services.inference.settings import Settings
@@ -255,7 +255,7 @@ async def test_context_too_long_tells_both_numbers(random_model: Service):
 async def test_a_run_that_outgrows_the_context_is_cut_to_it(random_model: Service):
     told: list[str] = []
     asking_it = Asking(
-        models=random_model.models, model="", owner="eve", key="k", temperature=0.0,
+        models=random_model.models, model="", owner="eve", key="k", sampling=Sampling(0.0),
         tell=told.append,
     )  # fmt: skip
     messages = [Message("user", "count the orders")]

@@ -9,10 +9,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit.status import InvalidField
 from services.gateway.gateway import Gateway
 from services.gateway.http.answering import RunResponse
-from services.gateway.http.asking import authenticated, body_of, flag, held
+from services.gateway.http.asking import authenticated, body_of, flag, held, mapping
 from services.gateway.openai import Chunks, completion
 from services.gateway.plan import plan
 
@@ -27,9 +26,7 @@ def routes(gateway: Gateway) -> APIRouter:
         caller = await authenticated(gateway, request)
         body = await body_of(request)
         asked = plan(body, request.headers, gateway.settings.bounds)
-        options = body.get("stream_options") or {}
-        if not isinstance(options, dict):
-            raise InvalidField("stream_options", "stream_options must be an object")
+        options = mapping(body, "stream_options")
         stream, detach, hold = flag(body, "stream"), flag(body, "detach"), held(body)
         include_usage = flag(options, "include_usage")
         run_id = await gateway.runs.start(caller, asked)

@@ -131,7 +131,7 @@ class RunRow(Base):
     state: Mapped[str] = mapped_column(String(20), index=True)
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     # of the plan that came with the key; "" in rows of earlier schemas
-    fingerprint: Mapped[str] = mapped_column(String(64))
+    fingerprint: Mapped[str] = mapped_column(String(64), default="")
     created_ms: Mapped[int]
     ended_ms: Mapped[int | None]
     last_sequence: Mapped[int]
