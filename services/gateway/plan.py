@@ -87,7 +87,9 @@ class Plan:
     def fingerprint(self) -> str:
         """The same for the same question, whatever its idempotency key is: 64 characters."""
         asked = asdict(replace(self, idempotency_key=""))
-        return hashlib.sha256(json.dumps(asked, sort_keys=True, default=repr).encode()).hexdigest()
+        # sets have no order of their own
+        told = json.dumps(asked, sort_keys=True, default=sorted)
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def within(self, tokens: int | None) -> "Plan":
         """The plan, for no more tokens than these; None = as it is."""
