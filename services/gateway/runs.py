@@ -52,6 +52,8 @@ from services.gateway.writeback import Target, Writeback, notice_of
 
 GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
+# a day, as long as OpenAI's clients and others may expect
+KEY_LIFETIME_MS = 24 * 60 * 60 * 1000
 # of pictures in a report's page
 REPORT_BYTES = 32 * 1024 * 1024
 Exporter = Callable[[str, Sequence[analyst.Event], Figures], Document]
@@ -298,6 +300,8 @@ class Runs:
         query = select(RunRow).where(RunRow.owner == caller.owner, RunRow.idempotency_key == key)
         async with self._database.begin() as session:
             row = await session.scalar(query)
+            if row is not None and row.created_ms < now_ms() - KEY_LIFETIME_MS:
+                row.idempotency_key, row = None, None
         if row is None:
             return ""
         if row.fingerprint not in ("", plan.fingerprint):

@@ -13,6 +13,7 @@ import openai
 import pytest
 import pytest_asyncio
 
+from services.gateway import runs
 from tests.gateway.conformance import ASK, CHATS, ROUTES, Case, Reply, Route, reply_of
 from tests.gateway.conftest import ANSWER, KEY, Platform, platform_of, question
 from tests.gateway.doubles import HANG
@@ -219,6 +220,21 @@ async def test_key_is_of_one_question(shared: Platform) -> None:
             await ask("How few?")
         assert raised.value.param == "idempotency-key"
         assert "another request" in raised.value.message
+
+
+async def test_key_is_free_again_after_a_day(
+    shared: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask() -> str:
+        reply = await shared.http.post(CHAT, json=ASK, headers={"idempotency-key": "daily"})
+        return str(reply.raise_for_status().json()["id"])
+
+    first = await ask()
+    assert await ask() == first
+    monkeypatch.setattr(runs, "KEY_LIFETIME_MS", -1)
+    second = await ask()
+    monkeypatch.undo()
+    assert second != first and await ask() == second
 
 
 async def test_request_id_is_made_and_given_to_the_sdk(shared: Platform) -> None:

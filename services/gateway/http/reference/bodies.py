@@ -6,6 +6,7 @@ from services.gateway.access.scopes import WORDS
 from services.gateway.approvals import MAX_COMMENT_CHARS
 from services.gateway.guards import GUARDED
 from services.gateway.guide import MAX_NOTES, MAX_QUERIES
+from services.gateway.history import ROLES
 from services.gateway.http.reference.contract import Schema
 from services.gateway.http.reference.forms import (
     by_name,
@@ -19,7 +20,7 @@ from services.gateway.http.reference.forms import (
     truth,
     whole,
 )
-from services.gateway.plan import FORMATS, MAX_FILES, MAX_SELECTIONS
+from services.gateway.plan import FORMATS, MAX_FILES, MAX_SELECTIONS, MAX_STOPS
 
 _PARAMETERS = many(
     {"type": ["string", "number", "boolean", "null"]}, "Bound to `$1`, `$2` … of the query."
@@ -72,7 +73,14 @@ ARTIFACTS_TO = record(
     "Where the report, figures and files of a run are also written at its end.",
 )
 _GUARDED = many(text(enum=list(GUARDED)), "What waits for a person's approval each time.")
-_PART = record({"type": text(enum=["text", "input_text", "output_text"]), "text": text()})
+_PART = record(
+    {
+        "type": text(enum=["text", "input_text", "output_text", "refusal", "file"]),
+        "text": maybe(text()),
+        "refusal": maybe(text()),
+        "file": maybe(record({"file_id": text("An uploaded file.")})),
+    }
+)
 _DATA = {
     "data_sources": maybe(
         or_null(many(ref("Selection"), "What the question is about.", maxItems=MAX_SELECTIONS))
@@ -84,7 +92,9 @@ _DATA = {
 }
 MESSAGE = record(
     {
-        "role": text(enum=["system", "developer", "user", "assistant"]),
+        "role": text(
+            "`tool`, `function` and `execute` give what was run earlier.", enum=list(ROLES)
+        ),
         "content": maybe({"anyOf": [text(), many(_PART), {"type": "null"}]}),
         "name": maybe(text("Passed over.")),
         **_DATA,
@@ -100,14 +110,23 @@ QUESTION = record(
         **_DATA,
         "temperature": maybe(or_null(number(minimum=0, maximum=2))),
         "max_rounds": maybe(or_null(whole("Programs at most.", minimum=0))),
-        "max_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=0))),
+        "top_p": maybe(or_null(number(minimum=0, maximum=1))),
+        "seed": maybe(or_null(whole())),
+        "stop": maybe(
+            {
+                "anyOf": [text(), many(text(), maxItems=MAX_STOPS), {"type": "null"}],
+                "description": "Of a model without the analyst only.",
+            }
+        ),
+        "max_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=1))),
         "max_completion_tokens": maybe(
-            or_null(whole("The newer word for `max_tokens`.", minimum=0))
+            or_null(whole("The newer word for `max_tokens`.", minimum=1))
         ),
         "n": maybe({"enum": [1, None], "description": "A run gives one answer."}),
         "metadata": maybe(or_null(by_name({}, "Of it, `thread_id` is read."))),
     }
 )
+_HOLD = truth("False: a stream begins at once, and a fault of the fetch is told in it.")
 CHAT: Schema = {
     **QUESTION,
     "properties": {
@@ -120,6 +139,7 @@ CHAT: Schema = {
             }
         ),
         "detach": or_null(truth("The run goes on when this connection ends.")),
+        "hold": or_null(_HOLD),
     },
 }
 _INPUT_PART = record(
@@ -151,6 +171,7 @@ RESPOND = record(
         ),
         "stream": maybe(or_null(truth("Answer as server-sent events."))),
         "background": maybe(or_null(truth("The run goes on by itself."))),
+        "hold": maybe(or_null(_HOLD)),
         "max_output_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=0))),
         "max_tool_calls": maybe(or_null(whole("Programs at most.", minimum=0))),
         "max_rounds": maybe(or_null(whole("Another word for `max_tool_calls`.", minimum=0))),

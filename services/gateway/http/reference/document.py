@@ -25,8 +25,10 @@ ERRORS = {
     404: "Not there, or another's.",
     409: "Taken, in use, or taken back meanwhile.",
     413: "Over a limit, told before bytes move.",
+    416: "The file has no such range.",
     422: "The source refused.",
     429: "Too many at once, or a quota is used up; `Retry-After` says how long to wait.",
+    499: "The run was cancelled.",
     500: "A defect of the platform; the log tells more under `request_id`.",
     502: "A source or a service failed.",
     503: "A service is away; `Retry-After` says how long to wait.",
@@ -153,7 +155,8 @@ def _parameter(told: Parameter) -> dict[str, Any]:
 def _responses(told: Operation) -> Iterator[tuple[str, Any]]:
     for status, answer in told.answers.items():
         yield str(status), _answer(answer)
-    for status in sorted({*told.errors, *(() if told.needs is None else _ALWAYS)}):
+    always = () if told.needs is None else _ALWAYS
+    for status in sorted({*told.errors, *always, *(() if told.body is None else (413,))}):
         yield str(status), {"$ref": f"#/components/responses/{status}"}
 
 

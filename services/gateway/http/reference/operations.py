@@ -59,13 +59,14 @@ _BLOB = _query("path", "A relation or a blob.", required=True)
 _VERSION = _query("version", "Of an entry that browse gave. Missing = the state of now.")
 _AGAIN = _header(
     "Idempotency-Key",
-    "The same key from the same owner within a day gives the run that it gave before.",
+    "The same key from the same owner within a day gives the run that it gave before; with another"
+    " question it is refused.",
 )
 _THREAD = _header("X-Thread-Id", "A thread, where the body names none.")
 # what a source's connector may answer
 SOURCE = (404, 409, 413, 422, 502, 504)
 # what may befall a run before it answers
-RUN = (404, 409, 413, 422, 502, 504)
+RUN = (404, 409, 413, 422, 499, 502, 504)
 _OCTETS = "*/*"
 
 # what stands in a path's braces, by the beginning of the path
