@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from isobath.analyst.v1 import access_pb2 as messages
-from isobath_client.printing import (
+from isobath_client.commands import completion
+from isobath_client.commands.gateway import connected
+from isobath_client.commands.printing import (
     AsJson,
-    connected,
-    console,
+    examples,
     json_line,
+    moment,
     print_table,
+    say,
     show,
     table_of,
 )
@@ -29,7 +32,12 @@ class Scope(StrEnum):
 QUOTAS = tuple(field.name for field in messages.Quota.DESCRIPTOR.fields)
 
 
-@keys.command("create")
+@keys.command(
+    "create",
+    epilog=examples(
+        "isobath keys create --owner ann --scope read-only --days 30 --quota rows_per_day=1000000"
+    ),
+)
 def create_key(
     owner: Annotated[
         str, typer.Option(help="Whose sources, threads and files it opens; yours if left out.")
@@ -61,7 +69,7 @@ def create_key(
         typer.echo(made.secret)
 
 
-@keys.command("list")
+@keys.command("list", epilog=examples("isobath keys list --ended"))
 def list_keys(
     ended: Annotated[bool, typer.Option("--ended", help="Revoked and expired ones too.")] = False,
     as_json: AsJson = False,
@@ -69,7 +77,7 @@ def list_keys(
     """Keys, newest first: all for an admin, those of your owner for others."""
 
     def row(key: messages.ApiKey) -> tuple[str, ...]:
-        used = f"{key.last_used_at.ToDatetime():%Y-%m-%d %H:%M}"
+        used = moment(key.last_used_at)
         return (
             key.id,
             key.owner,
@@ -84,12 +92,18 @@ def list_keys(
         show(table, client.access.keys(ended=ended), row, as_json=as_json)
 
 
-@keys.command("revoke")
-def revoke_key(key_id: str) -> None:
+@keys.command("revoke", epilog=examples("isobath keys revoke key-…"))
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The key's id.", autocompletion=completion.key_ids)],
+    as_json: AsJson = False,
+) -> None:
     """End a key, from the next request on."""
     with connected() as client:
         key = client.access.revoke_key(key_id)
-    console.print(f"{key.id} is revoked.", soft_wrap=True)
+    if as_json:
+        json_line(key)
+    else:
+        say(f"{key.id} is revoked.")
 
 
 def whoami(as_json: AsJson = False) -> None:
@@ -100,7 +114,7 @@ def whoami(as_json: AsJson = False) -> None:
         json_line(caller)
         return
     teams = f", in {', '.join(caller.teams)}" if caller.teams else ""
-    console.print(f"{caller.owner} by {caller.key_id}: {_scope(caller.scope)}{teams}", markup=False)
+    say(f"{caller.owner} by {caller.key_id}: {_scope(caller.scope)}{teams}")
     used = {
         "requests_per_minute": None,
         "runs_at_once": None,
@@ -160,5 +174,5 @@ def _state(key: messages.ApiKey) -> str:
     if key.HasField("revoked_at"):
         return "revoked"
     if key.HasField("expires_at"):
-        return f"until {key.expires_at.ToDatetime():%Y-%m-%d %H:%M}"
+        return f"until {moment(key.expires_at)}"
     return "valid"

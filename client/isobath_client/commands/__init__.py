@@ -1,0 +1,1 @@
+"""The `isobath` command, by noun; `isobath_client.cli` puts it together."""
