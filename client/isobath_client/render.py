@@ -42,6 +42,7 @@ DOING = {
     "understand": "reads the data",
 }
 BAR_WIDTH = 24
+LINE_CHARACTERS = 400
 
 
 class Gallery(Protocol):
@@ -67,6 +68,7 @@ class Renderer:
         self._answers = answers or steps
         self._gallery = gallery
         self._answer: list[str] = []
+        self._held: list[str] = []
         self._live: Live | None = None
         self._doing = ""
         self._fetching: dict[int, FetchProgress] = {}
@@ -88,6 +90,8 @@ class Renderer:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        for answer in self._held:
+            self._tell_answer(answer)
 
     def show(self, event: Event) -> None:
         """Print one event; those without a rendering of their own are passed over."""
@@ -152,7 +156,12 @@ class Renderer:
     def _block_closed(self, event: BlockClosed) -> None:
         if event.kind == "answer":
             self._end_line()
-            self._tell_answer("".join(self._answer))
+            answer = "".join(self._answer)
+            # what goes elsewhere may be seen on the same screen, and must not meet the foot there
+            if self._live is not None and self._answers is not self._steps:
+                self._held.append(answer)
+            else:
+                self._tell_answer(answer)
             self._answer.clear()
         elif event.kind not in QUIET:
             self._end_line()
@@ -195,7 +204,7 @@ class Renderer:
         self._line.append(text, style=style)
         *whole, self._line = self._line.split("\n", allow_blank=True)
         for line in whole:
-            self._print(line)
+            self._print(_cut(line))
 
     def _end_line(self) -> None:
         if self._open:
@@ -218,6 +227,14 @@ class Renderer:
             self._spinner.update(text=Styled(f"the analyst {self._doing}", style="dim"))
             parts.append(self._spinner)
         return Group(*parts)
+
+
+def _cut(line: Styled) -> Styled:
+    """The start of a line that would fill the screen."""
+    if len(line) <= LINE_CHARACTERS:
+        return line
+    more = f" … {len(line) - LINE_CHARACTERS:,} more characters"
+    return line[:LINE_CHARACTERS].append(more, style="dim")
 
 
 def _fetch(progress: FetchProgress) -> tuple[RenderableType, ...]:

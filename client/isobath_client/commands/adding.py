@@ -150,7 +150,8 @@ def _wizard(
     kinds = [(f"{each.title} ({each.type})", each) for each in client.sources.types()]
     kind = forms.chosen("What is it?", kinds)
     form = forms.chosen("How?", [(each.title, each) for each in forms_of(kind)])
-    name_field = Field("name", {"title": "Name", "pattern": f"^{NAME.pattern}$"}, required=True)
+    what = {"title": "Name", "description": "Letters, digits, - and _."}
+    name_field = Field("name", {**what, "pattern": f"^{NAME.pattern}$"}, required=True)
     name = name or str(forms.answered(name_field))
     if description is None:
         what = {"title": "Description", "description": "For people, and for the model."}

@@ -1,6 +1,7 @@
 """A form on the terminal: field by field, checked as it is filled in, secrets unseen."""
 
 from collections.abc import Mapping, Sequence
+from getpass import getpass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -103,10 +104,18 @@ def _label(field: Field) -> str:
 
 def _line(label: str, preset: str, *, hidden: bool = False) -> str:
     """One line; an empty one is the preset."""
-    given: str = typer.prompt(
-        label, default=preset, hide_input=hidden, show_default=bool(preset), type=str
-    )
+    if hidden:
+        return _unseen(label)
+    given: str = typer.prompt(label, default=preset, show_default=bool(preset), type=str)
     return given.strip()
+
+
+def _unseen(label: str) -> str:
+    """A line that is not shown; what is typed ahead of the prompt is not taken."""
+    try:
+        return getpass(f"{label}: ").strip()
+    except (EOFError, KeyboardInterrupt):
+        raise typer.Abort from None
 
 
 def _of_file(text: str) -> str:

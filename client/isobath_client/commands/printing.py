@@ -50,8 +50,12 @@ def show(
 
 
 def print_table(table: Table) -> None:
-    """To a pipe without a width: what is cut into lines cannot be searched."""
-    (console if console.is_terminal else Console(width=PIPE_WIDTH)).print(table)
+    """To a pipe without lines and width: what is cut up cannot be searched."""
+    if console.is_terminal:
+        console.print(table)
+        return
+    table.box, table.pad_edge = None, False
+    Console(width=PIPE_WIDTH).print(table)
 
 
 def say(text: str, style: str = "") -> None:

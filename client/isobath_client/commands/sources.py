@@ -45,7 +45,9 @@ sources.command(
     "update", epilog=examples("isobath sources update sales --description 'Orders since 2020'")
 )(adding.update)
 sources.command("edit", epilog=examples("isobath sources edit sales"))(adding.edit)
-sources.command("query", epilog=querying.EXAMPLES)(querying.query)
+sources.command(
+    "query", epilog=examples("isobath sources query sales:public.orders -o orders.csv")
+)(querying.query)
 sources.command("preview", epilog=examples("isobath sources preview sales public.orders"))(
     querying.preview
 )
