@@ -1,5 +1,5 @@
-"""The gateway's token path: CPU for each token event, the time that the gateway adds, the first event,
-and what 1,000 open streams hold, beside bare servers of the same chunks, in turn in one run.
+"""The gateway's token path: CPU for each token event, the time that the gateway adds, the first
+event, and what 1,000 open streams hold, beside bare servers of the same chunks, in turn in one run.
 
     python -m bench.gateway --streams 256 --window 3 --rounds 3
 
@@ -104,7 +104,7 @@ async def listening(port: int) -> None:
 async def _line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
     async with asyncio.timeout(120):
-        return json.loads(await process.stdout.readline())  # type: ignore[no-any-return]
+        return json.loads(await process.stdout.readline())
 
 
 def _cpu_s(pid: int) -> float:

@@ -2,8 +2,8 @@
 `python -m bench.gateway_engine PORT`.
 
 Everything but the engine is the service's own: contract, multiplexing, batching of a tick. What an
-answer is like stands in the question, as a `Script` in JSON. Each delta begins with the time at which
-it was made, in nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share.
+answer is like stands in the question, as a `Script` in JSON. Each delta begins with the time at
+which it was made, in nanoseconds of CLOCK_MONOTONIC, which all processes of a machine share.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class ScriptedEngine:
         try:
             if script.tagged:
                 yield Delta("<Analyze>\n", 1)
-            at = asyncio.get_running_loop().time() + script.every_s * random.random()  # noqa: S311
+            at = asyncio.get_running_loop().time() + script.every_s * random.random()
             for number in range(script.tokens):
                 yield Delta(_text(number), 1)
                 at += script.every_s

@@ -1,9 +1,9 @@
 """Clients of a streaming server, as cheap as they can be: `python -m bench.gateway_load`.
 
-It reads one `Load` as JSON from its input, opens the streams, and says {"open": seconds} once each had
-a token. A line `begin` starts a window, a line `end` closes it, and what came within it is said as
-a `Seen`; then the streams are closed. Times between a token's making and its coming are taken from
-the text itself, see `bench.gateway_engine`.
+It reads one `Load` as JSON from its input, opens the streams, and says {"open": seconds} once each
+had a token. A line `begin` starts a window, a line `end` closes it, and what came within it is said
+as a `Seen`; then the streams are closed. Times between a token's making and its coming are taken
+from the text itself, see `bench.gateway_engine`.
 """
 
 import asyncio

@@ -37,7 +37,7 @@ from services.gateway.errors import NotApproved
 from services.gateway.files import ARTIFACT, FileStore
 from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
-from services.gateway.journal import Live
+from services.gateway.live import Live
 from services.gateway.plan import ArtifactsTo, Plan, Selection
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt, trimmed
 from services.gateway.source import Source
@@ -367,7 +367,7 @@ class Analysis:
             elif isinstance(event, Closed):
                 self.live.emit(block_closed=analyst.BlockClosed(kind=kind))
             else:
-                self.live.emit(block_text=analyst.BlockText(kind=kind, text=event.source))
+                self.live.text(kind, event.source)
 
     def _platform_block(self, kind: str, text: str) -> None:
         self._tell([Opened(kind, ""), Text(kind, text), Closed(kind, "")])

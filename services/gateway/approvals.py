@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
 from services.gateway.errors import Conflict, NotFound
-from services.gateway.journal import ENDS, Live
+from services.gateway.live import ENDS, Live
 
 MAX_COMMENT_CHARS = 2_000
 

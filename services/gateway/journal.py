@@ -1,74 +1,31 @@
-"""Events of runs: numbered, told at once to those who watch, and written to the database.
+"""Events of runs: told at once to those who watch, and written to the database.
 
-While a run goes its events are in memory and follow into the database in batches; a crash loses
-the last `FLUSH_S` at most. An ended run is read from the database.
+One writer brings the events of all runs that go into the database, in batches; a crash loses the
+last `FLUSH_S` at most. Who lags behind, and who asks for an ended run, reads from the database.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import Context
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit import logs
+from services.gateway.live import Live, Reader
 from services.gateway.store.database import Database
 from services.gateway.store.tables import EventRow, RunRow, now_ms
 
 FLUSH_S = 0.1
-ENDS = frozenset({"completed", "failed", "cancelled"})
 APPROVALS = frozenset({"approval_requested", "approval_decided"})
 # states of runs that have not ended
 GOING = ("fetching", "working", "waiting")
 _READ_ROWS = 500
-
-
-@dataclass
-class Live:
-    """A run that goes: its events so far, and a bell that rings at each new one."""
-
-    run_id: str
-    events: list[analyst.Event] = field(default_factory=list)
-    written: int = 0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    # the database says how it ended
-    settled: asyncio.Event = field(default_factory=asyncio.Event)
-    # approvals that it waits for
-    waiting: set[str] = field(default_factory=set)
-    _bell: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def ended(self) -> bool:
-        """The last event is told."""
-        return self.over.is_set()
-
-    def emit(self, **event: Any) -> analyst.Event:
-        """Number an event and tell it: `live.emit(notice=analyst.Notice(text="…"))`."""
-        made = analyst.Event(run_id=self.run_id, sequence=len(self.events) + 1, **event)
-        made.at.GetCurrentTime()
-        self.events.append(made)
-        kind = made.WhichOneof("event")
-        if kind in ENDS:
-            self.over.set()
-        elif kind == "approval_requested":
-            self.waiting.add(made.approval_requested.approval_id)
-        elif kind == "approval_decided":
-            self.waiting.discard(made.approval_decided.approval_id)
-        self._bell.set()
-        self._bell = asyncio.Event()
-        return made
-
-    async def follow(self, after: int) -> AsyncIterator[analyst.Event]:
-        """Events with a sequence above `after`, to the end of the run."""
-        while True:
-            bell = self._bell
-            while after < len(self.events):
-                yield self.events[after]
-                after += 1
-            if self.ended:
-                return
-            await bell.wait()
+_EVENTS, _RUNS = EventRow.metadata.tables["events"], RunRow.metadata.tables["runs"]
+_log = logs.get(__name__)
 
 
 class Journal:
@@ -78,60 +35,73 @@ class Journal:
         self._database = database
         self._live: dict[str, Live] = {}
         self._writing = asyncio.Lock()
+        self._writer: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
-    def open(self, run_id: str) -> Live:
+    def open(self, run_id: str, owner: str) -> Live:
         """Begin a run's events."""
-        live = self._live[run_id] = Live(run_id)
+        live = self._live[run_id] = Live(run_id, owner)
+        if self._writer is None or self._writer.done():
+            # of no run in particular
+            self._writer = asyncio.create_task(self._keep(), name="journal", context=Context())
         return live
 
     def going(self, run_id: str) -> Live | None:
         """A run whose events are in memory."""
         return self._live.get(run_id)
 
-    async def keep(self, live: Live) -> None:
-        """Write a run's events as they come, until it ended; to be run beside it. It ends by
-        itself, because cancelling a transaction costs its connection."""
-        while not live.ended:
+    async def aclose(self) -> None:
+        """Write no more. The writer is not cancelled, because that costs a transaction its
+        connection."""
+        self._closing.set()
+        if self._writer is not None:
+            await self._writer
+
+    async def _keep(self) -> None:
+        """Write events as they come, while a run goes."""
+        while self._live and not self._closing.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
-                    await live.over.wait()
-            await self.flush(live)
+                    await self._closing.wait()
+            try:
+                await self.flush()
+            except Exception:
+                # what is not written stays in memory, for the next time; at its end a run fails
+                _log.exception("events_not_written")
 
-    async def flush(self, live: Live) -> None:
+    async def flush(self) -> None:
         """Write what is not yet written, of all runs: many go at once, and a transaction costs the
         same for one event as for a hundred."""
-        if live.written == len(live.events):
-            return
         async with self._writing:
-            batches = {run.run_id: run.events[run.written :] for run in self._live.values()}
-            batches = {run_id: batch for run_id, batch in batches.items() if batch}
+            found = [(live, live.unwritten()) for live in self._live.values()]
+            batches = [(live, batch) for live, batch in found if batch]
             if not batches:
                 return
             await self._write(batches)
-            for run_id, batch in batches.items():
-                self._live[run_id].written += len(batch)
+            for live, batch in batches:
+                live.wrote(len(batch))
 
-    async def _write(self, batches: dict[str, list[analyst.Event]]) -> None:
-        rows = [
-            {"run_id": e.run_id, "sequence": e.sequence, "event": e.SerializeToString()}
-            for batch in batches.values()
+    async def _write(self, batches: Sequence[tuple[Live, Sequence[analyst.Event]]]) -> None:
+        events = [
+            {"run_id": live.run_id, "sequence": e.sequence, "event": e.SerializeToString()}
+            for live, batch in batches
             for e in batch
         ]
+        last = [{"run": live.run_id, "last": batch[-1].sequence} for live, batch in batches]
+        states = [_state(live) for live, batch in batches if _changes_state(batch)]
+        run = update(_RUNS).where(_RUNS.c.id == bindparam("run"))
         async with self._database.begin() as session:
-            await session.execute(insert(EventRow), rows)
-            for run_id, batch in batches.items():
-                values = {"last_sequence": batch[-1].sequence, **self._stands(run_id, batch)}
-                await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
-
-    def _stands(self, run_id: str, batch: list[analyst.Event]) -> dict[str, Any]:
-        """The run's state, where the batch changes it."""
-        if not any(e.WhichOneof("event") in APPROVALS for e in batch):
-            return {}
-        return {"state": "waiting" if self._live[run_id].waiting else "working"}
+            # not the ORM's: it would take as long again for its own bookkeeping
+            connection = await session.connection()
+            await connection.execute(insert(_EVENTS), events)
+            await connection.execute(run.values(last_sequence=bindparam("last")), last)
+            if states:
+                await connection.execute(run.values(state=bindparam("now")), states)
 
     async def close(self, live: Live) -> None:
         """The run is over: write the last of its events."""
-        await self.flush(live)
+        if live.written < live.told:
+            await self.flush()
 
     def forget(self, live: Live) -> None:
         """Its events are written: drop them from memory."""
@@ -139,16 +109,35 @@ class Journal:
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[analyst.Event]:
         """A run's events above `after`: what there was, then what comes."""
+        async with aclosing(self.batches(run_id, after)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(
+        self, run_id: str, after: int = 0, *, beat_s: float | None = None
+    ) -> AsyncGenerator[Sequence[analyst.Event], None]:
+        """The same, as many at a time as there are; an empty batch for each `beat_s` without one.
+        What its reader does not take waits in the database."""
         live = self._live.get(run_id)
-        if live is not None:
-            async for event in live.follow(after):
-                yield event
-            return
-        after = min(after, await self._before_interruption(run_id))
-        while events := await self._read(run_id, after):
-            for event in events:
-                yield event
-            after = events[-1].sequence
+        if live is None:
+            after = min(after, await self._before_interruption(run_id))
+        reader = None if live is None else Reader(live, beat_s)
+        try:
+            while True:
+                batch = None if live is None else live.since(after)
+                if batch is None:
+                    batch = await self._read(run_id, after)
+                if batch:
+                    yield batch
+                    after = batch[-1].sequence
+                elif live is None or reader is None or live.ended:
+                    return
+                elif not await reader.more():
+                    yield ()
+        finally:
+            if reader is not None:
+                reader.close()
 
     async def _before_interruption(self, run_id: str) -> int:
         """The last sequence before the event that tells of a crash. A client may have seen higher
@@ -163,7 +152,15 @@ class Journal:
     async def so_far(self, run_id: str) -> list[analyst.Event]:
         """What there is of a run's events by now."""
         live = self._live.get(run_id)
-        return [*live.events] if live else [each async for each in self.watch(run_id)]
+        if live is None:
+            return [each async for each in self.watch(run_id)]
+        found: list[analyst.Event] = []
+        while len(found) < live.told:
+            batch = live.since(len(found)) or await self._read(run_id, len(found))
+            if not batch:
+                break  # its thread was deleted meanwhile
+            found += batch
+        return found
 
     async def _read(self, run_id: str, after: int) -> list[analyst.Event]:
         query = (
@@ -206,3 +203,11 @@ class Journal:
         )
         row.state, row.last_sequence, row.ended_ms = "interrupted", event.sequence, now_ms()
         row.error_reason, row.error_message = "RUN_INTERRUPTED", message
+
+
+def _changes_state(batch: Sequence[analyst.Event]) -> bool:
+    return any(event.WhichOneof("event") in APPROVALS for event in batch)
+
+
+def _state(live: Live) -> Mapping[str, str]:
+    return {"run": live.run_id, "now": "waiting" if live.waiting else "working"}

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import count
 
@@ -14,8 +15,35 @@ from servicekit.channels import faults, streaming
 from servicekit.status import RemoteFault, code_of, unpacked
 from services.gateway.errors import ServiceLost, named
 
-# an answer's events as they come, and what ended them if it was not the answer's own end
-_Waiting = asyncio.Queue[pb.NumberedEvent | Exception]
+
+class _Answer:
+    """One answer's events as they come, and what ended them if it was not the answer's own end.
+    With a queue and a timeout at each event instead, a token costs half as much again."""
+
+    def __init__(self, deadline: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._came: deque[pb.NumberedEvent | Exception] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        late = unpacked(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], b"")
+        self._timer = loop.call_at(deadline, self.put, late)
+
+    def put(self, event: pb.NumberedEvent | Exception) -> None:
+        self._came.append(event)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def next(self) -> pb.NumberedEvent:
+        """Raises what ended it."""
+        if not self._came:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        event = self._came.popleft()
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    def close(self) -> None:
+        self._timer.cancel()
 
 
 class Multiplexed:
@@ -25,7 +53,7 @@ class Multiplexed:
     def __init__(self, stub: rpc.InferenceServiceStub) -> None:
         self._stub = stub
         self._numbers = count(1)
-        self._waiting: dict[int, _Waiting] = {}
+        self._answers: dict[int, _Answer] = {}
         # None = no more
         self._sending: asyncio.Queue[pb.GenerateManyRequest | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -33,7 +61,7 @@ class Multiplexed:
     @property
     def under_way(self) -> int:
         """Answers that have not ended."""
-        return len(self._waiting)
+        return len(self._answers)
 
     async def generate(
         self, request: pb.GenerateRequest, deadline: float
@@ -41,27 +69,26 @@ class Multiplexed:
         """Deltas, then one completion; `deadline` on the loop's clock. Closing it cancels the
         answer. Raises `RemoteFault`, `ServiceLost`."""
         self._open()
-        number, waiting = next(self._numbers), _Waiting()
-        self._waiting[number] = waiting
+        number = next(self._numbers)
+        answer = self._answers[number] = _Answer(deadline)
         start = pb.GenerateManyRequest(
             number=number, start=request, request_id=context.request_id()
         )
         self._sending.put_nowait(start)
         try:
             while True:
-                event = await _next(waiting, deadline)
-                if isinstance(event, Exception):
-                    raise event
-                if event.HasField("failure"):
-                    self._waiting.pop(number, None)
-                    raise named("inference", _fault(event.failure))
-                if event.HasField("completion"):
-                    self._waiting.pop(number, None)
+                event = await answer.next()
+                if event.HasField("delta"):
                     yield event
-                    return
+                    continue
+                self._answers.pop(number, None)
+                if event.HasField("failure"):
+                    raise named("inference", _fault(event.failure))
                 yield event
+                return
         finally:
-            if self._waiting.pop(number, None) is not None:
+            answer.close()
+            if self._answers.pop(number, None) is not None:
                 cancel = pb.GenerateManyRequest(number=number, cancel=pb.Cancel())
                 self._sending.put_nowait(cancel)
 
@@ -91,15 +118,15 @@ class Multiplexed:
         finally:
             # gRPC reads on in a task of its own, which a call that has ended does not stop
             sending.put_nowait(None)
-            waiting, self._waiting = self._waiting, {}
-            for each in waiting.values():
-                each.put_nowait(lost)
+            answers, self._answers = self._answers, {}
+            for each in answers.values():
+                each.put(lost)
 
     def _take(self, response: pb.GenerateManyResponse) -> None:
         for event in response.events:
             # of an answer that was cancelled meanwhile there may still be some
-            if waiting := self._waiting.get(event.number):
-                waiting.put_nowait(event)
+            if answer := self._answers.get(event.number):
+                answer.put(event)
 
 
 async def _requests(
@@ -107,16 +134,6 @@ async def _requests(
 ) -> AsyncIterator[pb.GenerateManyRequest]:
     while (request := await sending.get()) is not None:
         yield request
-
-
-async def _next(waiting: _Waiting, deadline: float) -> pb.NumberedEvent | Exception:
-    if not waiting.empty():
-        return waiting.get_nowait()
-    try:
-        async with asyncio.timeout_at(deadline):
-            return await waiting.get()
-    except TimeoutError:
-        return unpacked(grpc.StatusCode.DEADLINE_EXCEEDED.value[0], b"")
 
 
 def _fault(failure: pb.Failure) -> RemoteFault:

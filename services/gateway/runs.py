@@ -12,7 +12,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,8 @@ from services.gateway.data import Grants
 from services.gateway.errors import Conflict, NotApproved, NotFound, TooBusy
 from services.gateway.exports import HTML, Document, Figures, rendered, shown
 from services.gateway.files import FileStore
-from services.gateway.journal import Journal, Live
+from services.gateway.journal import Journal
+from services.gateway.live import Live
 from services.gateway.pages import Page, page_size
 from services.gateway.plan import PLAIN, Plan
 from services.gateway.prompt import with_history
@@ -119,6 +120,7 @@ class Runs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._journal.aclose()
 
     async def models(self) -> list[analyst.ChatModel]:
         """The agent under its own name and each model's, and each model without the agent."""
@@ -182,7 +184,7 @@ class Runs:
     def _launch(
         self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
     ) -> None:
-        live = self._journal.open(run_id)
+        live = self._journal.open(run_id, caller.owner)
         work = self._run(caller, plan, live, model, sources)
         task = asyncio.create_task(work, name=f"run {run_id}")
         self._tasks[run_id] = task
@@ -198,9 +200,22 @@ class Runs:
         self, owner: str, run_id: str, after: int = 0
     ) -> AsyncGenerator[analyst.Event, None]:
         """The run's events above `after`, followed to its end. Raises `NotFound`."""
-        await self._row(owner, run_id)
-        async for event in self._journal.watch(run_id, after):
-            yield event
+        async with aclosing(self.batches(owner, run_id, after)) as batches:
+            async for batch in batches:
+                for event in batch:
+                    yield event
+
+    async def batches(
+        self, owner: str, run_id: str, after: int = 0, *, beat_s: float | None = None
+    ) -> AsyncGenerator[Sequence[analyst.Event], None]:
+        """The same, as many at a time as there are, and an empty batch for each `beat_s` without
+        one. Raises `NotFound`."""
+        live = self._journal.going(run_id)
+        if live is None or live.owner != owner:
+            await self._row(owner, run_id)
+        async with aclosing(self._journal.batches(run_id, after, beat_s=beat_s)) as batches:
+            async for batch in batches:
+                yield batch
 
     @contextmanager
     def attended(self, run_id: str) -> Iterator[Callable[[], bool]]:
@@ -385,7 +400,6 @@ class Runs:
             chat_rows=self._settings.chat_rows,
             approvals=waits,
         )
-        keeping = asyncio.create_task(self._journal.keep(live))
         try:
             await self._analyse(analysis, sources)
         except asyncio.CancelledError:
@@ -394,7 +408,7 @@ class Runs:
             self._failed(analysis, failed)
         finally:
             del self._approvals[live.run_id]
-            await to_its_end(self._end(analysis, keeping))
+            await to_its_end(self._end(analysis))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
         if analysis.plan.is_plain:
@@ -452,7 +466,7 @@ class Runs:
     async def _answered(self, analysis: Analysis, finish: Finish) -> None:
         kept = await self._files.of_run(analysis.run_id)
         question = analysis.plan.messages[-1].content
-        text = report(question, finish.answer, analysis.live.events, kept)
+        text = report(question, finish.answer, analysis.live.steps, kept)
         figures = await self._figures(analysis.caller.owner, _pictures(kept))
         page = await asyncio.to_thread(rendered, text, kept, figures)
         reports = [
@@ -507,10 +521,9 @@ class Runs:
             _log.exception("run_failed", run_id=analysis.run_id)
         analysis.live.emit(failed=_run_failed(ending, analysis))
 
-    async def _end(self, analysis: Analysis, keeping: asyncio.Task[None]) -> None:
+    async def _end(self, analysis: Analysis) -> None:
         """Write the last events, say how the run stands, and close what it opened."""
-        await asyncio.wait({keeping})
-        last = analysis.live.events[-1]
+        last = analysis.live.steps[-1]
         try:
             await self._journal.close(analysis.live)
             await self._mark(

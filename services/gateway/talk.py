@@ -24,7 +24,7 @@ async def talk(analysis: Analysis) -> Finish:
                 ended = event.completion
             elif event.delta.text:
                 text.append(event.delta.text)
-                analysis.live.emit(block_text=analyst.BlockText(text=event.delta.text))
+                analysis.live.text(analyst.BLOCK_KIND_UNSPECIFIED, event.delta.text)
     analysis.count(ended.usage)
     cut = ended.finish_reason == inference.FINISH_REASON_LENGTH
     return Finish("".join(text), "tokens" if cut else "answer")

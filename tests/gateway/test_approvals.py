@@ -20,7 +20,7 @@ from services.gateway.approvals import (
 )
 from services.gateway.errors import Conflict, NotFound
 from services.gateway.guards import NONE, guarded, guards_of, words_of
-from services.gateway.journal import Live
+from services.gateway.live import Live
 from tests.gateway.conftest import ANSWER, CODE, Platform, platform_of, question
 
 QUERY, WRITE = analyst.GUARDED_OPERATION_QUERY, analyst.GUARDED_OPERATION_WRITE
@@ -40,7 +40,7 @@ def asked(id: str, source_id: str = "ds-1", operation: Any = QUERY) -> analyst.A
 
 
 def decided(live: Live) -> dict[str, tuple[bool, str]]:
-    found = listed(live.events)
+    found = listed(live.steps)
     return {e.requested.approval_id: (e.decided.approved, e.decided.how) for e in found}
 
 
@@ -62,20 +62,20 @@ def test_guards_are_words_and_numbers() -> None:
 def test_approval_that_is_meant() -> None:
     live = Live("run")
     live.emit(approval_requested=asked("a"))
-    assert meant(listed(live.events), "").requested.approval_id == "a"
+    assert meant(listed(live.steps), "").requested.approval_id == "a"
     live.emit(approval_requested=asked("b"))
     with pytest.raises(InvalidField, match="waits for 2 approvals") as which:
-        meant(listed(live.events), "")
+        meant(listed(live.steps), "")
     assert "a, b" in which.value.remedy
-    assert meant(listed(live.events), "b").requested.approval_id == "b"
+    assert meant(listed(live.steps), "b").requested.approval_id == "b"
     live.emit(approval_decided=analyst.ApprovalDecided(approval_id="a", approved=True))
-    assert meant(listed(live.events), "").requested.approval_id == "b"
-    assert meant(listed(live.events), "a").decided.approved
+    assert meant(listed(live.steps), "").requested.approval_id == "b"
+    assert meant(listed(live.steps), "a").decided.approved
     with pytest.raises(NotFound):
-        meant(listed(live.events), "c")
+        meant(listed(live.steps), "c")
     live.emit(failed=analyst.RunFailed(reason="RUN_INTERRUPTED"))
-    assert meant(listed(live.events), "b").decided.how == "withdrawn"
-    assert meant(listed(live.events), "a").decided.approved
+    assert meant(listed(live.steps), "b").decided.how == "withdrawn"
+    assert meant(listed(live.steps), "a").decided.approved
     with pytest.raises(InvalidField, match="waits for 0"):
         meant([], "")
 

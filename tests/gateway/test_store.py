@@ -11,7 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from services.gateway.journal import Journal, Live
+from services.gateway.journal import Journal
+from services.gateway.live import Live
 from services.gateway.store import database
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
@@ -101,13 +102,13 @@ def notice(live: Live, text: str) -> None:
 @pytest.mark.req("C8")
 async def test_events_are_told_at_once_and_kept(store: Database) -> None:
     journal = Journal(store)
-    lives = [journal.open(f"run-{n}") for n in range(3)]
+    lives = [journal.open(f"run-{n}", "ada") for n in range(3)]
     await add(store, *(run_row(live.run_id) for live in lives))
     for live in lives:
         notice(live, "a")
     watching = asyncio.create_task(_all(journal, "run-1", 0))
     await asyncio.sleep(0)
-    await journal.flush(lives[0])
+    await journal.flush()
     assert [live.written for live in lives] == [1, 1, 1]
     notice(lives[1], "b")
     lives[1].emit(completed=analyst.RunCompleted(answer="c"))
@@ -127,9 +128,9 @@ async def _all(journal: Journal, run_id: str, after: int) -> list[analyst.Event]
 async def test_run_cut_off_by_a_crash_gets_its_last_event(store: Database) -> None:
     await add(store, run_row("cut"), run_row("whole", state="completed"))
     before = Journal(store)
-    live = before.open("cut")
+    live = before.open("cut", "ada")
     notice(live, "a")
-    await before.flush(live)
+    await before.flush()
     after = Journal(store)
     assert await after.interrupt_left_over() == 1
     events = await _all(after, "cut", 0)

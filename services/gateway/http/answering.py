@@ -1,7 +1,9 @@
 """A run's answer over HTTP, whole or as a stream, however it is rendered."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, Protocol
 
 from starlette.responses import Response
@@ -11,14 +13,14 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context
 from services.gateway.gateway import Gateway
 from services.gateway.http.edge import Json
+from services.gateway.live import ENDS
 from services.gateway.openai import CANCELLED, failure
 from services.gateway.statuses import http_status
 
 # a run whose fetch is done: from here on the response is a stream whatever happens
 _BEGUN = frozenset({"block_opened", "block_text", "completed", "cancelled"})
-_ENDS = frozenset({"completed", "failed", "cancelled"})
-# None: no more events come
-Queue = asyncio.Queue[analyst.Event | None]
+_KEEP_ALIVE = b": keep-alive\n\n"
+Batches = AbstractAsyncContextManager[AsyncIterator[Sequence[analyst.Event]]]
 _STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
@@ -91,11 +93,13 @@ class RunResponse(Response):
                 task.cancel()
             await asyncio.gather(serving, leaving, return_exceptions=True)
 
-    def _events(self) -> AsyncIterator[analyst.Event]:
-        return self._gateway.runs.watch(self._owner, self._run_id)
+    def _batches(self, after: int, beat_s: float | None = None) -> Batches:
+        batches = self._gateway.runs.batches(self._owner, self._run_id, after, beat_s=beat_s)
+        return aclosing(batches)
 
     async def _whole(self, scope: Scope, receive: Receive, send: Send) -> None:
-        events = [event async for event in self._events()]
+        async with self._batches(0) as batches:
+            events = [event async for batch in batches for event in batch]
         last = events[-1]
         if last.HasField("completed"):
             await Json(self._rendering.whole(events))(scope, receive, send)
@@ -115,68 +119,43 @@ class RunResponse(Response):
         await Json(body, status, headers=headers)(scope, receive, send)
 
     async def _streamed(self, scope: Scope, receive: Receive, send: Send) -> None:
-        queue: Queue = asyncio.Queue()
-        pump = asyncio.create_task(_pumped(self._events(), queue))
-        try:
-            held = await self._held(queue)
-            if held and held[-1].HasField("failed"):
-                await self._refuse(held[-1].failed, scope, receive, send)
-                return
-            start = {"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS}
-            await send(start)
-            await self._send_all(held, queue, send)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        finally:
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+        held = await self._held()
+        if held and held[-1].HasField("failed"):
+            await self._refuse(held[-1].failed, scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM_HEADERS})
+        opening = b": run " + self._run_id.encode() + b"\n\n"
+        await send(_body(opening + self._rendered(held)))
+        after = held[-1].sequence if held else 0
+        async with self._batches(after, self._gateway.settings.heartbeat_s) as batches:
+            async for batch in batches:
+                # it waits while the client does not read, and the events wait in the database
+                if data := self._rendered(batch) if batch else _KEEP_ALIVE:
+                    await send(_body(data))
+        last = self._rendering.end
+        await send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _held(self, queue: Queue) -> list[analyst.Event]:
+    async def _held(self) -> list[analyst.Event]:
         """Events up to the first of the model's, the end, or the end of patience."""
         held: list[analyst.Event] = []
         if not self._hold_s:
             return held
-        try:
-            async with asyncio.timeout(self._hold_s):
-                while event := await queue.get():
-                    held.append(event)
-                    if event.WhichOneof("event") in _BEGUN | _ENDS:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._hold_s), self._batches(0) as batches:
+                async for batch in batches:
+                    held += batch
+                    if any(event.WhichOneof("event") in _BEGUN | ENDS for event in batch):
                         break
-        except TimeoutError:
-            pass
         return held
 
-    async def _send_all(self, held: list[analyst.Event], queue: Queue, send: Send) -> None:
-        await send(_body(b": run " + self._run_id.encode() + b"\n\n"))
-        for event in held:
-            await self._send(event, send)
-        while not (held and held[-1].WhichOneof("event") in _ENDS):
-            try:
-                async with asyncio.timeout(self._gateway.settings.heartbeat_s):
-                    came = await queue.get()
-            except TimeoutError:
-                await send(_body(b": keep-alive\n\n"))
-                continue
-            if came is None:
-                break
-            held = [came]
-            await self._send(came, send)
-        await send(_body(self._rendering.end))
-
-    async def _send(self, event: analyst.Event, send: Send) -> None:
-        for piece in self._rendering.of(event, context.request_id()):
-            await send(_body(piece))
+    def _rendered(self, events: Sequence[analyst.Event]) -> bytes:
+        """All that came at once as one piece: each send costs a system call."""
+        request_id, of = context.request_id(), self._rendering.of
+        return b"".join(piece for event in events for piece in of(event, request_id))
 
 
 def _body(data: bytes) -> dict[str, Any]:
     return {"type": "http.response.body", "body": data, "more_body": True}
-
-
-async def _pumped(events: AsyncIterator[analyst.Event], queue: Queue) -> None:
-    try:
-        async for event in events:
-            queue.put_nowait(event)
-    finally:
-        queue.put_nowait(None)
 
 
 async def _gone(receive: Callable[[], Awaitable[Any]]) -> None:

@@ -14,6 +14,7 @@ from services.gateway.http.answering import RunResponse
 from services.gateway.http.asking import authenticated, body_of, flag, held, mapping
 from services.gateway.openai import Chunks, completion
 from services.gateway.plan import plan
+from services.gateway.text_events import TextEvents
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -47,8 +48,14 @@ class _Completions:
     def __init__(self, run_id: str, model: str, *, include_usage: bool) -> None:
         self._run_id, self._model, self._created = run_id, model, int(time.time())
         self._chunks = Chunks(run_id, model, created=self._created, include_usage=include_usage)
+        self._text = TextEvents(lambda event: b"".join(self._messages(event, "")))
 
     def of(self, event: analyst.Event, request_id: str) -> Iterable[bytes]:
+        if event.HasField("block_text"):
+            return (self._text.of(event),)
+        return self._messages(event, request_id)
+
+    def _messages(self, event: analyst.Event, request_id: str) -> Iterable[bytes]:
         for chunk in self._chunks.of(event, request_id):
             yield b"data: " + orjson.dumps(chunk) + b"\n\n"
 

@@ -1,7 +1,7 @@
 """/v1/runs, /v1/threads, /v1/models, and the service's own pages."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import orjson
@@ -20,6 +20,7 @@ from services.gateway.http.edge import Json
 from services.gateway.http.sources import listing
 from services.gateway.openai import event_json, files_json, usage_json
 from services.gateway.plan import plan
+from services.gateway.text_events import TextEvents
 
 _EXPORTERS = {"notebook": exports.notebook, "html": exports.page}
 
@@ -73,9 +74,10 @@ def routes(gateway: Gateway) -> APIRouter:
         """A run's events as server-sent events, from Last-Event-ID on."""
         caller = await authenticated(gateway, request)
         await gateway.runs.get(caller.owner, id)
-        watched = gateway.runs.watch(caller.owner, id, _after(request))
-        stream = _sse(watched, gateway.settings.heartbeat_s)
-        return StreamingResponse(stream, media_type="text/event-stream")
+        batches = gateway.runs.batches(
+            caller.owner, id, _after(request), beat_s=gateway.settings.heartbeat_s
+        )
+        return StreamingResponse(_sse(batches), media_type="text/event-stream")
 
     @router.get("/v1/threads")
     async def threads(request: Request) -> Json:
@@ -190,21 +192,13 @@ def _after(request: Request) -> int:
     return int(text)
 
 
-async def _sse(events: AsyncIterator[analyst.Event], heartbeat_s: float) -> AsyncIterator[bytes]:
-    """Events with comments between them where nothing happens for long."""
-    iterator = aiter(events)
-    waiting = asyncio.ensure_future(anext(iterator, None))
-    try:
-        while True:
-            done, _ = await asyncio.wait({waiting}, timeout=heartbeat_s)
-            if not done:
-                yield b": keep-alive\n\n"
-                continue
-            event = waiting.result()
-            if event is None:
-                return
-            yield b"id: %d\ndata: %b\n\n" % (event.sequence, orjson.dumps(event_json(event)))
-            waiting = asyncio.ensure_future(anext(iterator, None))
-    finally:
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
+async def _sse(batches: AsyncGenerator[Sequence[analyst.Event], None]) -> AsyncIterator[bytes]:
+    """Events, and comments between them where nothing happens for long."""
+    quick = TextEvents(_message)
+    async with aclosing(batches):
+        async for batch in batches:
+            yield b"".join(map(quick.of, batch)) if batch else b": keep-alive\n\n"
+
+
+def _message(event: analyst.Event) -> bytes:
+    return b"id: %d\ndata: %b\n\n" % (event.sequence, orjson.dumps(event_json(event)))
