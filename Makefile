@@ -4,7 +4,7 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENGINE ?= rules
-SERVICES := gateway credentials pg_connector blob_connector sandbox inference
+SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo up certs test test-vllm test-vault eval check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean

@@ -1,4 +1,4 @@
-"""The whole platform on this machine: real parts, sample company, six services, two sources."""
+"""The whole platform on this machine: real parts, sample company, services, three sources."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -16,7 +16,7 @@ from dev.postgres import Postgres, postgres
 from dev.registration import api, healthy, register, sources
 from dev.roster import Ports, ports, services
 from dev.samples import Company, generate
-from dev.samples.load import Login, load_blobs, load_postgres
+from dev.samples.load import Login, load_blobs, load_files, load_postgres
 from dev.settings import Settings
 from dev.supervisor import Listener, Service, Supervisor, supervised
 from servicekit import logs
@@ -76,7 +76,7 @@ async def platform(
         with board.step("sample company", "Meridian Outdoor"):
             company = await asyncio.to_thread(generate)
         async with asyncio.TaskGroup() as group:
-            loading = group.create_task(_load(parts, company, board))
+            loading = group.create_task(_load(parts, home, company, board))
             shown = await asyncio.to_thread(certs.issue, home.certs) if settings.mtls else None
             who = issue(NAMES, home.run, shown)
             wanted = services(settings, home, places, who, given)
@@ -124,7 +124,7 @@ async def _start_parts(stack: AsyncExitStack, folder: Path, board: Board) -> Par
     return Parts(database, storage)
 
 
-async def _load(parts: Parts, company: Company, board: Board) -> Login:
+async def _load(parts: Parts, home: Home, company: Company, board: Board) -> Login:
     with board.step("shop", "rows into PostgreSQL") as rows:
         login = await load_postgres(
             parts.postgres, company, lambda _, done, all_: rows.at(done, all_, f"{done:,} rows")
@@ -133,6 +133,8 @@ async def _load(parts: Parts, company: Company, board: Board) -> Login:
         await load_blobs(
             parts.azurite, company, lambda _, done, all_: blobs.at(done, all_, f"{done} blobs")
         )
+    with board.step("files", "into a folder"):
+        await asyncio.to_thread(load_files, home.files)
     return login
 
 
@@ -147,7 +149,7 @@ async def _start_services(
 async def _register(
     parts: Parts, login: Login, places: Ports, key: Secret, board: Board
 ) -> dict[str, str]:
-    with board.step("sources", "sales, lake"):
+    with board.step("sources", "sales, lake, files"):
         async with api(places.url, key) as client:
             await healthy(client)
             return {

@@ -3,6 +3,7 @@
 gateway/ credentials/  sources, threads, files, secrets: kept
 api_key                the first API key: kept
 certs/                 the services' certificates, where they show them: kept
+files/                 the folder of the source `files`: kept
 logs/                  one file a service: kept
 run/                   tokens, callers, temporary data of the services and parts: goes
 ready.json             URLs, key, pids: there while the platform is up
@@ -46,6 +47,10 @@ class Home:
     @property
     def certs(self) -> Path:
         return self.path / "certs"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
 
     @property
     def ready(self) -> Path:

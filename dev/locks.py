@@ -12,6 +12,7 @@ EXTRAS = (
     "credentials",
     "pg-connector",
     "blob-connector",
+    "file-connector",
     "sandbox",
     "inference",
     "client",

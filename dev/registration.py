@@ -10,6 +10,7 @@ import httpx
 
 from dev.azurite import Azurite
 from dev.postgres import Postgres
+from dev.roster import ROOT
 from dev.samples.load import CONTAINER, DATABASE, Login
 from servicekit.secrets import Secret
 
@@ -43,7 +44,7 @@ class Source:
 
 
 def sources(postgres: Postgres, login: Login, azurite: Azurite) -> list[Source]:
-    """`sales` and `lake`."""
+    """`sales`, `lake` and `files`."""
     return [
         Source(
             name="sales",
@@ -68,6 +69,13 @@ def sources(postgres: Postgres, login: Login, azurite: Azurite) -> list[Source]:
                 "write_prefixes": ["results/"],
             },
             secrets={"account_key": Secret(azurite.key)},
+        ),
+        Source(
+            name="files",
+            type="local_file",
+            description="Targets of sales by month and region (CSV), carriers' contracts (Excel)",
+            config={"root": ROOT, "writable_folders": ["results/"]},
+            secrets={},
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""The six services of a platform on one machine: addresses, environments, who needs whom."""
+"""The services of a platform on one machine: addresses, environments, who needs whom."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,10 +13,13 @@ from dev.supervisor import DRAIN_S, Service
 from servicekit.tls import Tls, TlsSettings
 
 METRICS_OFFSET = 1000
+# what the file connector calls the home's own folder of files
+ROOT = "files"
 NEEDS = {
     "credentials": frozenset[str](),
     "pg_connector": frozenset({"credentials"}),
     "blob_connector": frozenset({"credentials"}),
+    "file_connector": frozenset({"credentials"}),
     "inference": frozenset({"credentials"}),
     "sandbox": frozenset(CONNECTORS),
     "gateway": frozenset({"credentials", "sandbox", "inference", *CONNECTORS}),
@@ -65,7 +68,7 @@ def _ports(settings: Settings) -> Ports:
 def services(
     settings: Settings, home: Home, places: Ports, who: Identities, given: Mapping[str, str]
 ) -> list[Service]:
-    """All six, in an order in which they may be started one after the other.
+    """All of them, in an order in which they may be started one after the other.
 
     `given` are variables that go before ours, each to the service whose prefix it has, such as
     ISOBATH_INFERENCE_PROTOCOL."""
@@ -73,6 +76,11 @@ def services(
         "credentials": {"HOME": str(home.state_of("credentials")), **_model_key(settings, home)},
         "pg_connector": {"CREDENTIALS": places.address("credentials")},
         "blob_connector": {"CREDENTIALS": places.address("credentials")},
+        "file_connector": {
+            "CREDENTIALS": places.address("credentials"),
+            "ROOTS": f"{ROOT}={home.files.resolve()}",
+            "WRITABLE_ROOTS": ROOT,
+        },
         "inference": _engine(settings, places),
         "sandbox": {"CONNECTORS": _connectors(places), "HOME": str(home.scratch / "sandbox")},
         "gateway": _gateway(home, places),

@@ -10,7 +10,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "configuration.md"
-SERVICES = ("gateway", "credentials", "pg_connector", "blob_connector", "sandbox", "inference")
+SERVICES = (
+    "gateway",
+    "credentials",
+    "pg_connector",
+    "blob_connector",
+    "file_connector",
+    "sandbox",
+    "inference",
+)
 HEAD = """# Configuration
 
 Every setting is an environment variable: the service's prefix and the name. A setting may also be

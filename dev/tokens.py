@@ -17,6 +17,7 @@ IDENTITIES = (
     "credentials",
     "pg_connector",
     "blob_connector",
+    "file_connector",
     "sandbox",
     "inference",
 )

@@ -29,6 +29,7 @@ PURE = (
     "services/pg_connector/guard.py",
     "connectorkit/files/patterns.py",
     "services/blob_connector/paths.py",
+    "services/file_connector/paths.py",
     "services/inference/engines/rules",
 )
 IO_MODULES = {

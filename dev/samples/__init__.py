@@ -5,7 +5,8 @@ Always the same data, from a fixed seed. What was planted, and what an analyst m
 - sales peak in winter;
 - Nordvik returns about twice as large a share of its orders as any other region;
 - Halden Freight delivers late far more often than the other carriers, and serves chiefly Nordvik;
-- late orders come back more often, mostly with the reason "late delivery".
+- late orders come back more often, mostly with the reason "late delivery";
+- no region reaches its target of sales, Nordvik least of all.
 
 `facts` computes the true answers from the same tables.
 """

@@ -1,4 +1,4 @@
-"""Put the company into a real PostgreSQL and a real Azure container."""
+"""Put the company into a real PostgreSQL, a real Azure container and a folder."""
 
 import asyncio
 import io
@@ -17,7 +17,8 @@ from azure.storage.blob.aio import ContainerClient
 
 from dev.azurite import Azurite
 from dev.postgres import Postgres
-from dev.samples.company import Company
+from dev.samples import planning
+from dev.samples.company import YEAR, Company
 
 HERE = Path(__file__).parent
 DATABASE = "shop"
@@ -88,6 +89,21 @@ def blobs_of(company: Company) -> Iterator[Blob]:
         yield Blob(f"web/sessions-{month}.csv", "text/csv", _csv(table))
     products = json.dumps(company.products, default=str, indent=1)
     yield Blob("catalogue/products.json", "application/json", products.encode())
+
+
+def load_files(folder: Path) -> list[str]:
+    """What was planned, as files of a folder; those that are there already stay as they are. The
+    names of all."""
+    files = {
+        f"targets/{YEAR}.csv": lambda: _csv(planning.targets(YEAR)),
+        "contracts/carriers.xlsx": planning.contracts,
+    }
+    for name, content in files.items():
+        place = folder / name
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content())
+    return list(files)
 
 
 async def _fill(connection: asyncpg.Connection, company: Company, report: Report) -> None:

@@ -8,6 +8,7 @@ import grpc
 from connectorkit.access import STATUSES as GRANT_STATUSES
 from connectorkit.bounds import effective
 from connectorkit.files.errors import STATUSES as FILE_STATUSES
+from connectorkit.files.receiving import heard_out
 from connectorkit.files.sending import Events, Work
 from connectorkit.files.servicing import Context, FilesServicer, Reading
 from grants.claims import Grant
@@ -75,7 +76,13 @@ class BlobServicer(FilesServicer[Container, Blob]):
     async def Store(
         self, request_iterator: AsyncIterator[pb.StoreRequest], context: Context
     ) -> pb.StoreResponse:
-        first = await anext(aiter(request_iterator), pb.StoreRequest())
+        async with heard_out(request_iterator):
+            return await self._store(request_iterator, context)
+
+    async def _store(
+        self, requests: AsyncIterator[pb.StoreRequest], context: Context
+    ) -> pb.StoreResponse:
+        first = await anext(aiter(requests), pb.StoreRequest())
         if not first.HasField("start"):
             raise InvalidField("start", "the first message must be start")
         grant = self._gate.admit(first.start.grant, "write", first.start.path or None)
@@ -86,7 +93,7 @@ class BlobServicer(FilesServicer[Container, Blob]):
             return await store(
                 container,
                 first.start,
-                request_iterator,
+                requests,
                 config=grant.config,
                 max_bytes=limits.max_bytes,
                 is_gone=lambda: context.cancelled(),

@@ -72,7 +72,7 @@ class Settings:
     # who may store secrets, and mint and revoke grants
     gateways: tuple[str, ...] = ("gateway",)
     # who may redeem
-    connectors: tuple[str, ...] = ("pg_connector", "blob_connector")
+    connectors: tuple[str, ...] = ("pg_connector", "blob_connector", "file_connector")
     # who may read the model server's key
     models: tuple[str, ...] = ("inference",)
     # how long a connector may keep a secret; never longer than the grant that it was redeemed with

@@ -268,6 +268,7 @@ class _Talk:
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         self._uploading = False
+        self._reading = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -322,13 +323,18 @@ class _Talk:
         return self._frames.pop(0)
 
     async def uploaded(self) -> AsyncIterator[bytes]:
-        while self._uploading:
-            frame = await self._next()
-            if frame is None:
-                raise ConnectionResetError("the kernel went in the middle of an upload")
-            if frame.kind is not Kind.UPLOAD:
-                self._uploading = False
-                return
+        """What is left of an upload. Of a Store that was refused early, gRPC may still wait for the
+        next piece while the rest is read to be thrown away: one at a time reads the socket."""
+        while True:
+            async with self._reading:
+                if not self._uploading:
+                    return
+                frame = await self._next()
+                if frame is None:
+                    raise ConnectionResetError("the kernel went in the middle of an upload")
+                if frame.kind is not Kind.UPLOAD:
+                    self._uploading = False
+                    return
             yield frame.payload
 
     async def send(self, kind: Kind, header: dict[str, Any], payload: bytes = b"") -> None:

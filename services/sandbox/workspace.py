@@ -1,9 +1,6 @@
 """A session's folder, which its programs write and this service reads and writes beside them.
 
-Nothing in it is to be trusted: every step goes by a descriptor of the folder before, no symbolic
-link is followed, only regular files are opened, and everything is counted. (openat2's
-RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS does the same in one call, where containers let it pass; this
-needs no more than openat.)"""
+Nothing in it is to be trusted (see servicekit.beneath), and everything is counted."""
 
 import asyncio
 import contextlib
@@ -21,15 +18,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from servicekit import beneath
+from servicekit.beneath import FOLDER, NEW, step
 from servicekit.limits import Limiter
 from services.sandbox.errors import NoSuchFile, UnsafePath, WorkspaceFull
 from services.sandbox.isolation.port import Account
 from services.sandbox.names import RESERVED, checked
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# a pipe that was planted under the name would block the opening
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _ENTRIES = 20_000
 _DEPTH = 32
@@ -75,15 +69,11 @@ class Workspace:
         parts = checked(path)
         try:
             with self._folder(parts[:-1], create=False) as folder:
-                descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
+                descriptor, found = beneath.regular(folder, parts[-1])
         except (FileNotFoundError, NotADirectoryError) as exc:
             raise NoSuchFile(path) from exc
         except OSError as exc:
             raise UnsafePath(path, "it is a link, or not a file to read") from exc
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(descriptor)
-            raise UnsafePath(path, "it is not a regular file")
         return os.fdopen(descriptor, "rb", buffering=0), _info(path, found)
 
     def files(self) -> list[FileInfo]:
@@ -112,7 +102,7 @@ class Workspace:
             return info, hashlib.file_digest(file, "sha256").hexdigest()
 
     def _scan(self) -> Iterator[FileInfo]:
-        root = os.open(self.root, _FOLDER)
+        root = os.open(self.root, FOLDER)
         try:
             device = os.fstat(root).st_dev
             left = [_ENTRIES]
@@ -135,22 +125,15 @@ class Workspace:
     @contextlib.contextmanager
     def _folder(self, parts: tuple[str, ...], *, create: bool) -> Iterator[int]:
         """The last of these folders, each opened from the one before."""
-        at = os.open(self.root, _FOLDER)
-        try:
-            for part in parts:
-                below = self._step(at, part, create)
-                os.close(at)
-                at = below
+        into = self._made if create else step
+        with beneath.folder(os.open(self.root, FOLDER), parts, into) as at:
             yield at
-        finally:
-            os.close(at)
 
-    def _step(self, at: int, part: str, create: bool) -> int:
-        if create:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o700, dir_fd=at)
-                self._own(part, at)
-        return os.open(part, _FOLDER, dir_fd=at)
+    def _made(self, at: int, part: str) -> int:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part, 0o700, dir_fd=at)
+            self._own(part, at)
+        return step(at, part)
 
     def _own(self, name: str, folder: int) -> None:
         if self.account.switch:
@@ -169,7 +152,7 @@ class Workspace:
     def move_into(self, slot: Path, account: Account) -> None:
         """Moves the content into a slot's folder, which then takes this one's name: what is bound
         to the slot's folder follows it (mounts and rules hold the inode, not the name)."""
-        source, target = os.open(self.root, _FOLDER), os.open(slot, _FOLDER)
+        source, target = os.open(self.root, FOLDER), os.open(slot, FOLDER)
         try:
             for name in _names(source):
                 if name.startswith(RESERVED):
@@ -209,7 +192,7 @@ class Writing:
         folders = self._workspace._folder(self._parts[:-1], create=True)
         try:
             self._folder = self._stack.enter_context(folders)
-            descriptor = os.open(self._temporary, _NEW, 0o600, dir_fd=self._folder)
+            descriptor = os.open(self._temporary, NEW, 0o600, dir_fd=self._folder)
             self._stack.callback(self._discard)
         except OSError as exc:
             self._stack.close()
@@ -301,7 +284,7 @@ def _below(
     folder: int, name: str, path: str, depth: int, device: int, left: list[int]
 ) -> Iterator[FileInfo]:
     try:
-        below = os.open(name, _FOLDER, dir_fd=folder)
+        below = os.open(name, FOLDER, dir_fd=folder)
     except OSError:
         return  # gone, became a link, or closed by its owner
     try:
@@ -324,7 +307,7 @@ def _own_all(folder: int, account: Account, depth: int = _DEPTH) -> None:
     for name in _names(folder):
         os.chown(name, account.uid, account.gid, dir_fd=folder, follow_symlinks=False)
         try:
-            below = os.open(name, _FOLDER, dir_fd=folder)
+            below = os.open(name, FOLDER, dir_fd=folder)
         except OSError:
             continue  # not a folder
         try:
@@ -404,4 +387,4 @@ def _opened_for_removal(folder: int, name: str) -> int:
         os.chmod(f"/proc/self/fd/{found}", 0o700)  # noqa: PTH101
     finally:
         os.close(found)
-    return os.open(name, _FOLDER, dir_fd=folder)
+    return os.open(name, FOLDER, dir_fd=folder)

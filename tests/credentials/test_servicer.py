@@ -322,7 +322,7 @@ async def test_secrets_in_vault_are_redeemed_all_the_same(service: Service) -> N
             assert (fault.reason, fault.fields["service"]) == ("SERVICE_UNAVAILABLE", "vault")
 
 
-CALLERS = ("gateway", "pg_connector", "blob_connector", "sandbox", "inference")
+CALLERS = ("gateway", "pg_connector", "blob_connector", "file_connector", "sandbox", "inference")
 REQUESTS = {
     "PutSecret": put_request(),
     "DeleteSecret": pb.DeleteSecretRequest(source_id="ds-1"),
@@ -345,7 +345,7 @@ async def test_identities_may_call_only_what_is_theirs(service: Service, tmp_pat
     service.token = Secret("token-gateway")
     table = allow(
         frozenset({"gateway"}),
-        frozenset({"pg_connector", "blob_connector"}),
+        frozenset({"pg_connector", "blob_connector", "file_connector"}),
         frozenset({"inference"}),
     )
     async with service.started():

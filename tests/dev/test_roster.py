@@ -29,17 +29,17 @@ def roster(tmp_path: Path, settings: Settings, **given: str) -> dict[str, Servic
 def test_ports_by_default_are_the_well_known_ones() -> None:
     places = ports(Settings())
     assert places.url == "http://127.0.0.1:8200"
-    assert list(places.grpc.values()) == [50050, 50051, 50052, 50053, 50054, 50055]
+    assert list(places.grpc.values()) == [*range(50050, 50057)]
 
 
 @pytest.mark.parametrize("given", [Settings(http_port=18200), Settings(grpc_port=18250)])
 def test_ports_where_one_is_given_are_free_ones(given: Settings) -> None:
     places = ports(given)
     every = [places.http, *places.grpc.values()]
-    assert len(set(every)) == 7
+    assert len(set(every)) == 8
     assert places.http == (given.http_port or places.http)
     assert places.grpc["gateway"] == (given.grpc_port or places.grpc["gateway"])
-    assert not {8200, *range(50050, 50056)} & set(every)
+    assert not {8200, *range(50050, 50057)} & set(every)
 
 
 def test_port_that_is_taken_is_named_with_a_way_out() -> None:

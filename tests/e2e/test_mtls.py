@@ -17,7 +17,14 @@ from tests.e2e.conftest import ROOT, Platform, start, stop
 from tests.e2e.question import body
 
 pytestmark = pytest.mark.slow
-SERVICES = ("credentials", "pg_connector", "blob_connector", "sandbox", "inference")
+SERVICES = (
+    "credentials",
+    "pg_connector",
+    "blob_connector",
+    "file_connector",
+    "sandbox",
+    "inference",
+)
 
 
 @pytest.fixture(scope="module")

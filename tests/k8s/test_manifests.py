@@ -16,7 +16,15 @@ from servicekit.settings import load
 
 BASE = Path(__file__).resolve().parents[2] / "k8s" / "base"
 KUBERNETES = "1.37"
-SERVICES = ("gateway", "credentials", "pg-connector", "blob-connector", "sandbox", "inference")
+SERVICES = (
+    "gateway",
+    "credentials",
+    "pg-connector",
+    "blob-connector",
+    "file-connector",
+    "sandbox",
+    "inference",
+)
 
 
 def documents() -> Iterator[dict[str, Any]]:
@@ -64,8 +72,19 @@ def test_sandbox_reaches_only_connectors() -> None:
     egress = of_kind("NetworkPolicy")["sandbox"]["spec"]["egress"]
     peers = [peer for rule in egress for peer in rule["to"]]
     reached = {p["podSelector"]["matchLabels"]["app.kubernetes.io/name"] for p in peers[1:]}
-    assert reached == {"pg-connector", "blob-connector"}
+    assert reached == {"pg-connector", "blob-connector", "file-connector"}
     assert not any("ipBlock" in peer for peer in peers)
+
+
+@pytest.mark.req("K1", "D11")
+def test_file_connector_reads_its_files_and_reaches_nothing_but_the_credentials() -> None:
+    given = container("file-connector")
+    (mount,) = (each for each in given["volumeMounts"] if each["mountPath"] == "/data")
+    (volume,) = (each for each in given["pod"]["volumes"] if each["name"] == mount["name"])
+    assert mount["readOnly"] and volume["persistentVolumeClaim"]["readOnly"]
+    assert volume["persistentVolumeClaim"]["claimName"] in of_kind("PersistentVolumeClaim")
+    egress = of_kind("NetworkPolicy")["file-connector"]["spec"]["egress"]
+    assert not any("ipBlock" in peer for rule in egress for peer in rule["to"])
 
 
 @pytest.mark.parametrize("service", SERVICES)
