@@ -42,6 +42,7 @@ MAX_ENTRIES = 100_000
 # the root may be a link: it is the operator's own word
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GONE = (errno.ENOENT, errno.ENOTDIR)
+_LOOK_AFTER = "Have the disk or the mount looked after, then try again."
 _PACKED = {
     "gzip": "application/gzip",
     "bzip2": "application/x-bzip2",
@@ -211,7 +212,7 @@ class Folder:
         if exc.errno in (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN):
             return Unreachable(
                 f"{shown} cannot be read: {exc.strerror}",
-                remedy="Have the disk or the mount looked after, then try again.",
+                remedy=_LOOK_AFTER,
                 source=self.label,
             )
         if isinstance(exc, (beneath.NotRegular, OtherDevice)) or exc.errno == errno.ELOOP:
@@ -394,8 +395,16 @@ def _may_read(at: int, name: str) -> bool:
 
 
 def _file(name: str, found: os.stat_result, *, readable: bool) -> File:
-    modified = datetime.fromtimestamp(found.st_mtime, UTC)
-    return File(name, found.st_size, etag_of(found), modified, _content_type(name), readable)
+    kind = _content_type(name)
+    return File(name, found.st_size, etag_of(found), _modified(found), kind, readable)
+
+
+def _modified(found: os.stat_result) -> datetime | None:
+    """None for a time beyond the calendar, which anybody can give to a file."""
+    try:
+        return datetime.fromtimestamp(found.st_mtime, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def etag_of(found: os.stat_result) -> str:
@@ -415,12 +424,19 @@ def _content_type(name: str) -> str:
 
 
 def read_at(descriptor: int, member: File, offset: int, length: int) -> bytes:
-    """These bytes of a file that is still the one that was listed. Raises `Changed`."""
+    """These bytes of a file that is still the one that was listed. Raises `Changed`,
+    `Unreachable`."""
     parts: list[bytes] = []
-    while length and (part := os.pread(descriptor, length, offset)):
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    if length or etag_of(os.fstat(descriptor)) != member.etag:
+    try:
+        while length and (part := os.pread(descriptor, length, offset)):
+            parts.append(part)
+            offset, length = offset + len(part), length - len(part)
+        now = etag_of(os.fstat(descriptor))
+    except OSError as exc:
+        raise Unreachable(
+            f"{member.name} cannot be read: {exc.strerror}", remedy=_LOOK_AFTER, path=member.name
+        ) from exc
+    if length or now != member.etag:
         raise changed(member)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 

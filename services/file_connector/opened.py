@@ -1,6 +1,7 @@
 """A file of a folder, opened for reading."""
 
 import asyncio
+import contextlib
 import io
 import os
 from types import TracebackType
@@ -46,7 +47,8 @@ class OpenedFile(Opened):
     def _open(self) -> None:
         self._descriptor = self._folder.open(self._member)
         if self._straight:
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            with contextlib.suppress(OSError):  # advice, which not every file system takes
+                os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

@@ -127,7 +127,8 @@ class Writing:
                 # with a second name, the file has changed by the clock of its changes
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._temporary, dir_fd=self._at)
-            os.fsync(self._at)
+            with contextlib.suppress(OSError):  # not every file system takes it of a folder
+                os.fsync(self._at)
         found = os.fstat(self._descriptor)
         return pb.StoreResponse(
             path=self._path,

@@ -1,6 +1,7 @@
 """What is planted in a folder leads nowhere: links, pipes, sockets, devices, mounts, odd names."""
 
 import asyncio
+import errno
 import os
 import socket
 import stat
@@ -434,3 +435,26 @@ async def test_stopped_look_ends(place: Folder) -> None:
     stopped.set()
     async with Limiter("files", 1) as threads:
         assert await threads.run(lambda: list(place.level("", "", Looking(9, stopped)))) == []
+
+
+def test_time_beyond_the_calendar_hides_no_file(place: Folder, tmp_path: Path) -> None:
+    for name, seconds in (("a.csv", 2**40), ("b.csv", -(2**40)), ("c.csv", 0)):
+        (tmp_path / "root" / name).write_bytes(b"a")
+        with suppress(OSError):  # what the file system takes
+            os.utime(tmp_path / "root" / name, (seconds, seconds))
+    listed = place.level("", "", Looking(9, threading.Event()))
+    assert [each.name for each in listed] == ["a.csv", "b.csv", "c.csv"]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE])
+async def test_disk_that_fails_is_told(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def failing(*_: object) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    shelf.put("a.csv", b"a\n1\n")
+    monkeypatch.setattr(os, "pread", failing)
+    for call in (shelf.fetch("a.csv"), shelf.table("a.csv"), shelf.query("FROM 'a.csv'")):
+        fault = await fault_of(call)
+        assert fault.reason == "SOURCE_UNREACHABLE" and "a.csv" in fault.message
