@@ -43,7 +43,7 @@ async def test_question_in_the_background_is_followed_later(platform: Platform) 
     (listed,) = await lines(platform, "runs", "list")
     assert (listed["run_id"], listed["state"]) == (run["run_id"], "RUN_STATE_COMPLETED")
     told = await isobath(platform, *asking)
-    assert told.exit_code == 0 and "isobath runs watch run-" in told.stdout
+    assert told.exit_code == 0 and f"isobath runs watch {told.stdout.strip()}" in told.stderr
 
 
 async def test_background_leaves_nothing_to_save(platform: Platform) -> None:
@@ -132,7 +132,10 @@ async def test_source_is_added_by_a_script(platform: Platform, tmp_path: Path) -
     ran = await isobath(platform, *again, PLANTED="planted")
     assert ran.exit_code == 0 and "two is ds-" in ran.stdout and "✓ authenticate" in ran.stdout
     platform.connector.refuses_password = True
-    ran = await isobath(platform, "sources", "update", "two", "--description", "of the tests")
+    described = ("sources", "update", "two", "--description", "of the tests")
+    assert (await isobath(platform, *described)).exit_code == 0
+    resigned = ("sources", "update", "two", "--secret-env", "password=PLANTED")
+    ran = await isobath(platform, *resigned, PLANTED="wrong")
     assert ran.exit_code == 1 and "wrong password" in ran.stdout and "sources edit" in ran.stderr
     assert "of the tests" in (await isobath(platform, "sources", "show", "two")).stdout
 

@@ -93,9 +93,10 @@ def update(
     no_check: NoCheck = False,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is given of a data source, and try it.
+    """Change what is given of a data source, and try it where settings or secrets have changed.
 
     A changed setting needs every secret that stays once more."""
+    reaches_as_before = not (settings or unset or secret_env or secret_file or clear_secret)
     with connected() as client:
         config = None
         if settings or unset:
@@ -111,7 +112,8 @@ def update(
             secrets=_secrets(secret_env, secret_file),
             clear_secrets=clear_secret or (),
         )
-        _conclude(client, made, "is changed:", no_check=no_check, as_json=as_json)
+        untried = no_check or reaches_as_before
+        _conclude(client, made, "is changed:", no_check=untried, as_json=as_json)
 
 
 def edit(source: SourceName) -> None:

@@ -109,7 +109,9 @@ def _start(client: Isobath, question: str, asking: Asking, *, as_json: bool) -> 
     if as_json:
         json_line(run)
     else:
-        say(f"{run.run_id} goes on; follow it: isobath runs watch {run.run_id}")
+        # the id alone where a script reads it
+        say(run.run_id)
+        complain(f"It goes on; follow it: isobath runs watch {run.run_id}", "dim")
 
 
 def _follow(

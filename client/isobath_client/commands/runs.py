@@ -53,8 +53,8 @@ def list_runs(
     """Runs, newest first."""
 
     def row(run: messages.Run) -> tuple[str, ...]:
-        begun = moment(run.created_at)
-        return run.run_id, run.thread_id, begun, state(run), run.model, run.error_message
+        begun, wrong = moment(run.created_at), run.error_message.partition("\n")[0]
+        return run.run_id, run.thread_id, begun, state(run), run.model, wrong
 
     with connected() as client:
         table = table_of("Runs", "run", "thread", "begun", "state", "model", "error")
