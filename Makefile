@@ -7,7 +7,7 @@ ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-vault eval check format protos locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
+.PHONY: help env demo up certs test test-vllm test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,13 +43,13 @@ test-vault: env ## the vaults' suite, on the server of VAULT_ADDR or a vault or 
 	$(RUN)/python -m pytest tests/credentials/test_vaults.py tests/credentials/test_vault_session.py \
 		tests/credentials/test_database.py
 
-check: env ## format, lint, types, contracts, architecture
+check: env ## format, lint, types, contracts, architecture, documents
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy servicekit grants connectorkit services client dev training bench tests
 	$(RUN)/buf lint
 	$(RUN)/buf breaking --against '.git#ref=HEAD'
-	$(RUN)/python -m pytest -q tests/test_architecture.py
+	$(RUN)/python -m pytest -q tests/test_architecture.py tests/test_docs.py
 
 format: env ## format and mend what can be mended
 	$(RUN)/ruff format .
@@ -57,6 +57,9 @@ format: env ## format and mend what can be mended
 
 protos: env ## generate gen/ from protos/
 	$(RUN)/python dev/protos.py
+
+api-docs: env ## write docs/api.md from the OpenAPI document, the contracts and docs/examples/
+	$(RUN)/python -m dev.api_reference
 
 locks: env ## pin every package with its hashes, for development and for each service
 	$(RUN)/python dev/locks.py

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dev import api_reference
+from dev.api_reference import document as openapi_document
+from dev.examples import examples
+from dev.reference import contracts, http
 from dev.settings_reference import PAGE, page
 from isobath_client.cli import app
 
@@ -18,6 +22,41 @@ DOCUMENTS = [
 
 def test_configuration_page_is_fresh() -> None:
     assert PAGE.read_text() == page(), "run `python -m dev.settings_reference`"
+
+
+def test_api_page_is_fresh() -> None:
+    assert api_reference.PAGE.read_text() == api_reference.page(), "run `make api-docs`"
+
+
+def test_operation_or_method_without_example_says_where_to_add_it() -> None:
+    told = openapi_document()
+    get = told["paths"]["/health"]["get"]
+    new = {"/v1/new": {"get": {**get, "operationId": "getNew"}}}
+    with pytest.raises(http.Missing, match=r"GET /v1/new .*`- of: getNew` in docs/examples/http"):
+        http.family({**told, "paths": new}, {"name": "platform", "description": ""})
+    for service in contracts.services():
+        for method in service.methods:
+            with pytest.raises(http.Missing, match=rf"{method.name} .*docs/examples/grpc\.yaml"):
+                contracts.method(method, {})
+
+
+def test_examples_are_of_what_is_there() -> None:
+    known = {told["operationId"] for _, _, told in http.operations(openapi_document())}
+    assert {example.of for example in examples("http")} == known
+    methods = {
+        f"{each.full_name}/{method.name}"
+        for each in contracts.services()
+        for method in each.methods
+    }
+    assert {example.of for example in examples("grpc")} == methods
+
+
+def test_links_within_the_api_page_lead_somewhere() -> None:
+    text = api_reference.PAGE.read_text()
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+    there = slugs | set(re.findall(r'<a id="([^"]+)">', text))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= there
 
 
 def test_every_setting_has_a_meaning() -> None:

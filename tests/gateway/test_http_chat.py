@@ -486,3 +486,17 @@ async def test_plain_model_answers_without_tools_or_thread(platform: Platform) -
     refused = await platform.chat({"source": "shop", "table": "t"}, model="tiny:plain")
     assert refused.status_code == 400
     assert refused.json()["error"]["param"] == "data_sources"
+
+
+@pytest.mark.req("C7")
+async def test_whole_answer_of_a_cancelled_run_says_that_it_was_cancelled(
+    platform: Platform,
+) -> None:
+    platform.models.turns = [f"<Answer>x{HANG}"]
+    asking = asyncio.create_task(platform.chat())
+    await platform.models.held.reached.wait()
+    (run,) = (await platform.http.get("/v1/runs")).json()["data"]
+    await platform.http.post(f"/v1/runs/{run['id']}/cancel")
+    response = await asking
+    assert response.status_code == 499, response.text
+    assert response.json()["error"]["reason"] == "CANCELLED"

@@ -23,7 +23,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/chat/completions", response_class=Response)
     async def chat_completions(request: Request) -> Response:
-        """Ask a question of data sources; see docs/api.md for the body."""
+        """Ask a question of data sources, and get the answer: whole, or as a stream of chunks."""
         caller = await authenticated(gateway, request)
         body = await body_of(request)
         asked = plan(body, request.headers, gateway.settings.bounds)

@@ -53,7 +53,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.get("/v1/files/{id}/content")
     async def content(request: Request, id: str) -> Response:
-        """The bytes: with a key, or by a link that has not expired yet."""
+        """A file's bytes: with a key, or by a link that has not expired yet."""
         if signature := word(request, "signature"):
             owner, info = await gateway.files.linked(id, word(request, "expires"), signature)
         else:
@@ -72,7 +72,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.delete("/v1/files/{id}")
     async def delete(request: Request, id: str) -> Json:
-        """Forget a file."""
+        """Delete a file."""
         caller = await authenticated(gateway, request)
         await gateway.files.delete(caller.owner, id)
         return Json({"id": id, "object": "file", "deleted": True})

@@ -37,7 +37,8 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.post(base, response_class=Response)
     async def create(request: Request) -> Response:
-        """Ask a question; with `background` the run goes on by itself."""
+        """Ask a question, as OpenAI's Responses API does; with `background` the run goes on by
+        itself."""
         caller = await authenticated(gateway, request)
         body = await body_of(request)
         stream, background, hold = flag(body, "stream"), flag(body, "background"), held(body)
@@ -70,7 +71,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.post(base + "/{id}/cancel")
     async def cancel(request: Request, id: str) -> Json:
-        """Stop it."""
+        """Stop a response: the model, the program and the query."""
         caller = await authenticated(gateway, request)
         run = await _run(gateway, caller, id)
         run = await gateway.runs.cancel(caller.owner, run.run_id)

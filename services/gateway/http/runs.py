@@ -54,7 +54,7 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/runs/{id}/cancel")
     async def cancel(request: Request, id: str) -> Json:
-        """Stop a run."""
+        """Stop a run: the model, the program and the query end within a second."""
         caller = await authenticated(gateway, request)
         return Json(run_json(await gateway.runs.cancel(caller.owner, id)))
 
