@@ -271,6 +271,10 @@ _FILES = {
     "GET /v1/files/{id}/content": Operation(
         "readFile",
         {200: Answer("The bytes.", {_OCTETS: BYTES}, headers={"content-disposition": "Its name."})},
+        (
+            Parameter("expires", whole(minimum=0), "Of a link: until when it works."),
+            _query("signature", "Of a link: it takes the place of a key."),
+        ),
         errors=(404,),
     ),
     "DELETE /v1/files/{id}": Operation(
