@@ -8,7 +8,9 @@ from typing import Any
 MORE = "…"
 STREAM = "text/event-stream"
 _ITEMS, _CHARS, _LINES = 2, 240, 6
-_LOCAL = re.compile(r"127\.0\.0\.1:\d+")
+# where the gateway and the services happened to listen
+_GATEWAY = re.compile(r"http://127\.0\.0\.1:\d+")
+_LOCAL = re.compile(r"(?<!//)127\.0\.0\.1:\d+")
 # of an event, what does not say of which kind it is
 _COMMON = frozenset({"run_id", "sequence", "at", "id", "object", "created", "model"})
 # whether they come depends on how long a fetch takes
@@ -65,7 +67,12 @@ def _within(value: Any, depth: int) -> Any:
     if isinstance(value, list):
         shown = [_within(each, depth - 1) for each in value[:_ITEMS]] if depth else [MORE]
         return [*shown, MORE] if len(value) > _ITEMS and depth else shown
-    return _cut(value) if isinstance(value, str) else value
+    return _cut(_moved(value)) if isinstance(value, str) else value
+
+
+def _moved(text: str) -> str:
+    """With addresses as a deployment has them."""
+    return _LOCAL.sub("10.0.0.7:50052", _GATEWAY.sub("http://127.0.0.1:8200", text))
 
 
 def _places(value: Mapping[str, Any]) -> Mapping[str, str]:
@@ -79,7 +86,7 @@ def _harmless(name: str, value: Any) -> Any:
     """A key is not to lie in a page, even one that opens nothing any more."""
     if name in ("key", "secret") and isinstance(value, str):
         return value[:4] + MORE
-    return _LOCAL.sub("10.0.0.7:50052", value) if isinstance(value, str) else value
+    return value
 
 
 def _lines(text: str) -> str:
