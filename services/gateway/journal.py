@@ -11,19 +11,20 @@ from contextlib import aclosing
 from contextvars import Context
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import logs
+from services.gateway.event_pages import cut, packed, unpacked
 from services.gateway.live import Live, Reader
 from services.gateway.store.database import Database
 from services.gateway.store.tables import EventRow, RunRow, now_ms
 
-FLUSH_S = 0.1
+FLUSH_S = 0.2
 APPROVALS = frozenset({"approval_requested", "approval_decided"})
 # states of runs that have not ended
 GOING = ("fetching", "working", "waiting")
-_READ_ROWS = 500
+_READ_ROWS = 16
 _EVENTS, _RUNS = EventRow.metadata.tables["events"], RunRow.metadata.tables["runs"]
 _log = logs.get(__name__)
 
@@ -82,20 +83,14 @@ class Journal:
                 live.wrote(len(batch))
 
     async def _write(self, batches: Sequence[tuple[Live, Sequence[analyst.Event]]]) -> None:
-        events = [
-            {"run_id": live.run_id, "sequence": e.sequence, "event": e.SerializeToString()}
-            for live, batch in batches
-            for e in batch
-        ]
-        last = [{"run": live.run_id, "last": batch[-1].sequence} for live, batch in batches]
+        pages = [_page(live.run_id, page) for live, batch in batches for page in cut(batch)]
         states = [_state(live) for live, batch in batches if _changes_state(batch)]
-        run = update(_RUNS).where(_RUNS.c.id == bindparam("run"))
         async with self._database.begin() as session:
             # not the ORM's: it would take as long again for its own bookkeeping
             connection = await session.connection()
-            await connection.execute(insert(_EVENTS), events)
-            await connection.execute(run.values(last_sequence=bindparam("last")), last)
+            await connection.execute(insert(_EVENTS), pages)
             if states:
+                run = update(_RUNS).where(_RUNS.c.id == bindparam("run"))
                 await connection.execute(run.values(state=bindparam("now")), states)
 
     async def close(self, live: Live) -> None:
@@ -164,13 +159,28 @@ class Journal:
 
     async def _read(self, run_id: str, after: int) -> list[analyst.Event]:
         query = (
-            select(EventRow.event)
+            select(EventRow.size, EventRow.event)
             .where(EventRow.run_id == run_id, EventRow.sequence > after)
             .order_by(EventRow.sequence)
             .limit(_READ_ROWS)
         )
         async with self._database.begin() as session:
-            return [analyst.Event.FromString(each) for each in await session.scalars(query)]
+            rows = (await session.execute(query)).all()
+        found = (event for size, data in rows for event in unpacked(size, data))
+        return [event for event in found if event.sequence > after]
+
+    async def last_sequences(self, run_ids: Sequence[str]) -> dict[str, int]:
+        """Of runs that go: it is written to their rows when they end. Other replicas' lag behind by
+        `FLUSH_S`."""
+        found = {id: live.told for id in run_ids if (live := self._live.get(id))}
+        others = [id for id in run_ids if id not in found]
+        if not others:
+            return found
+        last = func.max(EventRow.sequence)
+        query = select(EventRow.run_id, last).where(EventRow.run_id.in_(others))
+        async with self._database.begin() as session:
+            rows = (await session.execute(query.group_by(EventRow.run_id))).tuples()
+            return found | dict(rows.all())
 
     async def interrupt_left_over(self) -> int:
         """Give each run that a crash cut off its last event; how many there were."""
@@ -198,11 +208,14 @@ class Journal:
         )
         event = analyst.Event(run_id=row.id, sequence=(last or 0) + 1, failed=failed)
         event.at.GetCurrentTime()
-        session.add(
-            EventRow(run_id=row.id, sequence=event.sequence, event=event.SerializeToString())
-        )
+        session.add(EventRow(run_id=row.id, sequence=event.sequence, event=packed([event])))
         row.state, row.last_sequence, row.ended_ms = "interrupted", event.sequence, now_ms()
         row.error_reason, row.error_message = "RUN_INTERRUPTED", message
+
+
+def _page(run_id: str, events: Sequence[analyst.Event]) -> Mapping[str, Any]:
+    last, size = events[-1].sequence, len(events)
+    return {"run_id": run_id, "sequence": last, "size": size, "event": packed(events)}
 
 
 def _changes_state(batch: Sequence[analyst.Event]) -> bool:

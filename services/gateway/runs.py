@@ -271,7 +271,13 @@ class Runs:
         live = self._journal.going(run_id)
         if live is not None and live.ended:
             await live.settled.wait()
-        return _run(await self._row(owner, run_id))
+        (run,) = await self._shown([await self._row(owner, run_id)])
+        return run
+
+    async def _shown(self, rows: Sequence[RunRow]) -> list[analyst.Run]:
+        going = [row.id for row in rows if row.ended_ms is None]
+        last = await self._journal.last_sequences(going)
+        return [_run(row, last.get(row.id, row.last_sequence)) for row in rows]
 
     async def export(self, owner: str, run_id: str, make: Exporter) -> Document:
         """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
@@ -304,7 +310,7 @@ class Runs:
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
         more = token_behind(rows[size - 1]) if len(rows) > size else ""
-        return Page([_run(row) for row in rows[:size]], more)
+        return Page(await self._shown(rows[:size]), more)
 
     # Before a run
 
@@ -530,6 +536,7 @@ class Runs:
                 analysis.run_id,
                 state=str(last.WhichOneof("event")),
                 ended_ms=now_ms(),
+                last_sequence=analysis.live.told,
                 usage=analysis.usage.message().SerializeToString(),
                 error_reason=last.failed.reason,
                 error_message=last.failed.message,
@@ -599,14 +606,14 @@ def _run_failed(told: Outcome, analysis: Analysis) -> analyst.RunFailed:
     )
 
 
-def _run(row: RunRow) -> analyst.Run:
+def _run(row: RunRow, last_sequence: int) -> analyst.Run:
     run = analyst.Run(
         run_id=row.id,
         thread_id=row.thread_id,
         model=row.model,
         state=f"RUN_STATE_{row.state.upper()}",
         created_at=_time(row.created_ms),
-        last_sequence=row.last_sequence,
+        last_sequence=last_sequence,
         usage=analyst.RunUsage.FromString(row.usage),
         error_reason=row.error_reason,
         error_message=row.error_message,

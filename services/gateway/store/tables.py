@@ -141,11 +141,13 @@ class RunRow(Base):
 
 
 class EventRow(Base):
-    """One event of a run: the bytes of an analyst.v1.Event."""
+    """Events of a run that follow one another: `sequence` is the last one's, `event` holds `size`
+    of them as `event_pages` has it."""
 
     __tablename__ = "events"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     sequence: Mapped[int] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(Integer, server_default="1")
     event: Mapped[bytes] = mapped_column(LargeBinary)
 
 
