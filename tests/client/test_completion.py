@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -55,7 +56,8 @@ async def test_ids_are_offered(platform: Platform) -> None:
     assert reply.status_code == 200
     assert await offered(platform, "isobath runs watch run-") == [run]
     assert len(await offered(platform, "isobath threads show ")) == 1
-    assert len(await offered(platform, "isobath files download ")) == 1
+    files = [each["id"] for each in (await platform.http.get("/v1/files")).json()["data"]]
+    assert await offered(platform, "isobath files download ") == files
 
 
 async def test_nothing_is_said_where_the_gateway_is_away(platform: Platform) -> None:
@@ -65,3 +67,14 @@ async def test_nothing_is_said_where_the_gateway_is_away(platform: Platform) -> 
     assert await offered(platform, "isobath sources check s", ISOBATH_API_KEY="isb-wrong") == []
     # a shell that waits is a shell that hangs; each gives up within its two seconds
     assert time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize(("shell", "file"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+async def test_completion_is_installed_for_the_shell(shell: str, file: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"there is no {shell} here")
+    command = [shell, "-c", f"{ISOBATH} --install-completion; true"]
+    environ = {**os.environ, "HOME": str(tmp_path), "ZDOTDIR": str(tmp_path)}
+    await asyncio.to_thread(subprocess.run, command, env=environ, check=True, capture_output=True)
+    assert any("isobath" in each.read_text().lower() for each in tmp_path.rglob("*isobath*"))
+    assert (tmp_path / file).is_file()

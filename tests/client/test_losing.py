@@ -9,11 +9,13 @@ import pytest
 import pytest_asyncio
 
 from dev.certs import issue
+from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath_client import AsyncIsobath, Isobath, Retries
 from isobath_client.errors import Unauthenticated, Unavailable
 from isobath_client.events import Completed, Event, Text
 from tests.client.passage import Passage, passage
 from tests.gateway.conftest import ANSWER, CODE, KEY, Platform
+from tests.gateway.doubles import HANG
 from tests.gateway.test_lake import Releasable
 
 
@@ -157,3 +159,24 @@ async def test_client_of_the_environment(platform: Platform, tmp_path: Path) -> 
     async with AsyncIsobath.from_env({**environ, "ISOBATH_API_KEY": "isb-wrong"}) as isobath:
         with pytest.raises(Unauthenticated):
             await isobath.status()
+
+
+@pytest.mark.req("C7", "C8")
+async def test_question_that_is_interrupted_as_it_begins_is_cancelled(
+    platform: Platform, way: Passage
+) -> None:
+    platform.models.turns = [f"<Analyze>x{HANG}"]
+    async with AsyncIsobath(way.address, api_key=KEY) as isobath:
+        await isobath.models()
+        way.mute = True
+        asking = asyncio.create_task(isobath.ask("How many?"))
+        async with asyncio.timeout(30):
+            await way.swallowed.wait()
+            way.mute = False
+            asking.cancel()
+            way.cut()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            (run,) = [run async for run in isobath.runs.list()]
+            while (await isobath.runs.get(run.run_id)).state != analyst.RUN_STATE_CANCELLED:
+                await asyncio.sleep(0.05)

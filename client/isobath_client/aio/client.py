@@ -22,7 +22,7 @@ from isobath_client.aio.sources import AsyncSources
 from isobath_client.aio.threads import AsyncThreads
 from isobath_client.aio.transport import best_effort, closed, opened
 from isobath_client.channels import dialling
-from isobath_client.errors import RunCancelled, RunFailed
+from isobath_client.errors import IsobathError, RunCancelled, RunFailed
 from isobath_client.events import ENDS, Cancelled, Event, Failed
 from isobath_client.requests import Asking, Parameter
 from isobath_client.retries import DEFAULT, Retries
@@ -137,9 +137,22 @@ class AsyncIsobath:
         ]
         asked = requests.chat(question, asking, file_ids=sent, key=uuid4().hex)
         request = messages.StartRunRequest(question=asked)
+        try:
+            return await self._started(request)
+        except IsobathError:
+            raise
+        except BaseException:
+            # interrupted, when it may have begun: its key finds it
+            await best_effort(self._undo, request)
+            raise
+
+    async def _started(self, request: messages.StartRunRequest) -> messages.Run:
         reply = messages.StartRunResponse
-        # its idempotency key makes it safe
+        # the idempotency key makes it safe
         return (await self._calls.one(self._analyst.StartRun, request, reply, safe=True)).run
+
+    async def _undo(self, request: messages.StartRunRequest) -> None:
+        await self.runs.cancel((await self._started(request)).run_id)
 
     def watch(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """A run's events with a sequence number above `after`, followed to its end."""

@@ -23,8 +23,8 @@ _KINDS: Mapping[str, Callable[[Isobath], Iterator[str]]] = {
     "thread": lambda client: (each.thread_id for each in client.threads.list()),
     "run": lambda client: (each.run_id for each in client.runs.list()),
     "file": lambda client: (each.id for each in client.files.list()),
-    "model": lambda client: (each.id for each in client.models()),
 }
+_LISTS = {kind: f"isobath {kind}s list" for kind in _KINDS}
 
 
 class Guarded(TyperGroup):
@@ -53,8 +53,11 @@ def told(refused: IsobathError) -> str:
             f"no gateway answers at {found(GIVEN.get()).address}. Start one with `make up`, or say "
             "where it is: isobath --address HOST:PORT …, or ISOBATH_ADDRESS."
         )
-    meant = _meant(refused) if isinstance(refused, NotFound) else ""
-    return f"{refused} {meant}".rstrip()
+    kind = _kind(refused)
+    if kind not in _LISTS:
+        return str(refused)
+    # the remedy is for callers of HTTP
+    return f"{refused.message.rstrip('.')}. {_meant(refused, kind) or f'See: {_LISTS[kind]}'}"
 
 
 def _silent(refused: IsobathError) -> bool:
@@ -62,11 +65,15 @@ def _silent(refused: IsobathError) -> bool:
     return "request_id" not in refused.fields
 
 
-def _meant(refused: NotFound) -> str:
-    wanted = refused.fields.get("source") or refused.fields.get("id", "")
-    kind = "source" if "source" in refused.fields else refused.fields.get("kind", "")
-    if not wanted or kind not in _KINDS:
+def _kind(refused: IsobathError) -> str:
+    """What was not found."""
+    if not isinstance(refused, NotFound):
         return ""
+    return "source" if refused.reason == "SOURCE_NOT_FOUND" else refused.fields.get("kind", "")
+
+
+def _meant(refused: IsobathError, kind: str) -> str:
+    wanted = refused.fields.get("source") or refused.fields.get("id", "")
     # whoever cannot list them is told no names
     with contextlib.suppress(IsobathError), glance() as client:
         return suggestion(wanted, islice(_KINDS[kind](client), LOOKED_THROUGH))

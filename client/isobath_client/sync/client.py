@@ -14,7 +14,7 @@ from isobath.analyst.v1 import analyst_pb2_grpc as stubs
 from isobath.analyst.v1.access_pb2_grpc import AccessServiceStub
 from isobath_client import requests
 from isobath_client.channels import dialling
-from isobath_client.errors import RunCancelled, RunFailed
+from isobath_client.errors import IsobathError, RunCancelled, RunFailed
 from isobath_client.events import ENDS, Cancelled, Event, Failed
 from isobath_client.requests import Asking, Parameter
 from isobath_client.retries import DEFAULT, Retries
@@ -137,9 +137,22 @@ class Isobath:
         ]
         asked = requests.chat(question, asking, file_ids=sent, key=uuid4().hex)
         request = messages.StartRunRequest(question=asked)
+        try:
+            return self._started(request)
+        except IsobathError:
+            raise
+        except BaseException:
+            # interrupted, when it may have begun: its key finds it
+            best_effort(self._undo, request)
+            raise
+
+    def _started(self, request: messages.StartRunRequest) -> messages.Run:
         reply = messages.StartRunResponse
-        # its idempotency key makes it safe
+        # the idempotency key makes it safe
         return (self._calls.one(self._analyst.StartRun, request, reply, safe=True)).run
+
+    def _undo(self, request: messages.StartRunRequest) -> None:
+        self.runs.cancel((self._started(request)).run_id)
 
     def watch(self, run_id: str, *, after: int = 0) -> Generator[Event, None]:
         """A run's events with a sequence number above `after`, followed to its end."""
