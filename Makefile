@@ -7,7 +7,7 @@ ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
+.PHONY: help env demo up certs test test-vllm test-clients test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,6 +35,11 @@ test: env ## the whole suite, on a real PostgreSQL and a real Azurite
 test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	bash dev/vllm_env.sh .venv-vllm
 	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
+
+test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the whole platform
+	bash dev/clients_env.sh .venv-clients
+	.venv-clients/bin/python -m pytest -c tests/clients/pytest.ini --confcutdir tests/clients \
+		-m clients tests/clients
 
 eval: env ## ask questions with known answers and score the answers; ENGINE=rules, openai or vllm
 	$(RUN)/python -m training.evaluation --engine $(ENGINE)

@@ -1,4 +1,4 @@
-"""Write `requirements/<extra>.txt`: every package pinned with its hashes, no registry named."""
+"""Write `requirements/<name>.txt`: every package pinned with its hashes, no registry named."""
 
 import subprocess
 import sys
@@ -18,20 +18,26 @@ EXTRAS = (
     "client",
     "dev",
 )
+# environments apart from the platform's own
+GROUPS = ("clients",)
 
 
-def lock(extra: str) -> None:
-    """Resolve one extra for every platform and supported Python."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "pyproject.toml"]
-    for each in (extra, *MORE.get(extra, ())):
-        command += ["--extra", each]
+def lock(name: str) -> None:
+    """Resolve one extra or group for every platform and supported Python."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet"]
+    if name in GROUPS:
+        command += ["--group", name]
+    else:
+        command.append("pyproject.toml")
+        for each in (name, *MORE.get(name, ())):
+            command += ["--extra", each]
     command += ["--universal", "--generate-hashes", "--no-annotate"]
     command += ["--no-emit-index-url", "--no-emit-find-links", "--python-version", "3.11"]
     command += ["--custom-compile-command", "make locks"]
-    command += ["--output-file", f"requirements/{extra}.txt"]
+    command += ["--output-file", f"requirements/{name}.txt"]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
-    for each in EXTRAS:
+    for each in (*EXTRAS, *GROUPS):
         lock(each)

@@ -369,6 +369,10 @@ class Analysis:
             else:
                 self.live.text(kind, event.source)
 
+    def tell_links(self, files: Sequence[analyst.FileInfo]) -> None:
+        """In the text itself, for clients that drop all else of an answer."""
+        self._platform_block("File", render.file_links(files))
+
     def _platform_block(self, kind: str, text: str) -> None:
         self._tell([Opened(kind, ""), Text(kind, text), Closed(kind, "")])
 
@@ -397,7 +401,7 @@ class Analysis:
         output = program.output()
         self._platform_block("Execute", output)
         if program.kept:
-            self._platform_block("File", render.file_links(program.kept))
+            self.tell_links(program.kept)
         return Ran(output, self.usage.worked_s)
 
     async def _approved(self, round: int, asked: sandbox.ApprovalRequest) -> None:

@@ -481,6 +481,7 @@ class Runs:
         ]
         for each in reports:
             analysis.tell_artifact(analysis.usage.rounds, each)
+        analysis.tell_links(reports)
         await self._threads.said(analysis.thread_id, question, finish.answer)
         files = [*kept, *reports]
         self._completed(analysis, finish, files, await self._written(analysis, files))

@@ -74,7 +74,9 @@ class Responding:
         yield self._told("response.in_progress", response=self._snapshot())
 
     def _block_opened(self, block: analyst.BlockOpened) -> Iterator[dict[str, Any]]:
-        yield from self._close()
+        # the answer's own links come at its end
+        if block.kind != analyst.BLOCK_KIND_FILE:
+            yield from self._close()
 
     def _block_text(self, block: analyst.BlockText) -> Iterator[dict[str, Any]]:
         kind = block.kind
