@@ -2,13 +2,14 @@
 
 import mimetypes
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, Select, delete, or_, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.limits import Limiter
@@ -16,11 +17,20 @@ from services.gateway.errors import NotFound, TooLarge
 from services.gateway.links import Links
 from services.gateway.pages import Page, page_size
 from services.gateway.store.database import Database
-from services.gateway.store.newest import newest_first, token_behind
+from services.gateway.store.newest import Dated, newest_first, token_behind
 from services.gateway.store.tables import FileRow, now_ms
 
 PIECE_BYTES = 512 * 1024
 UPLOAD, ARTIFACT = "user_data", "assistants_output"
+Order = Callable[[Select[Any], type[Dated], int, str], Select[Any]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of a file's bytes."""
+
+    offset: int
+    length: int
 
 
 class FileStore:
@@ -45,8 +55,10 @@ class FileStore:
         media_type: str = "",
         thread_id: str = "",
         run_id: str = "",
+        lifetime_s: int | None = None,
     ) -> analyst.FileInfo:
-        """Keep a file, whole or not at all. Raises `TooLarge`."""
+        """Keep a file, whole or not at all; for `lifetime_s`, or until it is deleted. Raises
+        `TooLarge`."""
         id = "file-" + secrets.token_hex(12)
         part = self._folder / f"{id}.part"
         try:
@@ -54,6 +66,7 @@ class FileStore:
             await self._threads.run(part.rename, self._folder / id)
         finally:
             await self._threads.run(part.unlink, missing_ok=True)
+        created = now_ms()
         row = FileRow(
             id=id,
             owner=owner,
@@ -63,7 +76,8 @@ class FileStore:
             purpose=purpose,
             thread_id=thread_id,
             run_id=run_id,
-            created_ms=now_ms(),
+            created_ms=created,
+            expires_ms=None if lifetime_s is None else created + lifetime_s * 1000,
         )
         async with self._database.begin() as session:
             session.add(row)
@@ -79,9 +93,9 @@ class FileStore:
                 await self._threads.run(file.write, chunk)
         return size
 
-    async def get(self, owner: str, id: str) -> analyst.FileInfo:
-        """One file. Raises `NotFound`."""
-        return self._info(await self._row(owner, id))
+    async def get(self, owner: str, id: str, *, field: str = "") -> analyst.FileInfo:
+        """One file; `field` named it. Raises `NotFound`."""
+        return self._info(await self._row(owner, id, field))
 
     async def linked(self, id: str, expires: str, signature: str) -> tuple[str, analyst.FileInfo]:
         """The file of a link, and its owner. Raises `Unauthenticated` for a link that is not good
@@ -89,21 +103,22 @@ class FileStore:
         self._links.check(id, expires, signature)
         async with self._database.begin() as session:
             row = await session.get(FileRow, id)
-        if row is None:
+        if row is None or _is_over(row):
             raise NotFound("file", id)
         return row.owner, self._info(row)
 
-    async def _row(self, owner: str, id: str) -> FileRow:
+    async def _row(self, owner: str, id: str, field: str = "") -> FileRow:
         async with self._database.begin() as session:
             row = await session.get(FileRow, id)
-        if row is None or row.owner != owner:
-            raise NotFound("file", id, field="file_ids")
+        if row is None or row.owner != owner or _is_over(row):
+            raise NotFound("file", id, field=field)
         return row
 
-    async def open(self, owner: str, id: str) -> AsyncIterator[bytes]:
-        """The bytes in pieces. Raises `NotFound` before the first one."""
-        await self.get(owner, id)
-        return self._read(self._folder / id)
+    async def open(self, owner: str, id: str, piece: Piece | None = None) -> AsyncIterator[bytes]:
+        """The bytes in pieces, or those of one piece of it. Raises `NotFound` before the first
+        one."""
+        info = await self.get(owner, id)
+        return self._read(self._folder / id, piece or Piece(0, info.size_bytes))
 
     @asynccontextmanager
     async def reading(self, owner: str, id: str) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -119,20 +134,33 @@ class FileStore:
         while piece := await self._threads.run(file.read, PIECE_BYTES):
             yield piece
 
-    async def _read(self, path: Path) -> AsyncIterator[bytes]:
+    async def _read(self, path: Path, piece: Piece) -> AsyncIterator[bytes]:
+        left = piece.length
         with await self._threads.run(path.open, "rb") as file:
-            async for piece in self._pieces(file):
-                yield piece
+            await self._threads.run(file.seek, piece.offset)
+            while left and (read := await self._threads.run(file.read, min(left, PIECE_BYTES))):
+                left -= len(read)
+                yield read
 
     async def behind(self, owner: str, id: str) -> str:
         """The token of the page behind a file. Raises `NotFound`."""
         return token_behind(await self._row(owner, id))
 
-    async def page(self, owner: str, size: int = 0, token: str = "") -> Page[analyst.FileInfo]:
-        """Files, newest first."""
+    async def page(
+        self,
+        owner: str,
+        size: int = 0,
+        token: str = "",
+        *,
+        purpose: str = "",
+        order: Order = newest_first,
+    ) -> Page[analyst.FileInfo]:
+        """Files in an order, of one purpose or of all."""
         size = page_size(size)
-        query = select(FileRow).where(FileRow.owner == owner)
-        query = newest_first(query, FileRow, size, token)
+        query = select(FileRow).where(FileRow.owner == owner, _lives())
+        if purpose:
+            query = query.where(FileRow.purpose == purpose)
+        query = order(query, FileRow, size, token)
         async with self._database.begin() as session:
             rows = (await session.scalars(query)).all()
         more = token_behind(rows[size - 1]) if len(rows) > size else ""
@@ -160,16 +188,25 @@ class FileStore:
 
     async def delete_of_thread(self, thread_id: str) -> None:
         """Forget what a thread's runs left."""
-        query = select(FileRow.id).where(FileRow.thread_id == thread_id)
+        await self._forget(FileRow.thread_id == thread_id)
+
+    async def expire(self) -> int:
+        """Forget the files whose time is over; how many there were."""
+        return await self._forget(~_lives())
+
+    async def _forget(self, which: ColumnElement[bool]) -> int:
         async with self._database.begin() as session:
-            ids = (await session.scalars(query)).all()
-            await session.execute(delete(FileRow).where(FileRow.thread_id == thread_id))
+            ids = (await session.scalars(select(FileRow.id).where(which))).all()
+            await session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
         for id in ids:
             await self._threads.run((self._folder / id).unlink, missing_ok=True)
+        return len(ids)
 
     def _info(self, row: FileRow) -> analyst.FileInfo:
         created = Timestamp()
         created.FromMilliseconds(row.created_ms)
+        expires = Timestamp()
+        expires.FromMilliseconds(row.expires_ms or 0)
         return analyst.FileInfo(
             id=row.id,
             name=row.name,
@@ -179,4 +216,13 @@ class FileStore:
             created_at=created,
             url=self._links.of(row.id),
             run_id=row.run_id,
+            expires_at=expires if row.expires_ms else None,
         )
+
+
+def _is_over(row: FileRow) -> bool:
+    return row.expires_ms is not None and row.expires_ms <= now_ms()
+
+
+def _lives() -> ColumnElement[bool]:
+    return or_(FileRow.expires_ms.is_(None), FileRow.expires_ms > now_ms())

@@ -119,7 +119,7 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         data = Data(registry, Grants(services), services, audit, usage)
         await runs.recover()
         stack.push_async_callback(runs.aclose)
-        await stack.enter_async_context(_expiring(threads))
+        await stack.enter_async_context(_expiring(threads, files))
         keys = Keys(store, own_key)
         await keys.seal()
         tokens = None
@@ -132,13 +132,14 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
 
 
 @asynccontextmanager
-async def _expiring(threads: Threads) -> AsyncIterator[None]:
-    """Remove threads whose time is over, beside everything else."""
+async def _expiring(threads: Threads, files: FileStore) -> AsyncIterator[None]:
+    """Remove threads and files whose time is over, beside everything else."""
 
     async def sweep() -> None:
         while True:
             await asyncio.sleep(EXPIRY_S)
             try:
+                await files.expire()
                 await threads.expire()
             except Fault as fault:
                 _log.warning("expiry_failed", error=str(fault))

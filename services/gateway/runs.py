@@ -151,7 +151,7 @@ class Runs:
         if plan.artifacts_to:
             await self._writeback.require(caller, plan.artifacts_to)
         for id in plan.file_ids:
-            await self._files.get(caller.owner, id)
+            await self._files.get(caller.owner, id, field="file_ids")
         run_id = "run-" + secrets.token_hex(12)
         thread_id = "" if plan.is_plain else await self._threads.take(caller.owner, plan)
         if thread_id:

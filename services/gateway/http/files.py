@@ -1,20 +1,25 @@
 """/v1/files: OpenAI's files, uploads and artifacts alike."""
 
 import urllib.parse
-from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
-from services.gateway.files import PIECE_BYTES, UPLOAD
+from services.gateway.files import Piece
 from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, number, word
 from services.gateway.http.edge import Json
+from services.gateway.http.ranges import Unsatisfiable, told, wanted
 from services.gateway.http.sources import listing
+from services.gateway.http.uploads import bounded, upload_of
+from services.gateway.openai import envelope
+from services.gateway.pages import LARGEST
+from services.gateway.store.newest import newest_first, oldest_first
+
+ORDERS = {"desc": newest_first, "asc": oldest_first}
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -23,26 +28,39 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.post("/v1/files")
     async def upload(request: Request) -> Json:
-        """Send a file; a missing purpose is taken for user_data."""
+        """Send a file; a missing purpose is taken for user_data. With `expires_after` it goes by
+        itself."""
         caller = await authenticated(gateway, request)
-        async with request.form(max_part_size=1024 * 1024) as form:
-            sent, purpose = form.get("file"), form.get("purpose")
-            if not isinstance(sent, UploadFile):
-                raise InvalidField("file", "file is missing: send multipart/form-data with file")
-            named = purpose if isinstance(purpose, str) and purpose else UPLOAD
+        limited = bounded(request, gateway.settings.upload_bytes)
+        async with limited.form(max_part_size=1024 * 1024) as form:
+            sent = upload_of(form)
             info = await gateway.files.put(
-                caller.owner, sent.filename or "file", _chunks(sent), purpose=named
+                caller.owner,
+                sent.name,
+                sent.pieces(),
+                purpose=sent.purpose,
+                lifetime_s=sent.lifetime_s,
             )
         return Json(file_json(info))
 
     @router.get("/v1/files")
     async def listed(request: Request) -> Json:
-        """Files, newest first."""
+        """Files, newest first unless `order` says otherwise."""
         caller = await authenticated(gateway, request)
         token = word(request, "page_token")
         if last := word(request, "after"):  # OpenAI's way to say it
             token = await gateway.files.behind(caller.owner, last)
-        page = await gateway.files.page(caller.owner, number(request, "limit"), token)
+        order = ORDERS.get(word(request, "order") or "desc")
+        if order is None:
+            raise InvalidField("order", f"order is one of {', '.join(ORDERS)}")
+        page = await gateway.files.page(
+            caller.owner,
+            # OpenAI's clients may ask for 10,000, and page on by what came
+            min(number(request, "limit"), LARGEST),
+            token,
+            purpose=word(request, "purpose"),
+            order=order,
+        )
         return Json(listing([file_json(each) for each in page.items], page.next_page_token))
 
     @router.get("/v1/files/{id}")
@@ -53,22 +71,22 @@ def routes(gateway: Gateway) -> APIRouter:
 
     @router.get("/v1/files/{id}/content")
     async def content(request: Request, id: str) -> Response:
-        """A file's bytes: with a key, or by a link that has not expired yet."""
+        """A file's bytes, or a range of them: with a key, or by a link that has not expired yet."""
         if signature := word(request, "signature"):
             owner, info = await gateway.files.linked(id, word(request, "expires"), signature)
         else:
             owner = (await authenticated(gateway, request)).owner
             info = await gateway.files.get(owner, id)
-        name = urllib.parse.quote(info.name)
-        headers = {
-            "content-length": str(info.size_bytes),
-            # HTML and SVG that a program wrote must not run in this origin
-            "content-security-policy": "sandbox",
-            "x-content-type-options": "nosniff",
-            "content-disposition": f"inline; filename*=UTF-8''{name}",
-        }
-        pieces = await gateway.files.open(owner, id)
-        return StreamingResponse(pieces, 200, headers, info.media_type)
+        try:
+            piece = wanted(_range(request, info), info.size_bytes)
+        except Unsatisfiable as none:
+            headers = {"content-range": f"bytes */{info.size_bytes}"}
+            details = {"field": "range"}
+            body = envelope(416, "INVALID_FIELD", str(none), details=details)
+            return Json(body, 416, headers=headers)
+        pieces = await gateway.files.open(owner, id, piece)
+        headers = _headers(info, piece)
+        return StreamingResponse(pieces, 206 if piece else 200, headers, info.media_type)
 
     @router.delete("/v1/files/{id}")
     async def delete(request: Request, id: str) -> Json:
@@ -90,11 +108,33 @@ def file_json(info: analyst.FileInfo) -> dict[str, Any]:
         "created_at": info.created_at.seconds,
         "purpose": info.purpose,
         "status": "processed",
+        "expires_at": info.expires_at.seconds or None,
         "media_type": info.media_type,
         "url": info.url,
     }
 
 
-async def _chunks(sent: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await sent.read(PIECE_BYTES):
-        yield chunk
+def _range(request: Request, info: analyst.FileInfo) -> str:
+    """What is asked for, unless it is of another file than this one."""
+    of = request.headers.get("if-range", _etag(info))
+    return request.headers.get("range", "") if of == _etag(info) else ""
+
+
+def _etag(info: analyst.FileInfo) -> str:
+    """A file's bytes never change."""
+    return f'"{info.id}"'
+
+
+def _headers(info: analyst.FileInfo, piece: Piece | None) -> dict[str, str]:
+    headers = {
+        "content-length": str(piece.length if piece else info.size_bytes),
+        "accept-ranges": "bytes",
+        "etag": _etag(info),
+        # HTML and SVG that a program wrote must not run in this origin
+        "content-security-policy": "sandbox",
+        "x-content-type-options": "nosniff",
+        "content-disposition": f"inline; filename*=UTF-8''{urllib.parse.quote(info.name)}",
+    }
+    if piece:
+        headers["content-range"] = told(piece, info.size_bytes)
+    return headers

@@ -1,4 +1,4 @@
-"""Lists that show the newest first, a page at a time."""
+"""Lists by time, a page at a time: the newest first, or the oldest."""
 
 from typing import Any, Protocol
 
@@ -24,13 +24,27 @@ def newest_first(query: Select[Any], table: type[Dated], size: int, token: str) 
     return query.order_by(table.created_ms.desc(), table.id).limit(size + 1)
 
 
+def oldest_first(query: Select[Any], table: type[Dated], size: int, token: str) -> Select[Any]:
+    """The same list from its end."""
+    if token:
+        at, last = _place(token)
+        created, id = table.created_ms, table.id
+        query = query.where(or_(created > at, and_(created == at, id < last)))
+    return query.order_by(table.created_ms, table.id.desc()).limit(size + 1)
+
+
 def _behind(
     created: InstrumentedAttribute[int], id: InstrumentedAttribute[str], token: str
 ) -> ColumnElement[bool]:
+    at, last = _place(token)
+    return or_(created < at, and_(created == at, id > last))
+
+
+def _place(token: str) -> tuple[int, str]:
     at, _, last = value_of(token).partition(" ")
     if not at.isdecimal():
         raise InvalidField("page_token", "page_token is not one that this list gave")
-    return or_(created < int(at), and_(created == int(at), id > last))
+    return int(at), last
 
 
 def token_behind(row: Dated) -> str:

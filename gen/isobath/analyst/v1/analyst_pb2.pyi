@@ -988,7 +988,7 @@ class ListTemplatesResponse(_message.Message):
     def __init__(self, types: _Optional[_Iterable[_Union[_connector_pb2.DescribeResponse, _Mapping]]] = ...) -> None: ...
 
 class FileInfo(_message.Message):
-    __slots__ = ("id", "name", "size_bytes", "media_type", "purpose", "created_at", "url", "run_id")
+    __slots__ = ("id", "name", "size_bytes", "media_type", "purpose", "created_at", "url", "run_id", "expires_at")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -997,6 +997,7 @@ class FileInfo(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     URL_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     size_bytes: int
@@ -1005,7 +1006,8 @@ class FileInfo(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     url: str
     run_id: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ..., purpose: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., url: _Optional[str] = ..., run_id: _Optional[str] = ...) -> None: ...
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., media_type: _Optional[str] = ..., purpose: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., url: _Optional[str] = ..., run_id: _Optional[str] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class UploadFileRequest(_message.Message):
     __slots__ = ("start", "piece")

@@ -9,6 +9,7 @@ from services.gateway.guide import MAX_NOTES, MAX_QUERIES
 from services.gateway.history import ROLES
 from services.gateway.http.reference.contract import Schema
 from services.gateway.http.reference.forms import (
+    always,
     by_name,
     many,
     maybe,
@@ -274,6 +275,10 @@ UPLOAD = record(
     {
         "file": text("The file, with its name.", format="binary"),
         "purpose": maybe(text("Missing = `user_data`.")),
+        "expires_after[anchor]": maybe(always("created_at")),
+        "expires_after[seconds]": maybe(
+            whole("It goes by itself then.", minimum=3600, maximum=30 * 24 * 3600)
+        ),
     }
 )
 

@@ -45,8 +45,8 @@ def _header(name: str, said: str) -> Parameter:
     return Parameter(name, text(), said, place="header")
 
 
-def _sized(name: str = "page_size") -> tuple[Parameter, ...]:
-    size = whole(minimum=0, maximum=LARGEST)
+def _sized(name: str = "page_size", most: int = LARGEST) -> tuple[Parameter, ...]:
+    size = whole(minimum=0, maximum=most)
     return (
         Parameter(name, size, f"At most {LARGEST:,}. Missing = 100."),
         _query("page_token", "`next_page_token` of the page before."),
@@ -262,7 +262,9 @@ _FILES = {
         "listFiles",
         _json(listing(ref("File")), "A page of them."),
         (
-            *_sized("limit"),
+            *_sized("limit", most=10_000),
+            _query("purpose", "Only those of one purpose."),
+            _query("order", "By time. Missing = `desc`.", enum=["", "asc", "desc"]),
             _query("after", "OpenAI's way to page: the id of the last file that is known."),
         ),
         errors=(404,),
@@ -270,12 +272,22 @@ _FILES = {
     "GET /v1/files/{id}": Operation("getFile", _json(ref("File"), "The file."), errors=(404,)),
     "GET /v1/files/{id}/content": Operation(
         "readFile",
-        {200: Answer("The bytes.", {_OCTETS: BYTES}, headers={"content-disposition": "Its name."})},
+        {
+            200: Answer(
+                "The bytes.", {_OCTETS: BYTES}, headers={"content-disposition": "Its name."}
+            ),
+            206: Answer(
+                "The range of them.",
+                {_OCTETS: BYTES},
+                headers={"content-range": "Which, and of how many."},
+            ),
+        },
         (
             Parameter("expires", whole(minimum=0), "Of a link: until when it works."),
             _query("signature", "Of a link: it takes the place of a key."),
+            _header("Range", "`bytes=first-last`, `bytes=first-` or `bytes=-count`: a single one."),
         ),
-        errors=(404,),
+        errors=(404, 416),
     ),
     "DELETE /v1/files/{id}": Operation(
         "deleteFile", _json(deleted("file"), "It is gone."), errors=(404,), needs=Scope.ANALYST

@@ -118,6 +118,7 @@ FILE = record(
             "`user_data` of uploads, unless they say otherwise; `assistants_output` of artifacts."
         ),
         "status": always("processed"),
+        "expires_at": or_null(seconds("When it goes by itself")),
         "media_type": text(),
         "url": text("Where its bytes are."),
     }
