@@ -114,6 +114,7 @@ async def _walk_files(http: httpx.AsyncClient) -> None:
     await http.get("/v1/files", params={"limit": 10})
     await http.get(place)
     await http.get(f"{place}/content")
+    await http.get(f"{place}/content", headers={"range": "bytes=0-0"})
     await http.delete(place)
 
 
