@@ -20,16 +20,19 @@ SOURCES = ROOT / "protos"
 # what users read of: requests, what lies in sources, errors
 PUBLIC = ("isobath/analyst/", "isobath/connector/", "isobath/errors/")
 COMMENTS = Path("isobath") / "comments.json"
+# PEP 561: type checkers elsewhere read the stubs
+TYPED = Path("isobath") / "py.typed"
 
 
 def generate(into: Path) -> None:
     """Write `*_pb2.py`, `*_pb2.pyi` and `*_pb2_grpc.py` of every contract under `into`, and
-    `isobath/comments.json`."""
+    `isobath/comments.json` and `isobath/py.typed`."""
     into.mkdir(parents=True, exist_ok=True)
     contracts = sorted(str(path.relative_to(SOURCES)) for path in SOURCES.rglob("*.proto"))
     outputs = [f"--{kind}={into}" for kind in ("python_out", "pyi_out", "grpc_python_out")]
     _protoc(*outputs, *contracts)
     public = [name for name in contracts if name.startswith(PUBLIC)]
+    (into / TYPED).touch()
     (into / COMMENTS).write_text(json.dumps(comments(public), indent=1, ensure_ascii=False) + "\n")
 
 

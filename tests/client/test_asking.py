@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath_client import AsyncIsobath, Isobath, RunCancelled, RunFailed
@@ -65,6 +66,9 @@ async def test_answer_has_figures_tables_files_programs_and_usage(
         (table,) = answer.tables
         assert table.to_pandas().to_dict("list") == {"a": [1], "b": ["x"]}
         assert table.to_arrow().column_names == ["a", "b"]
+        shown, _ = DisplayFormatter().format(answer)  # as a notebook does it
+        assert "data:image/png;base64," in shown["text/html"] and "<details>" in shown["text/html"]
+        assert shown["text/markdown"] == shown["text/plain"] == "It is **42**."
         saved = answer.save(tmp_path / "all")
         assert {each.name for each in saved} >= {"out.csv", "report.md", figure.name}
         assert (tmp_path / "all" / table.name).read_bytes() == table.read()
