@@ -54,8 +54,8 @@ class SizeLimits(Protocol):
 
 @dataclass(frozen=True)
 class Reading(Generic[R, M]):
-    """What files are read with. `max_file_bytes` of one, as the settings of each service call it
-    otherwise."""
+    """What files are read with. `max_file_bytes` = of one file, for which the settings of each
+    service have a word of their own."""
 
     gate: Gate
     threads: Limiter

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from connectorkit.files.errors import FileFault
 from isobath.connector.v1 import connector_pb2 as pb
 from services.file_connector import errors
-from services.file_connector.folders import Folder, Looking
+from services.file_connector.folders import File, Folder, Looking
 from services.file_connector.looking import looked
 
 STEPS = ("reach", "authenticate", "read")
@@ -53,7 +53,7 @@ def _tried(folder: Folder) -> Callable[[Looking], tuple[bool, int]]:
 
     def tried(looking: Looking) -> tuple[bool, int]:
         entries = list(folder.level("", "", looking))
-        closed = [each for each in entries if not getattr(each, "readable", True)]
+        closed = [each for each in entries if isinstance(each, File) and not each.readable]
         return folder.writable and folder.may_write(), len(closed)
 
     return tried

@@ -112,6 +112,8 @@ async def test_planted_secrets_are_found_nowhere(
 CONFIGS: dict[str, dict[str, object]] = {
     "postgresql": {"host": "127.0.0.1", "port": 1, "database": "x", "user": "x"},
     "azure_blob": {"account_url": "http://127.0.0.1:1/x", "container": "x"},
+    # it has no secret
+    "local_file": {"root": "files"},
 }
 # who signs in by these asks Microsoft Entra, which is elsewhere: they are kept, and not used
 ENTRA = {

@@ -10,9 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectorkit.files.errors import FileFault
 from isobath.connector.v1 import connector_pb2 as pb
@@ -241,6 +245,88 @@ for look in (lambda: folder.file("mounted/a.csv"), lambda: folder.require_folder
     except Exception as error:
         print(type(error).__name__)
 """
+
+
+# Whatever lies in a folder
+
+NODES = st.dictionaries(
+    st.tuples(*[st.sampled_from(["a", "b.csv", "c", ".h"])] * 3),
+    st.sampled_from(["file", "folder", "out", "up", "self", "pipe"]),
+    max_size=12,
+)
+
+
+@given(NODES, st.sampled_from(["", "a", "a/", "b.csv", "a/b"]), st.integers(1, 4))
+@settings(max_examples=60)
+def test_of_any_tree_the_regular_files_are_seen_and_nothing_else_can_be_opened(
+    nodes: dict[tuple[str, ...], str], prefix: str, page: int
+) -> None:
+    with TemporaryDirectory() as kept:
+        root = Path(kept) / "root"
+        root.mkdir()
+        (Path(kept) / "secret").write_bytes(SECRET)
+        for parts, kind in sorted(nodes.items()):
+            grow(root, parts[: 1 + len(parts[0]) % 3], kind)
+        place = Folder("data", str(root), (), None)  # type: ignore[arg-type]
+        wanted = [name for name in regular(root) if name.startswith(prefix)]
+        assert paged(place, prefix, page) == wanted
+        for found in map(place.file, wanted):
+            descriptor = place.open(found)
+            assert os.read(descriptor, 100) == b"mine"
+            os.close(descriptor)
+        for path in root.rglob("*"):
+            name = str(path.relative_to(root))
+            if name not in regular(root):
+                with pytest.raises(FileFault):
+                    place.file(name)
+
+
+def grow(root: Path, parts: tuple[str, ...], kind: str) -> None:
+    """One more thing in the tree; not where another is in its way."""
+    place = root.joinpath(*parts)
+    with suppress(OSError):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place) or any(each.is_symlink() for each in place.parents):
+            return
+        match kind:
+            case "file":
+                place.write_bytes(b"mine")
+            case "folder":
+                place.mkdir()
+            case "out":
+                place.symlink_to(root.parent / "secret")
+            case "up":
+                place.symlink_to("..")
+            case "self":
+                place.symlink_to(place.name)
+            case "pipe":
+                os.mkfifo(place)
+
+
+def regular(root: Path) -> list[str]:
+    """As the standard library walks, links not followed, hidden things left out."""
+    found = []
+    for folder, folders_, names in os.walk(root):
+        folders_[:] = [name for name in folders_ if not name.startswith(".")]
+        for path in (Path(folder) / name for name in names if not name.startswith(".")):
+            if stat.S_ISREG(path.lstat().st_mode):
+                found.append(str(path.relative_to(root)))
+    return sorted(found)
+
+
+def paged(place: Folder, prefix: str, page: int) -> list[str]:
+    """As Browse goes on: each page begins after the last one's last entry."""
+    found: list[str] = []
+    while True:
+        looking = Looking(1000, threading.Event())
+        after = found[-1] if found else ""
+        try:
+            more = list(islice(place.tree(prefix, after, looking), page))
+        except NoSuchFile:
+            return found  # not even the folder of the prefix is there
+        if not more:
+            return found
+        found += [each.name for each in more]
 
 
 # Races

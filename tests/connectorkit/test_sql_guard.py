@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from connectorkit.files.errors import QueryFailed, QueryNotReadOnly
 from connectorkit.files.sql import functions
 from connectorkit.files.sql.guard import Statement, judged
-from tests.blob_connector.sql_attacks import ATTACKS, Attack
+from tests.connectorkit.sql_attacks import ATTACKS, Attack
 
 PLACES = {"file": "/tmp/x", "folder": "/tmp", "out": "/tmp/y", "url": "http://127.0.0.1:1"}
 GOOD = [
