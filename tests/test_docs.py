@@ -9,6 +9,7 @@ from dev import api_reference
 from dev.api_reference import document as openapi_document
 from dev.examples import examples
 from dev.reference import contracts, http
+from dev.reference.markdown import fields
 from dev.settings_reference import PAGE, page
 from isobath_client.cli import app
 
@@ -38,6 +39,18 @@ def test_operation_or_method_without_example_says_where_to_add_it() -> None:
         for method in service.methods:
             with pytest.raises(http.Missing, match=rf"{method.name} .*docs/examples/grpc\.yaml"):
                 contracts.method(method, {})
+
+
+def test_what_is_taken_has_a_meaning() -> None:
+    told = openapi_document()
+    bodies = [
+        content["schema"]["$ref"].rsplit("/", 1)[-1]
+        for _, _, each in http.operations(told)
+        for content in each.get("requestBody", {}).get("content", {}).values()
+    ]
+    for name in [*bodies, "Message", "InputItem", "Selection", "ArtifactsTo"]:
+        for field, _, meaning in fields(told["components"]["schemas"][name]):
+            assert meaning, f"{name}.{field} in services/gateway/http/reference/bodies.py"
 
 
 def test_examples_are_of_what_is_there() -> None:

@@ -106,12 +106,11 @@ def _answers(told: Mapping[str, Any]) -> str:
             continue
         forms = " · ".join(_form(name, each) for name, each in found["content"].items())
         lines.append(f"- {status}: {found['description']} {forms}")
-    own = [each for each in told["responses"] if each >= "4" and each not in _ALWAYS]
-    always = "and what every operation may answer" if "x-scope" in told else ""
     if "x-scope" in told:
-        lines.append(
-            f"- Errors: {', '.join([*own, always]) if own else 'what every operation may answer'}."
-        )
+        own = [each for each in told["responses"] if each >= "4" and each not in _ALWAYS]
+        errors = "".join(f"{each}, " for each in own)
+        always = f"{'and ' if own else ''}of every operation {', '.join(_ALWAYS)}"
+        lines.append(f"- [Errors](#errors): {errors}{always}.")
         lines.append(f"- Scope: `{told['x-scope']}`.")
     else:
         lines.append("- No key is needed.")

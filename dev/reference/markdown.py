@@ -1,6 +1,7 @@
 """Markdown of tables, schemas and answers. Pure."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -39,7 +40,9 @@ def folded(summary: str, block: str) -> str:
     """The block, folded away where it is long."""
     if block.count("\n") <= _LINES:
         return f"{summary}:\n\n{block}"
-    return f"<details><summary>{summary}</summary>\n\n{block}\n</details>\n"
+    # in HTML a backtick is one
+    shown = re.sub("`(.*?)`", r"<code>\1</code>", summary)
+    return f"<details><summary>{shown}</summary>\n\n{block}\n</details>\n"
 
 
 def answer(shown: Answer) -> str:

@@ -7,7 +7,7 @@ from services.gateway.approvals import MAX_COMMENT_CHARS
 from services.gateway.guards import GUARDED
 from services.gateway.guide import MAX_NOTES, MAX_QUERIES
 from services.gateway.history import ROLES
-from services.gateway.http.reference.contract import Schema
+from services.gateway.http.reference.contract import Schema, comments
 from services.gateway.http.reference.forms import (
     always,
     by_name,
@@ -88,7 +88,9 @@ _DATA = {
     ),
     "file_ids": maybe(or_null(many(text(), "Uploaded files, likewise.", maxItems=MAX_FILES))),
     "thread_id": maybe(or_null(text("Go on in that thread. Empty or missing = a new one."))),
-    "artifacts_to": maybe(or_null(ref("ArtifactsTo"))),
+    "artifacts_to": maybe(
+        or_null(ref("ArtifactsTo") | {"description": "Write what the run leaves there too."})
+    ),
     "approval": maybe(or_null(_GUARDED)),
 }
 MESSAGE = record(
@@ -96,7 +98,12 @@ MESSAGE = record(
         "role": text(
             "`tool`, `function` and `execute` give what was run earlier.", enum=list(ROLES)
         ),
-        "content": maybe({"anyOf": [text(), many(_PART), {"type": "null"}]}),
+        "content": maybe(
+            {
+                "anyOf": [text(), many(_PART), {"type": "null"}],
+                "description": "Text, or parts of it.",
+            }
+        ),
         "name": maybe(text("Passed over.")),
         **_DATA,
     },
@@ -109,10 +116,10 @@ QUESTION = record(
             ref("Message"), "The last one, of role `user`, is the question.", minItems=1
         ),
         **_DATA,
-        "temperature": maybe(or_null(number(minimum=0, maximum=2))),
+        "temperature": maybe(or_null(number("Missing = the model's.", minimum=0, maximum=2))),
         "max_rounds": maybe(or_null(whole("Programs at most.", minimum=0))),
-        "top_p": maybe(or_null(number(minimum=0, maximum=1))),
-        "seed": maybe(or_null(whole())),
+        "top_p": maybe(or_null(number("Missing = the model's.", minimum=0, maximum=1))),
+        "seed": maybe(or_null(whole("The same again, where the engine can."))),
         "stop": maybe(
             {
                 "anyOf": [text(), many(text(), maxItems=MAX_STOPS), {"type": "null"}],
@@ -136,6 +143,7 @@ CHAT: Schema = {
         "stream_options": or_null(
             {
                 "type": "object",
+                "description": "Of a stream.",
                 "properties": {"include_usage": truth("A last chunk with the usage.")},
             }
         ),
@@ -150,13 +158,21 @@ _INPUT_PART = record(
         "file_id": maybe(text("Of an `input_file`: an uploaded file.")),
     }
 )
-_INPUT_ITEM = record(
+INPUT_ITEM = record(
     {
         "type": maybe(
-            text(enum=["message", "reasoning", "code_interpreter_call", "item_reference"])
+            text(
+                "Missing = `message`.",
+                enum=["message", "reasoning", "code_interpreter_call", "item_reference"],
+            )
         ),
-        "role": maybe(text(enum=["system", "developer", "user", "assistant"])),
-        "content": maybe({"anyOf": [text(), many(_INPUT_PART), {"type": "null"}]}),
+        "role": maybe(text("Of a message.", enum=["system", "developer", "user", "assistant"])),
+        "content": maybe(
+            {
+                "anyOf": [text(), many(_INPUT_PART), {"type": "null"}],
+                "description": "Text, or parts: of text, and of uploaded files.",
+            }
+        ),
         **_DATA,
     },
     "A message. Items of earlier responses are passed over: the thread has them.",
@@ -164,11 +180,17 @@ _INPUT_ITEM = record(
 RESPOND = record(
     {
         "model": maybe(or_null(text("One of `GET /v1/models`. Missing = the analyst."))),
-        "input": {"anyOf": [text("The question."), many(_INPUT_ITEM)]},
+        "input": {
+            "anyOf": [text(), many(ref("InputItem"))],
+            "description": "The question; or items, of which the last message is it.",
+        },
         "instructions": maybe(or_null(text("What the analyst should heed."))),
         "previous_response_id": maybe(or_null(text("Go on in that response's thread."))),
         "conversation": maybe(
-            {"anyOf": [text("A thread's id."), record({"id": text()}), {"type": "null"}]}
+            {
+                "anyOf": [text(), record({"id": text()}), {"type": "null"}],
+                "description": "A thread's id, or an object with it: go on in that thread.",
+            }
         ),
         "stream": maybe(or_null(truth("Answer as server-sent events."))),
         "background": maybe(or_null(truth("The run goes on by itself."))),
@@ -176,8 +198,8 @@ RESPOND = record(
         "max_output_tokens": maybe(or_null(whole("Tokens of the whole run at most.", minimum=0))),
         "max_tool_calls": maybe(or_null(whole("Programs at most.", minimum=0))),
         "max_rounds": maybe(or_null(whole("Another word for `max_tool_calls`.", minimum=0))),
-        "temperature": maybe(or_null(number(minimum=0, maximum=2))),
-        "metadata": maybe(or_null(by_name({}))),
+        "temperature": maybe(or_null(number("Missing = the model's.", minimum=0, maximum=2))),
+        "metadata": maybe(or_null(by_name({}, "Given back as it is."))),
         **_DATA,
     }
 )
@@ -195,7 +217,12 @@ _GUIDE = record(
         ),
         "queries": maybe(
             many(
-                record({"question": text(minLength=1), "sql": text(minLength=1)}),
+                record(
+                    {
+                        "question": text("As a person would ask it.", minLength=1),
+                        "sql": text("What answers it.", minLength=1),
+                    }
+                ),
                 "Queries that are known to be right.",
                 maxItems=MAX_QUERIES,
             )
@@ -219,8 +246,8 @@ SOURCE_DRAFT = record(
 )
 SOURCE_CHANGE = record(
     {
-        "name": maybe(text()),
-        "description": maybe(text()),
+        "name": maybe(text("Another name, unique for its owner.")),
+        "description": maybe(text("For people and the model.")),
         "config": maybe(
             _CONFIG
             | {"description": "Replaces the settings whole; every secret must come with it."}
@@ -236,8 +263,12 @@ SOURCE_CHANGE = record(
         "guide": maybe(_GUIDE | {"description": "Replaces the guide whole."}),
     }
 )
+_BOUNDS = {
+    field.name: maybe(whole(comments()[field.full_name], minimum=0))
+    for field in access.Quota.DESCRIPTOR.fields
+}
 _QUOTA = record(
-    {field.name: maybe(whole(minimum=0)) for field in access.Quota.DESCRIPTOR.fields},
+    _BOUNDS,
     "0 or missing = as much as the platform allows. Days are those of UTC.",
 )
 KEY_DRAFT = record(
@@ -245,7 +276,7 @@ KEY_DRAFT = record(
         "owner": maybe(text("Whom it is for. Missing = the caller's own owner.")),
         "name": maybe(text("For people, such as `nightly report`.")),
         "scope": maybe(text("Missing = `analyst`.", enum=["", *WORDS])),
-        "teams": maybe(or_null(many(text()))),
+        "teams": maybe(or_null(many(text(), "Whose shared sources it opens."))),
         "quota": maybe(or_null(_QUOTA)),
         "lifetime_s": maybe(
             or_null(number("Seconds. Missing = it does not expire.", exclusiveMinimum=0))
@@ -254,7 +285,7 @@ KEY_DRAFT = record(
 )
 KEY_CHANGE = record(
     {
-        "name": maybe(text()),
+        "name": maybe(text("For people.")),
         "teams": maybe(or_null(many(text(), "Replaces the teams whole."))),
         "quota": maybe(or_null(_QUOTA | {"description": "Replaces the quota whole."})),
     }
@@ -275,7 +306,9 @@ UPLOAD = record(
     {
         "file": text("The file, with its name.", format="binary"),
         "purpose": maybe(text("Missing = `user_data`.")),
-        "expires_after[anchor]": maybe(always("created_at")),
+        "expires_after[anchor]": maybe(
+            always("created_at") | {"description": "What `seconds` count from."}
+        ),
         "expires_after[seconds]": maybe(
             whole("It goes by itself then.", minimum=3600, maximum=30 * 24 * 3600)
         ),
@@ -292,6 +325,7 @@ def components() -> dict[str, Schema]:
         "Selection": SELECTION,
         "ArtifactsTo": ARTIFACTS_TO,
         "ResponseBody": RESPOND,
+        "InputItem": INPUT_ITEM,
         "QueryBody": QUERY,
         "DataSourceDraft": SOURCE_DRAFT,
         "DataSourceChange": SOURCE_CHANGE,

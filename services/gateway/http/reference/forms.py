@@ -57,7 +57,8 @@ def always(value: str) -> Schema:
 def or_null(schema: Schema) -> Schema:
     """It may be null."""
     if "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
+        said = {"description": schema["description"]} if "description" in schema else {}
+        return {"anyOf": [{"$ref": schema["$ref"]}, {"type": "null"}], **said}
     return {**schema, "type": [schema["type"], "null"]}
 
 
