@@ -99,6 +99,8 @@ async def test_wizard_asks_checks_and_tries(platform: Platform) -> None:
         terminal.expect("Name:")
         terminal.type("not a name\n")
         terminal.expect("expected: Letters, digits")
+        terminal.type("taken\n")
+        terminal.expect("taken is taken")
         terminal.type("shop\n")
         terminal.expect("Description")
         terminal.type("Of the tests\n")
@@ -117,10 +119,11 @@ async def test_wizard_asks_checks_and_tries(platform: Platform) -> None:
         terminal.type("planted-password\n")
         terminal.expect("✓ authenticate")
 
+    await platform.source("taken")
     code, screen = await sitting(platform, work, "sources", "add")
     assert code == 0, screen.text
     assert "planted-password" not in screen.raw
-    (made,) = (await platform.http.get("/v1/data-sources")).json()["data"]
+    made, _ = (await platform.http.get("/v1/data-sources")).json()["data"]
     assert (made["name"], made["description"]) == ("shop", "Of the tests")
     assert made["config"] == {"host": "db.example.com", "port": 5433}
     assert made["secrets_set"] == ["password"]

@@ -133,12 +133,12 @@ class AsyncAnswer:
         saved: list[Path] = []
         for file in self.files:
             target = inside(Path(folder), file.name, saved)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            await in_thread(target.parent.mkdir, parents=True, exist_ok=True)
             saved.append(await file.save(target))
         report = Path(folder) / REPORT
         if report not in saved:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(self.answer)
+            await in_thread(report.parent.mkdir, parents=True, exist_ok=True)
+            await in_thread(report.write_text, self.answer)
             saved.append(report)
         return saved
 

@@ -19,10 +19,10 @@ async def written(responses: AsyncGenerator[Any, None], into: Path) -> Path:
         target = placed(into, (await anext(responses)).header.name)
         part = target.with_name(target.name + ".part")
         try:
-            with part.open("wb") as file:
+            with await in_thread(part.open, "wb") as file:
                 async for response in responses:
                     await in_thread(file.write, response.piece)
-            part.replace(target)
+            await in_thread(part.replace, target)
         finally:
             part.unlink(missing_ok=True)
     return target
@@ -38,6 +38,6 @@ async def pieces(path: Path) -> AsyncIterator[messages.UploadFileRequest]:
     """A file as UploadFile takes it."""
     start = messages.UploadFileStart(name=path.name, purpose="user_data")
     yield messages.UploadFileRequest(start=start)
-    with path.open("rb") as file:
+    with await in_thread(path.open, "rb") as file:
         while piece := await in_thread(file.read, PIECE_BYTES):
             yield messages.UploadFileRequest(piece=piece)

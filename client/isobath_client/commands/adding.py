@@ -152,9 +152,7 @@ def _wizard(
     kinds = [(f"{each.title} ({each.type})", each) for each in client.sources.types()]
     kind = forms.chosen("What is it?", kinds)
     form = forms.chosen("How?", [(each.title, each) for each in forms_of(kind)])
-    what = {"title": "Name", "description": "Letters, digits, - and _."}
-    name_field = Field("name", {**what, "pattern": f"^{NAME.pattern}$"}, required=True)
-    name = name or str(forms.answered(name_field))
+    name = name or _free_name(client)
     if description is None:
         what = {"title": "Description", "description": "For people, and for the model."}
         description = forms.answered(Field("description", what)) or ""
@@ -168,6 +166,16 @@ def _wizard(
             name, form.type, config=config, secrets=secrets, description=description, teams=teams
         ),
     )
+
+
+def _free_name(client: Isobath) -> str:
+    what = {"title": "Name", "description": "Letters, digits, - and _."}
+    field = Field("name", {**what, "pattern": f"^{NAME.pattern}$"}, required=True)
+    taken = {each.name for each in client.sources.list()}
+    name = str(forms.answered(field))
+    while name in taken:
+        name = str(forms.again(field, f"a name that is free; {name} is taken"))
+    return name
 
 
 def _until_taken(

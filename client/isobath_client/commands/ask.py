@@ -167,7 +167,11 @@ def _told_to_end() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         raise Ended(number)
 
-    before = {each: signal.signal(each, end) for each in (signal.SIGTERM, signal.SIGHUP)}
+    # Windows has no SIGHUP
+    ends = [
+        signal.Signals[name] for name in ("SIGTERM", "SIGHUP") if name in signal.Signals.__members__
+    ]
+    before = {each: signal.signal(each, end) for each in ends}
     try:
         yield
     finally:

@@ -68,7 +68,7 @@ def query(
         typer.Option(help="Else: by -o, a table on a terminal, csv for a pipe."),
     ] = None,
     version: Annotated[str, typer.Option(help="Of one blob, as browse told it.")] = "",
-    limit: Annotated[int | None, typer.Option(min=0, help="Rows at most.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows at most.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; default stdout.")
     ] = None,

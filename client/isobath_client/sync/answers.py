@@ -131,12 +131,12 @@ class Answer:
         saved: list[Path] = []
         for file in self.files:
             target = inside(Path(folder), file.name, saved)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            in_thread(target.parent.mkdir, parents=True, exist_ok=True)
             saved.append(file.save(target))
         report = Path(folder) / REPORT
         if report not in saved:
-            report.parent.mkdir(parents=True, exist_ok=True)
-            report.write_text(self.answer)
+            in_thread(report.parent.mkdir, parents=True, exist_ok=True)
+            in_thread(report.write_text, self.answer)
             saved.append(report)
         return saved
 

@@ -19,10 +19,10 @@ def written(responses: Generator[Any, None], into: Path) -> Path:
         target = placed(into, (next(responses)).header.name)
         part = target.with_name(target.name + ".part")
         try:
-            with part.open("wb") as file:
+            with in_thread(part.open, "wb") as file:
                 for response in responses:
                     in_thread(file.write, response.piece)
-            part.replace(target)
+            in_thread(part.replace, target)
         finally:
             part.unlink(missing_ok=True)
     return target
@@ -38,6 +38,6 @@ def pieces(path: Path) -> Iterator[messages.UploadFileRequest]:
     """A file as UploadFile takes it."""
     start = messages.UploadFileStart(name=path.name, purpose="user_data")
     yield messages.UploadFileRequest(start=start)
-    with path.open("rb") as file:
+    with in_thread(path.open, "rb") as file:
         while piece := in_thread(file.read, PIECE_BYTES):
             yield messages.UploadFileRequest(piece=piece)
