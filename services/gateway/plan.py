@@ -75,6 +75,8 @@ class Plan:
     bounds: Bounds = field(default_factory=Bounds)
     idempotency_key: str = ""
     artifacts_to: ArtifactsTo | None = None
+    # JSON of the request, for an API that tells it again later
+    request: str = ""
     # what needs an approval, beside what each source asks for itself
     approval: Guards = NONE
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
@@ -46,7 +46,7 @@ from services.gateway.report import report
 from services.gateway.source import Source
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
-from services.gateway.store.tables import RunRow, now_ms
+from services.gateway.store.tables import EventRow, RunRow, now_ms
 from services.gateway.talk import talk
 from services.gateway.threads import Threads
 from services.gateway.writeback import Target, Writeback, notice_of
@@ -279,12 +279,32 @@ class Runs:
         last = await self._journal.last_sequences(going)
         return [_run(row, last.get(row.id, row.last_sequence)) for row in rows]
 
-    async def export(self, owner: str, run_id: str, make: Exporter) -> Document:
-        """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
+    async def request(self, owner: str, run_id: str) -> str:
+        """`Plan.request` of a run. Raises `NotFound`."""
+        await self._row(owner, run_id)
+        async with self._database.begin() as session:
+            query = select(RunRow.request_json).where(RunRow.id == run_id)
+            return await session.scalar(query) or ""
+
+    async def delete(self, owner: str, run_id: str) -> None:
+        """Forget a run that has ended, and its events; its files and what was said stay with its
+        thread. Raises `NotFound`, `Conflict`."""
+        await self.ended(owner, run_id)
+        async with self._database.begin() as session:
+            await session.execute(delete(EventRow).where(EventRow.run_id == run_id))
+            await session.execute(delete(RunRow).where(RunRow.id == run_id))
+
+    async def ended(self, owner: str, run_id: str) -> analyst.Run:
+        """A run that has ended. Raises `NotFound`, `Conflict`."""
         run = await self.get(owner, run_id)
         if not run.HasField("ended_at"):
             message, remedy = "this run has not ended yet", "Wait for it, or cancel it."
             raise Conflict("run", run_id, message, remedy=remedy)
+        return run
+
+    async def export(self, owner: str, run_id: str, make: Exporter) -> Document:
+        """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
+        await self.ended(owner, run_id)
         events = [event async for event in self._journal.watch(run_id)]
         figures = await self._figures(owner, shown(events))
         return await asyncio.to_thread(make, run_id, events, figures)
@@ -370,6 +390,7 @@ class Runs:
             state="fetching",
             idempotency_key=plan.idempotency_key or None,
             fingerprint=plan.fingerprint if plan.idempotency_key else "",
+            request_json=plan.request or None,
             created_ms=now_ms(),
             ended_ms=None,
             last_sequence=0,

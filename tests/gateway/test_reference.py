@@ -143,6 +143,8 @@ async def _walk_runs(platform: Platform) -> None:
     stream = await http.get(place, params={"stream": "true"})
     assert not stream_problem(stream.text, "createResponse")
     await http.post(f"{place}/cancel")
+    await http.get(f"{place}/input_items")
+    await http.delete(place)
     await http.get("/v1/threads")
     await http.get(f"/v1/threads/{thread}")
     await http.delete(f"/v1/threads/{thread}")

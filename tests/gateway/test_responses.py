@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
+from services.gateway.errors import UnsupportedField
 from services.gateway.responses.rendering import Responding
 from services.gateway.responses.request import chat_body
 from tests.gateway.conftest import ANSWER, CODE, KEY, Platform
@@ -226,6 +227,9 @@ def test_file_in_the_input_is_a_file_of_the_question() -> None:
         ({"input": "a", "text": {"format": {"type": "json_schema"}}}, "text.format"),
         ({"input": "a", "instructions": ["x"]}, "instructions"),
         ({"input": "a", "prompt": {"id": "x"}}, "prompt"),
+        ({"input": "a", "tool_choice": "required"}, "tool_choice"),
+        ({"input": "a", "tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"input": "a", "top_logprobs": 3}, "top_logprobs"),
         ({"input": "a", "conversation": 5}, "conversation"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_url": "u"}]}]},
@@ -234,9 +238,9 @@ def test_file_in_the_input_is_a_file_of_the_question() -> None:
     ],
 )
 def test_body_that_means_something_else_is_refused(body: dict[str, Any], field: str) -> None:
-    with pytest.raises(InvalidField) as refused:
+    with pytest.raises((InvalidField, UnsupportedField)) as refused:
         chat_body(body)
-    assert refused.value.field == field
+    assert refused.value.metadata()["field"] == field
 
 
 # Over HTTP
@@ -304,6 +308,60 @@ async def test_official_client_streams_and_resumes(platform: Platform) -> None:
                 pass
             whole = await manager.get_final_response()
         assert whole.output_text.startswith("It is 42.")
+
+
+async def test_official_client_reads_what_it_asked_with(platform: Platform) -> None:
+    parts: Any = [{"type": "input_text", "text": "How many?"}]
+    asked: Any = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "assistant", "content": "Ask me."},
+        {"type": "message", "role": "user", "content": parts},
+    ]
+    async with sdk(platform) as client:
+        made = await client.responses.create(
+            input=asked, instructions="In English.", metadata={"mine": "1"}, top_p=0.5
+        )
+        again = await client.responses.retrieve(made.id)
+        assert again.instructions == "In English." and again.metadata == {"mine": "1"}
+        assert again.top_p == 0.5
+        listed = client.responses.input_items.list(made.id, order="asc", limit=2)
+        items = [item.to_dict() async for item in listed]
+        assert [item["role"] for item in items] == ["developer", "assistant", "user"]
+        assert items[2]["content"] == parts
+        assert items[1]["content"] == [
+            {"type": "output_text", "text": "Ask me.", "annotations": []}
+        ]
+        newest = await client.responses.input_items.list(made.id)
+        assert [item.to_dict() for item in newest.data] == items[::-1]
+        behind = await client.responses.input_items.list(made.id, after=str(items[2]["id"]))
+        assert [item.to_dict() for item in behind.data] == items[1::-1]
+        for query in ({"order": "up"}, {"limit": "101"}):
+            with pytest.raises(openai.BadRequestError):
+                await client.responses.input_items.list(made.id, extra_query=query)
+        with pytest.raises(openai.NotFoundError):
+            await client.responses.input_items.list(made.id, after="msg_none")
+        # a run that another API began is a response too
+        run_id = (await platform.chat()).json()["run_id"]
+        (other,) = (await client.responses.input_items.list(f"resp_{run_id}")).data
+        assert other.to_dict()["content"] == parts
+
+
+async def test_official_client_deletes_what_has_ended(platform: Platform) -> None:
+    platform.models.turns = [ANSWER.format("so"), HANG]
+    async with sdk(platform) as client:
+        made = await client.responses.create(input="How many?")
+        assert made.conversation
+        await client.responses.delete(made.id)
+        for call in (client.responses.retrieve, client.responses.delete):
+            with pytest.raises(openai.NotFoundError):
+                await call(made.id)
+        thread = await platform.http.get(f"/v1/threads/{made.conversation.id}")
+        assert [each["role"] for each in thread.json()["messages"]] == ["user", "assistant"]
+        begun = await client.responses.create(input="How many?", background=True)
+        with pytest.raises(openai.ConflictError):
+            await client.responses.delete(begun.id)
+        await client.responses.cancel(begun.id)
+        await client.responses.delete(begun.id)
 
 
 @pytest.mark.req("C7", "C8")

@@ -1,6 +1,7 @@
 """/v1/responses: a run in the shapes of OpenAI's Responses API."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,18 +17,12 @@ from services.gateway.http.answering import RunResponse
 from services.gateway.http.asking import authenticated, body_of, flag, held, number, word
 from services.gateway.http.edge import Json
 from services.gateway.plan import plan
+from services.gateway.responses.kept import echoed, input_items, kept, told
 from services.gateway.responses.rendering import Responding
 from services.gateway.responses.request import chat_body, run_id_of
 
-# of the request, as it was given
-_ECHOED = (
-    "instructions",
-    "metadata",
-    "temperature",
-    "previous_response_id",
-    "max_output_tokens",
-    "background",
-)
+# as many as OpenAI gives, and at most
+ITEMS, MAX_ITEMS = 20, 100
 
 
 def routes(gateway: Gateway) -> APIRouter:
@@ -46,10 +41,9 @@ def routes(gateway: Gateway) -> APIRouter:
         if body.get("previous_response_id") is not None:
             chat["thread_id"] = await _thread_behind(gateway, caller, body)
         asked = plan(chat, request.headers, gateway.settings.bounds)
-        run_id = await gateway.runs.start(caller, asked)
+        run_id = await gateway.runs.start(caller, replace(asked, request=kept(body)))
         run = await gateway.runs.get(caller.owner, run_id)
-        echoed = {name: body[name] for name in _ECHOED if body.get(name) is not None}
-        rendering = _Responses(gateway, run, echoed=echoed)
+        rendering = _Responses(gateway, run, echoed=echoed(body))
         if background and not stream:
             return Json(rendering.now(await gateway.runs.so_far(caller.owner, run.run_id)))
         return RunResponse(
@@ -62,7 +56,8 @@ def routes(gateway: Gateway) -> APIRouter:
         caller = await authenticated(gateway, request)
         run = await _run(gateway, caller, id)
         after = number(request, "starting_after", -1)
-        rendering = _Responses(gateway, run, after=after)
+        asked_with = await gateway.runs.request(caller.owner, run.run_id)
+        rendering = _Responses(gateway, run, after=after, echoed=told(asked_with, "")[1])
         if word(request, "stream") == "true":
             return RunResponse(
                 gateway, caller.owner, run.run_id, rendering, stream=True, detach=True
@@ -75,9 +70,28 @@ def routes(gateway: Gateway) -> APIRouter:
         caller = await authenticated(gateway, request)
         run = await _run(gateway, caller, id)
         run = await gateway.runs.cancel(caller.owner, run.run_id)
-        return Json(
-            _Responses(gateway, run).now(await gateway.runs.so_far(caller.owner, run.run_id))
-        )
+        asked_with = await gateway.runs.request(caller.owner, run.run_id)
+        rendering = _Responses(gateway, run, echoed=told(asked_with, "")[1])
+        return Json(rendering.now(await gateway.runs.so_far(caller.owner, run.run_id)))
+
+    @router.get(base + "/{id}/input_items")
+    async def items(request: Request, id: str) -> Json:
+        """What a response was asked with, the last first unless `order` says otherwise."""
+        caller = await authenticated(gateway, request)
+        run = await _run(gateway, caller, id)
+        asked_with = await gateway.runs.request(caller.owner, run.run_id)
+        events = await gateway.runs.so_far(caller.owner, run.run_id)
+        question = next((each.started.question for each in events if each.HasField("started")), "")
+        found = input_items(told(asked_with, question)[0], run.run_id)
+        return Json(_page(request, found))
+
+    @router.delete(base + "/{id}")
+    async def delete(request: Request, id: str) -> Json:
+        """Forget a response that has ended. Its files, and what was said, stay with its thread."""
+        caller = await authenticated(gateway, request)
+        run = await _run(gateway, caller, id)
+        await gateway.runs.delete(caller.owner, run.run_id)
+        return Json({"id": id, "object": "response", "deleted": True})
 
     return router
 
@@ -116,6 +130,29 @@ class _Responses:
         for event in events:
             self._responding.of(event)
         return self._responding.response
+
+
+def _page(request: Request, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A page as OpenAI pages: behind an id, in either order. Raises `InvalidField`, `NotFound`."""
+    order, after = word(request, "order") or "desc", word(request, "after")
+    if order not in ("asc", "desc"):
+        raise InvalidField("order", "order is one of asc, desc")
+    size = number(request, "limit", ITEMS)
+    if not 1 <= size <= MAX_ITEMS:
+        raise InvalidField("limit", f"limit must be from 1 to {MAX_ITEMS}")
+    ordered = items if order == "asc" else items[::-1]
+    ids = [each["id"] for each in ordered]
+    if after and after not in ids:
+        raise NotFound("item", after, field="after")
+    first = ids.index(after) + 1 if after else 0
+    page = ordered[first : first + size]
+    return {
+        "object": "list",
+        "data": page,
+        "has_more": first + size < len(ordered),
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+    }
 
 
 async def _run(gateway: Gateway, caller: Caller, id: str) -> analyst.Run:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from servicekit.status import InvalidField
+from services.gateway.errors import UnsupportedField
 from services.gateway.responses.rendering import PREFIX
 
 # items of an earlier response that a client sends back: the thread has them already
@@ -11,6 +12,7 @@ _REMEMBERED = frozenset({"reasoning", "code_interpreter_call", "item_reference"}
 _CARRIED = (
     "model",
     "temperature",
+    "top_p",
     "metadata",
     "data_sources",
     "file_ids",
@@ -53,7 +55,7 @@ def _refuse_unknown(body: Mapping[str, Any]) -> None:
     for number, tool in enumerate(body.get("tools") or ()):
         kind = tool.get("type") if isinstance(tool, Mapping) else tool
         if kind != "code_interpreter":
-            raise InvalidField(
+            raise UnsupportedField(
                 f"tools[{number}]",
                 f"tools of type {kind} are not taken: the analyst brings its own code interpreter",
                 remedy="Leave tools out; name data in data_sources.",
@@ -61,9 +63,19 @@ def _refuse_unknown(body: Mapping[str, Any]) -> None:
     text = body.get("text") or {}
     shape = text.get("format") if isinstance(text, Mapping) else text
     if isinstance(shape, Mapping) and shape.get("type", "text") != "text":
-        raise InvalidField("text.format", "text.format must be of type text")
+        raise UnsupportedField("text.format", "text.format must be of type text")
+    if body.get("top_logprobs"):
+        raise UnsupportedField("top_logprobs", "top_logprobs are not given", remedy="Leave it out.")
+    if body.get("tool_choice") not in (None, "auto", "none"):
+        raise UnsupportedField(
+            "tool_choice",
+            "no tool can be demanded: the analyst runs programs as it sees fit",
+            remedy="Leave tool_choice out.",
+        )
     if body.get("prompt") is not None:
-        raise InvalidField("prompt", "stored prompts are not taken; send instructions and input")
+        raise UnsupportedField(
+            "prompt", "stored prompts are not taken; send instructions and input"
+        )
 
 
 def _instructions(body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -132,6 +132,8 @@ class RunRow(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     # of the plan that came with the key; "" in rows of earlier schemas
     fingerprint: Mapped[str] = mapped_column(String(64), default="")
+    # Plan.request; read only where it is told again
+    request_json: Mapped[str | None] = mapped_column(Text, deferred=True)
     created_ms: Mapped[int]
     ended_ms: Mapped[int | None]
     last_sequence: Mapped[int]

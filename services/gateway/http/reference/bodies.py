@@ -166,7 +166,7 @@ INPUT_ITEM = record(
                 enum=["message", "reasoning", "code_interpreter_call", "item_reference"],
             )
         ),
-        "role": maybe(text("Of a message.", enum=["system", "developer", "user", "assistant"])),
+        "role": maybe(text("Of a message.", enum=list(ROLES))),
         "content": maybe(
             {
                 "anyOf": [text(), many(_INPUT_PART), {"type": "null"}],
@@ -199,6 +199,7 @@ RESPOND = record(
         "max_tool_calls": maybe(or_null(whole("Programs at most.", minimum=0))),
         "max_rounds": maybe(or_null(whole("Another word for `max_tool_calls`.", minimum=0))),
         "temperature": maybe(or_null(number("Missing = the model's.", minimum=0, maximum=2))),
+        "top_p": maybe(or_null(number("Missing = the model's.", minimum=0, maximum=1))),
         "metadata": maybe(or_null(by_name({}, "Given back as it is."))),
         **_DATA,
     }

@@ -190,6 +190,15 @@ RESPONSE = record(
         "background": maybe(truth()),
     }
 )
+INPUT_ITEMS = record(
+    {
+        "object": always("list"),
+        "data": many(typed("object", additionalProperties=True), "Items as they were given."),
+        "has_more": truth(),
+        "first_id": or_null(text()),
+        "last_id": or_null(text()),
+    }
+)
 RESPONSE_EVENT = typed(
     "object",
     "One event of a streamed response, as OpenAI's API has them.",
@@ -205,6 +214,7 @@ def components() -> dict[str, Schema]:
         "Completion": COMPLETION,
         "CompletionChunk": CHUNK,
         "OutputItem": OUTPUT_ITEM,
+        "InputItems": INPUT_ITEMS,
         "Response": RESPONSE,
         "ResponseEvent": RESPONSE_EVENT,
     }

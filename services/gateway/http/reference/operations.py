@@ -124,6 +124,22 @@ _CHAT = {
         ),
         errors=(404, 409, 422, 502),
     ),
+    "GET /v1/responses/{id}/input_items": Operation(
+        "listResponseInputItems",
+        _json(ref("InputItems"), "A page of them."),
+        (
+            Parameter("limit", whole(minimum=1, maximum=100), "Missing = 20."),
+            _query("order", "Missing = `desc`.", enum=["", "asc", "desc"]),
+            _query("after", "The id of the last one that is known."),
+        ),
+        errors=(404,),
+    ),
+    "DELETE /v1/responses/{id}": Operation(
+        "deleteResponse",
+        _json(deleted("response"), "It is gone."),
+        errors=(404, 409),
+        needs=Scope.ANALYST,
+    ),
     "POST /v1/responses/{id}/cancel": Operation(
         "cancelResponse",
         _json(ref("Response"), "How it stands."),
