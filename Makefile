@@ -7,7 +7,7 @@ ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-clients test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-inference requirements images clean
+.PHONY: help env demo up certs test test-vllm test-clients test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,10 @@ bench-grpc: env ## Fetch over gRPC beside Arrow Flight and sockets
 bench-sandbox: env ## sessions of the sandbox, beside ipykernel where it is installed; DataFrames from PostgreSQL; a soak of 2,000
 	$(RUN)/python -m bench.sandbox
 	$(RUN)/python -m bench.sandbox_frames
+
+bench-gateway: env ## the token path beside bare servers; `pip install sse-starlette` measures that one too; and whole chats
+	$(RUN)/python -m bench.gateway
+	$(RUN)/python -m bench.gateway_chat
 
 bench-inference: ## tokens per second beside `vllm serve` on CPU; and on a GPU, where there is one
 	bash dev/vllm_env.sh .venv-vllm
