@@ -112,9 +112,10 @@ class Servicer(rpc.SandboxServiceServicer):
     async def AttachSources(
         self, request: pb.AttachSourcesRequest, _: Any
     ) -> pb.AttachSourcesResponse:
-        session = self._sessions.get(request.session_id)
         for kind in sorted({source.type for source in request.sources}):
             await self._connectors.of_type(kind)
+        # the run holds it from here on: nothing comes between that could put it away
+        session = self._sessions.get(request.session_id)
         session.sources.attach(request.run_id, [_attached(source) for source in request.sources])
         return pb.AttachSourcesResponse()
 

@@ -22,6 +22,8 @@ _log = logs.get(__name__)
 _LOOK_EVERY_S = 5.0
 # a session that a run holds keeps its slot for this long without a call, in case its caller died
 _HOLD_S = 30 * 60.0
+# and one that was opened just now, until its caller's next call, in case that caller died
+_CLAIM_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class _Entry:
     session: LiveSession
     owner: str
     idle_s: float
+    # whoever opened it has not made use of it yet
+    claimed_until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,7 @@ class Sessions:
             if session is None:
                 session = await self._open(key, owner, bounds, idle_s)
             session.touch()
+            self._entries[session.session_id].claimed_until = time.monotonic() + _CLAIM_S
             return Opened(session, resumed, idle_s)
 
     def get(self, session_id: str) -> LiveSession:
@@ -111,6 +116,7 @@ class Sessions:
         if entry is None or entry.session.state is State.CLOSED:
             raise UnknownSession(session_id[:100])
         entry.session.touch()
+        entry.claimed_until = 0.0
         return entry.session
 
     async def close(self, session_id: str, *, remove_workspace: bool) -> bool:
@@ -166,18 +172,21 @@ class Sessions:
             if session_id is None:
                 # one waits here, the others for their turn
                 self._around.changed.clear()
-                await self._around.changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_CLAIM_S):
+                        await self._around.changed.wait()
                 continue
             _log.info("session_put_away", session=session_id)
             await asyncio.shield(self.close(session_id, remove_workspace=False))
 
     def _spare(self, now: float) -> str | None:
-        """Of the sessions that no run holds, the one that was used least lately."""
+        """Of the sessions that no run holds or is about to, the one that was used least lately."""
         spare = [
             (entry.session.used_at, session_id)
             for session_id, entry in self._entries.items()
             if entry.session.state in (State.IDLE, State.BROKEN)
             and not self._opening[entry.session.workspace.root.name].locked()
+            and now >= entry.claimed_until
             and (not entry.session.sources.held or now - entry.session.used_at > _HOLD_S)
         ]
         return min(spare)[1] if spare else None

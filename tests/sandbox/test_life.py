@@ -265,6 +265,7 @@ async def test_idle_session_is_put_away_for_another_with_its_files_kept() -> Non
         await first.open()
         await first.run("x = 1\nopen('kept.txt', 'w').write('here')")
         await second.open()
+        await second.run("x = 2")
         await third.open()
         with pytest.raises(RemoteFault) as gone:
             await first.run("print(x)")
@@ -274,6 +275,18 @@ async def test_idle_session_is_put_away_for_another_with_its_files_kept() -> Non
             pb.STREAM_STDOUT
         ] == "here\n"
         assert "NameError" in (await first.run("print(x)")).text[pb.STREAM_TRACEBACK]
+
+
+@pytest.mark.req("C5")
+async def test_session_that_was_just_opened_is_not_put_away_before_its_caller_uses_it() -> None:
+    async with place(TIERS[0], sessions=1, wait_s=0.2) as sandbox:
+        first, second = Box(sandbox.stub, "a"), Box(sandbox.stub, "b")
+        await first.open()
+        with pytest.raises(RemoteFault) as busy:
+            await second.open()
+        assert busy.value.reason == "TOO_BUSY"
+        await first.run("x = 1")
+        await second.open()
 
 
 @pytest.mark.req("C5")
