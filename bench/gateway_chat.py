@@ -1,6 +1,6 @@
 """Whole chats on the whole platform: what it adds to query, programs and engine; then many at once.
 
-    python -m bench.gateway_chat --rounds 5 --at-once 100
+    python -m bench.gateway_chat --rounds 3 --at-once 100
 
 The platform is what `make up` starts, with the rules engine. A chat fetches 200,000 rows from
 PostgreSQL and some blobs, and executes three programs. What it adds = the time that the client
@@ -194,9 +194,9 @@ async def bench(rounds: int, count: int, times: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway_chat")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--at-once", type=int, default=100, help="runs together; 0 = none")
-    parser.add_argument("--times", type=int, default=2, help="how often so many are asked")
+    parser.add_argument("--times", type=int, default=1, help="how often so many are asked")
     given = parser.parse_args()
     asyncio.run(bench(given.rounds, given.at_once, given.times))
 

@@ -149,7 +149,9 @@ class Analysis:
     async def open(self) -> None:
         """Open the thread's session and give it the run's sources."""
         request = sandbox.OpenSessionRequest(thread_id=self.thread_id, owner=self.caller.owner)
-        opened = await call("sandbox", self.services.sandbox.OpenSession(request, timeout=60))
+        # how long one waits for a kernel is the sandbox's to say
+        opening = self.services.sandbox.OpenSession(request, timeout=self.plan.bounds.seconds)
+        opened = await call("sandbox", opening)
         self.session_id = opened.session_id
         started = analyst.RunStarted(
             thread_id=self.thread_id,
