@@ -56,6 +56,8 @@ class Answer:
     body: Any
     status: int = 200
     stream: bool = False
+    # all that came; it is not kept
+    whole: Any = field(default=None, repr=False, compare=False)
 
     def differences(self, came: "Answer") -> Iterator[str]:
         """Where what came is of another shape than this."""
@@ -91,7 +93,8 @@ def keep(example: Example, answer: Answer) -> None:
     """Write it for the page."""
     path = _path(example)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(vars(answer), indent=1, ensure_ascii=False) + "\n")
+    raw = {name: value for name, value in vars(answer).items() if name != "whole"}
+    path.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n")
 
 
 def _path(example: Example) -> Path:
@@ -120,8 +123,9 @@ class Shell:
                 time.sleep(0.1)
                 continue
             if media_type == STREAM:
-                return Answer(STREAM, firsts(events(text), example.depth), status, stream=True)
-            return Answer(media_type, trimmed(whole, example.depth), status)
+                told = events(text)
+                return Answer(STREAM, firsts(told, example.depth), status, True, told)
+            return Answer(media_type, trimmed(whole, example.depth), status, whole=whole)
 
     def _once(self, example: Example) -> tuple[int, str, str]:
         environ = {

@@ -210,7 +210,7 @@ def test_truth_finds_what_the_document_lacks() -> None:
         check(200, {**good, "more": 1})
     with pytest.raises(AssertionError, match="'services' is a required property"):
         check(200, {"status": "ok"})
-    with pytest.raises(AssertionError, match="gave 418, which the document does not have"):
+    with pytest.raises(AssertionError, match=r"gave 418 .*which the document does not have"):
         check(418, good)
     with pytest.raises(AssertionError, match="parameter x is not described"):
         check(200, good, httpx.Request("GET", "http://gateway/health?x=1"))
