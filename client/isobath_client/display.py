@@ -41,6 +41,11 @@ def html(answer: str, pictures: Pictures, programs: Sequence[Program], footer: s
     return f'<div class="isobath-answer">{"".join(parts)}</div>'
 
 
+def between(*parts: str) -> str:
+    """Those that say something, on one line."""
+    return " · ".join(part for part in parts if part)
+
+
 def told(usage: Usage) -> str:
     """What a run used, in a line."""
     about = "about " if usage.estimated else ""

@@ -97,8 +97,8 @@ class Renderer:
         """Print one event; those without a rendering of their own are passed over."""
         match event:
             case Started():
-                told = f"thread {event.thread_id} · {event.model} · sandbox: {event.tier}"
-                self._say(told)
+                tier = event.tier and f"sandbox: {event.tier}"
+                self._say(display.between(f"thread {event.thread_id}", event.model, tier))
                 self._doing = "begins"
             case FetchProgress():
                 self._fetching[event.selection] = event

@@ -22,6 +22,10 @@ async def test_key_is_made_listed_used_and_revoked(platform: Platform) -> None:
     listed = await lines(platform, "keys", "list")
     (id,) = (each["id"] for each in listed if each["owner"] == "ann")
     shown = (await isobath(platform, "keys", "list")).stdout
+    renamed = ("keys", "update", id, "--name", "weekly", "--quota", "rows_per_day=7")
+    (key,) = await lines(platform, *renamed)
+    assert (key["name"], key["quota"]) == ("weekly", {"rows_per_day": "7"})
+    assert key["teams"] == ["sales"]
     assert id in shown and "nightly" in shown and "until 20" in shown and secret not in shown
     assert "is revoked" in (await isobath(platform, "keys", "revoke", id)).stdout
     assert id not in (await isobath(platform, "keys", "list")).stdout

@@ -166,4 +166,4 @@ class AsyncAnswer:
         }
 
     def _footer(self) -> str:
-        return f"{self.model} · {self.run_id} · {display.told(self.usage)}"
+        return display.between(self.model, self.run_id, display.told(self.usage))

@@ -29,6 +29,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+KeyId = Annotated[str, typer.Argument(help="The key's id.", autocompletion=completion.key_ids)]
 QUOTAS = tuple(field.name for field in messages.Quota.DESCRIPTOR.fields)
 
 
@@ -92,9 +93,36 @@ def list_keys(
         show(table, client.access.keys(ended=ended), row, as_json=as_json)
 
 
+@keys.command("update", epilog=examples("isobath keys update key-… --quota rows_per_day=5000000"))
+def update_key(
+    key_id: KeyId,
+    name: Annotated[str | None, typer.Option(help="For people.")] = None,
+    team: Annotated[
+        list[str] | None, typer.Option(help="Its teams from now on; may be given several times.")
+    ] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(help=f"NAME=NUMBER, of {', '.join(QUOTAS)}; those left out are lifted."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change a key, from the next request on. Needs the scope admin."""
+    with connected() as client:
+        key = client.access.update_key(
+            key_id,
+            name=name,
+            teams=team,
+            quota=None if quota is None else dict(_quota(each) for each in quota),
+        )
+    if as_json:
+        json_line(key)
+    else:
+        say(f"{key.id} is changed.")
+
+
 @keys.command("revoke", epilog=examples("isobath keys revoke key-…"))
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The key's id.", autocompletion=completion.key_ids)],
+    key_id: KeyId,
     as_json: AsJson = False,
 ) -> None:
     """End a key, from the next request on."""

@@ -72,7 +72,8 @@ def show_run(run: RunId, as_json: AsJson = False) -> None:
         json_line({**plain(found), "question": told.question, "answer": told.answer})
         return
     say(f"{found.run_id} of {found.thread_id}: {state(found)}")
-    say(f"{found.model} · {moment(found.created_at)} · {display.told(usage_of(found.usage))}")
+    used = display.told(usage_of(found.usage))
+    say(display.between(found.model, moment(found.created_at), used))
     if found.error_message:
         say(f"{found.error_reason}: {found.error_message}", "red")
     if told.answer and console.is_terminal:

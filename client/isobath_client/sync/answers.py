@@ -164,4 +164,4 @@ class Answer:
         }
 
     def _footer(self) -> str:
-        return f"{self.model} · {self.run_id} · {display.told(self.usage)}"
+        return display.between(self.model, self.run_id, display.told(self.usage))
