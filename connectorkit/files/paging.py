@@ -30,7 +30,7 @@ def place_of(token: str, asked: Sequence[str], parts: int) -> list[str]:
     place: list[str]
     try:
         digest, *place = json.loads(base64.urlsafe_b64decode(token))
-    except (ValueError, TypeError, binascii.Error) as torn:
+    except (ValueError, TypeError, RecursionError, binascii.Error) as torn:
         raise _torn() from torn
     if len(place) != parts or not all(isinstance(each, str) for each in place):
         raise _torn()
