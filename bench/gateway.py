@@ -1,7 +1,7 @@
 """The gateway's token path: CPU for each token event, the time that the gateway adds, the first
 event, and what 1,000 open streams hold, beside bare servers of the same chunks, in turn in one run.
 
-    python -m bench.gateway --streams 256 --window 2 --rounds 3
+    python -m bench.gateway --streams 256 --window 2 --rounds 2
 
 Engine, gateway, peers and clients are processes of their own. The engine is scripted and costs next
 to nothing; service, contract and multiplexed call are the real ones (`bench.gateway_engine`).
@@ -37,7 +37,7 @@ from servicekit.testing import free_port
 KEY = "isb-of-the-bench"
 BASE = "bare ASGI, orjson"
 _MIB = 1024 * 1024
-_PACKAGES = ("uvicorn", "httptools", "uvloop", "fastapi", "sse-starlette", "grpcio", "orjson")
+_PACKAGES = ("uvicorn", "httptools", "fastapi", "sse-starlette", "grpcio", "orjson")
 # outlives every window
 _LONG = 100_000
 _EVERY_S = 0.05
@@ -303,7 +303,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.gateway")
     parser.add_argument("--streams", type=int, default=256)
     parser.add_argument("--window", type=float, default=2.0, help="seconds that are looked at")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--many", type=int, default=1000, help="streams that are held open; 0 = no")
     given = parser.parse_args()
     asyncio.run(bench(given.streams, given.window, given.rounds, given.many))
