@@ -87,7 +87,7 @@ bench-sandbox: env ## sessions of the sandbox, beside ipykernel where it is inst
 
 bench-gateway: env ## the token path beside bare servers; `pip install sse-starlette` measures that one too; and whole chats
 	$(RUN)/python -m bench.gateway
-	$(RUN)/python -m bench.gateway_chat
+	$(RUN)/python -m bench.gateway_chat --at-once 30
 
 bench-inference: ## tokens per second beside `vllm serve` on CPU; and on a GPU, where there is one
 	bash dev/vllm_env.sh .venv-vllm
