@@ -26,6 +26,8 @@ from isobath.connector.v1 import connector_pb2 as connector
 BlockKind = Literal["text", "analyze", "understand", "code", "answer", "execute", "file"]
 Outcome = Literal["ok", "error", "timeout", "interrupted", "died"]
 OutputStream = Literal["stdout", "stderr", "result", "traceback"]
+Guarded = Literal["query", "write"]
+How = Literal["person", "rest_of_run", "expired", "withdrawn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,8 @@ class Usage:
     fetched_rows: int = 0
     elapsed_s: float = 0.0
     estimated: bool = False
+    # of `elapsed_s`: for approvals
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +162,34 @@ class ProgramFinished(_Step):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ApprovalRequested(_Step):
+    """The run waits until `isobath.runs.decide`, or `expires_at`. A query has `sql` and its
+    `parameters`, a write `path` and `overwrite`. `round` is 0 for the files of `artifacts_to`."""
+
+    approval_id: str
+    round: int
+    source: str
+    source_id: str
+    operation: Guarded
+    sql: str
+    parameters: tuple[Any, ...]
+    path: str
+    overwrite: bool
+    expires_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalDecided(_Step):
+    """The run goes on. `decided_by` is the id of a key, or empty where nobody decided."""
+
+    approval_id: str
+    approved: bool
+    comment: str
+    decided_by: str
+    how: How
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(_Step):
     """Something that a person should know: a truncation, a lost kernel."""
 
@@ -214,6 +246,8 @@ Event = (
     | FigureReady
     | ArtifactReady
     | ProgramFinished
+    | ApprovalRequested
+    | ApprovalDecided
     | Notice
     | Completed
     | Failed
@@ -248,6 +282,7 @@ def usage_of(wire: analyst.RunUsage) -> Usage:
         fetched_rows=wire.fetched_rows,
         elapsed_s=_seconds(wire.elapsed),
         estimated=wire.estimated,
+        waited_s=_seconds(wire.waited),
     )
 
 
@@ -284,6 +319,22 @@ def _program_finished(wire: analyst.ProgramFinished) -> dict[str, Any]:
     return {**_fields("round", "outcome", "error")(wire), "elapsed_s": _seconds(wire.elapsed)}
 
 
+def _approval_requested(wire: analyst.ApprovalRequested) -> dict[str, Any]:
+    operation = analyst.GuardedOperation.Name(wire.operation)
+    return {
+        **_fields("approval_id", "round", "source", "source_id", "path", "overwrite")(wire),
+        "operation": operation.removeprefix("GUARDED_OPERATION_").lower(),
+        "sql": wire.query.sql,
+        "parameters": tuple(_value(each) for each in wire.query.parameters),
+        "expires_at": wire.expires_at.ToDatetime(UTC),
+    }
+
+
+def _value(parameter: connector.Parameter) -> Any:
+    kind = parameter.WhichOneof("value")
+    return getattr(parameter, kind) if kind else None
+
+
 def _completed(wire: analyst.RunCompleted) -> dict[str, Any]:
     return {
         **_fields("answer", "finish")(wire),
@@ -311,6 +362,11 @@ _READERS: Mapping[str, tuple[type[_Step], Callable[[Any], dict[str, Any]]]] = {
     "figure": (FigureReady, _FILE),
     "artifact": (ArtifactReady, _FILE),
     "program_finished": (ProgramFinished, _program_finished),
+    "approval_requested": (ApprovalRequested, _approval_requested),
+    "approval_decided": (
+        ApprovalDecided,
+        _fields("approval_id", "approved", "comment", "decided_by", "how"),
+    ),
     "notice": (Notice, _fields("text")),
     "completed": (Completed, _completed),
     "failed": (Failed, _failed),

@@ -14,6 +14,8 @@ from rich.text import Text as Styled
 
 from isobath_client import display
 from isobath_client.events import (
+    ApprovalDecided,
+    ApprovalRequested,
     ArtifactReady,
     BlockClosed,
     BlockOpened,
@@ -57,16 +59,22 @@ class Renderer:
     """Prints events as they come. The answer is held until its block closes, to be laid out.
 
     Steps go to `steps` and the answer to `answers`, the same unless given: laid out on a terminal,
-    else as the Markdown that it is. As a context manager, on a terminal, it also tells at the foot
-    of the screen what goes on.
+    else as the Markdown that it is. `decide` asks whoever sits there for an approval. As a context
+    manager, on a terminal, it also tells at the foot of the screen what goes on.
     """
 
     def __init__(
-        self, steps: Console, *, answers: Console | None = None, gallery: Gallery | None = None
+        self,
+        steps: Console,
+        *,
+        answers: Console | None = None,
+        gallery: Gallery | None = None,
+        decide: Callable[[ApprovalRequested], object] | None = None,
     ) -> None:
         self._steps = steps
         self._answers = answers or steps
         self._gallery = gallery
+        self._decide = decide
         self._answer: list[str] = []
         self._held: list[str] = []
         self._live: Live | None = None
@@ -141,6 +149,10 @@ class Renderer:
 
     def _show_end(self, event: Event) -> None:
         match event:
+            case ApprovalRequested():
+                self._ask(event)
+            case ApprovalDecided():
+                self._say(decided(event), "yellow")
             case Notice():
                 self._say(f"! {event.text}", "yellow")
             case Failed():
@@ -165,6 +177,26 @@ class Renderer:
             self._answer.clear()
         elif event.kind not in QUIET:
             self._end_line()
+
+    def _ask(self, event: ApprovalRequested) -> None:
+        """The foot makes way for who answers."""
+        self._end_line()
+        self._say(wish(event), "bold yellow")
+        if event.sql:
+            self._print(Syntax(event.sql, "sql", word_wrap=True))
+        if event.parameters:
+            self._say(f"with {', '.join(map(repr, event.parameters))}", "yellow")
+        self._doing = "waits for an approval"
+        if self._decide is None:
+            self._say(f"isobath runs approve {event.run_id} {event.approval_id}")
+            return
+        if self._live is not None:
+            self._live.stop()
+        try:
+            self._decide(event)
+        finally:
+            if self._live is not None:
+                self._live.start()
 
     def _tell_answer(self, answer: str) -> None:
         if self._answers.is_terminal:
@@ -227,6 +259,20 @@ class Renderer:
             self._spinner.update(text=Styled(f"the analyst {self._doing}", style="dim"))
             parts.append(self._spinner)
         return Group(*parts)
+
+
+def wish(event: ApprovalRequested) -> str:
+    """What waits for an approval, in a line."""
+    if event.operation == "query":
+        return f"? The program would send this to {event.source}:"
+    over = ", over what is there" if event.overwrite else ""
+    return f"? To be written to {event.source}: {event.path}{over}"
+
+
+def decided(event: ApprovalDecided) -> str:
+    word = "approved" if event.approved else "refused"
+    how = {"rest_of_run": " as before", "expired": "", "withdrawn": ""}.get(event.how, "")
+    return f"{word}{how}{': ' if event.comment else ''}{event.comment}"
 
 
 def _cut(line: Styled) -> Styled:

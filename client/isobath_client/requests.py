@@ -28,6 +28,8 @@ class Asking(TypedDict, total=False):
     max_rows: a bound on each selection that is given as text; 0 = all, None = the service's own
     temperature: of the model
     bounds: of the run: rounds, tokens, seconds
+    approval: what the run may do only after somebody approved it: "query", "write"; a source may
+        ask for that itself
     artifacts_to: a source where report, figures and files are written at the end
     idempotency_key: the same key within a day gives the run that it gave before; one is drawn for
         each call where it is left out
@@ -41,6 +43,7 @@ class Asking(TypedDict, total=False):
     temperature: float | None
     bounds: analyst.RunBounds | None
     artifacts_to: analyst.ArtifactsTo | None
+    approval: Iterable[str]
     idempotency_key: str
 
 
@@ -62,8 +65,18 @@ def chat(
         temperature=asking.get("temperature"),
         bounds=asking.get("bounds"),
         artifacts_to=asking.get("artifacts_to"),
+        approval=guarded(asking.get("approval", ())),
         idempotency_key=asking.get("idempotency_key") or key,
     )
+
+
+def guarded(operations: Iterable[str]) -> list[str]:
+    """Raises ValueError for what cannot be guarded."""
+    names = [f"GUARDED_OPERATION_{each.upper()}" for each in operations]
+    for each in {*names} - {*analyst.GuardedOperation.keys()[1:]}:
+        word = each.removeprefix("GUARDED_OPERATION_").lower()
+        raise ValueError(f"{word!r} cannot need an approval: query and write can")
+    return names
 
 
 def guide(told: Mapping[str, Any]) -> analyst.Guide:
@@ -79,6 +92,7 @@ def new_source(
     description: str,
     teams: Sequence[str],
     told: Mapping[str, Any] | None,
+    approval: Iterable[str],
 ) -> analyst.CreateDataSourceRequest:
     return analyst.CreateDataSourceRequest(
         name=name,
@@ -88,6 +102,7 @@ def new_source(
         secrets=secrets,
         teams=teams,
         guide=guide(told or {}),
+        approval=guarded(approval),
     )
 
 
@@ -101,6 +116,7 @@ def changed_source(
     clear_secrets: Sequence[str] = (),
     teams: Sequence[str] | None = None,
     told: Mapping[str, Any] | None = None,
+    approval: Iterable[str] | None = None,
 ) -> analyst.UpdateDataSourceRequest:
     """None = as it is."""
     return analyst.UpdateDataSourceRequest(
@@ -112,6 +128,9 @@ def changed_source(
         clear_secrets=clear_secrets,
         teams=None if teams is None else access.Teams(names=teams),
         guide=None if told is None else guide(told),
+        approval=(
+            None if approval is None else analyst.ApprovalPolicy(operations=guarded(approval))
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """Runs: `isobath.runs`."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -40,6 +40,36 @@ class AsyncRuns:
         request = messages.CancelRunRequest(run_id=run_id)
         reply = messages.CancelRunResponse
         return (await self._calls.one(self._stub.CancelRun, request, reply, safe=True)).run
+
+    async def approvals(self, run_id: str) -> Sequence[messages.Approval]:
+        """What a run needed or needs an approval for, oldest first."""
+        request = messages.ListApprovalsRequest(run_id=run_id)
+        reply = messages.ListApprovalsResponse
+        told = await self._calls.one(self._stub.ListApprovals, request, reply, safe=True)
+        return told.approvals
+
+    async def decide(
+        self,
+        run_id: str,
+        approved: bool,
+        *,
+        approval_id: str = "",
+        comment: str = "",
+        rest_of_run: bool = False,
+    ) -> messages.Approval:
+        """Approve or refuse what a run waits for; without `approval_id`, the only thing. The model
+        reads the comment of a refusal. `rest_of_run`: the same for all that the run will ask of
+        this kind and source."""
+        request = messages.DecideApprovalRequest(
+            run_id=run_id,
+            approval_id=approval_id,
+            approved=approved,
+            comment=comment,
+            rest_of_run=rest_of_run,
+        )
+        reply = messages.DecideApprovalResponse
+        told = await self._calls.one(self._stub.DecideApproval, request, reply, safe=True)
+        return told.approval
 
     async def watch(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """A run's events with a sequence number above `after`, followed to its end.

@@ -228,6 +228,7 @@ def _from_file(client: Isobath, body: Path) -> messages.DataSource:
         description=given.get("description", ""),
         teams=given.get("teams", ()),
         guide=given.get("guide"),
+        approval=given.get("approval", ()),
     )
 
 

@@ -13,6 +13,7 @@ import typer
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath_client.commands import completion
+from isobath_client.commands.approvals import Deciding, Guarded
 from isobath_client.commands.gallery import Gallery
 from isobath_client.commands.gateway import connected
 from isobath_client.commands.printing import (
@@ -71,6 +72,10 @@ def ask(
         int | None,
         typer.Option(min=0, help="Rows of each selection at most, 0 = all; else the service's."),
     ] = None,
+    approval: Annotated[
+        list[Guarded] | None,
+        typer.Option(help="What waits for your approval; may be given several times."),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Save report and figures here.")] = None,
     background: Annotated[
         bool,
@@ -91,6 +96,7 @@ def ask(
         "thread": thread,
         "model": model,
         "max_rows": limit,
+        "approval": [each.value for each in approval or ()],
     }
     text = sys.stdin.read() if question == "-" else question
     with connected() as client:
@@ -143,7 +149,8 @@ def showing(
         return
     steps = console if console.is_terminal else errors
     gallery = Gallery(client, save) if steps.is_terminal else None
-    with Renderer(steps, answers=console, gallery=gallery) as renderer:
+    decide = Deciding(client) if steps.is_terminal and sys.stdin.isatty() else None
+    with Renderer(steps, answers=console, gallery=gallery, decide=decide) as renderer:
         yield renderer.show
 
 

@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath_client import display
-from isobath_client.commands import completion
+from isobath_client.commands import approvals, completion
 from isobath_client.commands.ask import showing
 from isobath_client.commands.gateway import connected
 from isobath_client.commands.printing import (
@@ -28,8 +28,11 @@ from isobath_client.commands.printing import (
 from isobath_client.events import Completed, Event, usage_of
 from isobath_client.transcripts import transcript
 
-runs = typer.Typer(no_args_is_help=True, help="Runs: list, show, follow, cancel, export.")
-RunId = Annotated[str, typer.Argument(help="The run's id.", autocompletion=completion.run_ids)]
+runs = typer.Typer(no_args_is_help=True, help="Runs: list, show, follow, approve, cancel, export.")
+runs.command("approvals", epilog=approvals.LIST)(approvals.list_approvals)
+runs.command("approve", epilog=approvals.APPROVE)(approvals.approve)
+runs.command("refuse", epilog=approvals.REFUSE)(approvals.refuse)
+RunId = approvals.RunId
 
 
 class Export(StrEnum):

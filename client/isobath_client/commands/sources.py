@@ -14,6 +14,7 @@ from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath_client.commands import adding, querying
 from isobath_client.commands.adding import SourceName
+from isobath_client.commands.approvals import Guarded
 from isobath_client.commands.gateway import connected
 from isobath_client.commands.printing import (
     AsJson,
@@ -88,6 +89,13 @@ def show_source(source: SourceName, as_json: AsJson = False) -> None:
     console.print(JSON(found.config_json))
     say(f"secrets set: {', '.join(found.secrets_set) or 'none'}")
     say(f"shared with: {', '.join(found.teams) or 'nobody'}")
+    say(f"waits for approval: {_guards(found)}")
+
+
+def _guards(source: messages.DataSource) -> str:
+    words = (messages.GuardedOperation.Name(each) for each in source.approval)
+    told = (word.removeprefix("GUARDED_OPERATION_").lower() for word in words)
+    return ", ".join(told) or "nothing"
 
 
 @sources.command("types", epilog=examples("isobath sources types"))
@@ -102,6 +110,23 @@ def types(as_json: AsJson = False) -> None:
             for template in kind.templates:
                 say(template.description)
                 print_json(template.example)
+
+
+@sources.command("guard", epilog=examples("isobath sources guard sales query write"))
+def guard_source(
+    source: SourceName,
+    operations: Annotated[
+        list[Guarded] | None, typer.Argument(help="Nothing needs one where none is named.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let each statement, or each file written, of the model's code wait for an approval."""
+    with connected() as client:
+        found = client.sources.guard(source, [each.value for each in operations or ()])
+    if as_json:
+        json_line(found)
+    else:
+        say(f"{found.name} waits for approval of: {_guards(found)}")
 
 
 @sources.command("share", epilog=examples("isobath sources share sales --team finance"))

@@ -1,6 +1,6 @@
 """Data sources: `isobath.sources`."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -51,11 +51,14 @@ class Sources:
         description: str = "",
         teams: Sequence[str] = (),
         guide: Mapping[str, Any] | None = None,
+        approval: Iterable[str] = (),
     ) -> messages.DataSource:
         """Register a data source; its secrets go to the credential service and never come back.
         Members of `teams` may see and ask it. `guide` is what the model is told beyond the schema:
-        `{"notes": {path: text}, "queries": [{"question", "sql"}]}`."""
-        request = requests.new_source(name, type, config, secrets, description, teams, guide)
+        `{"notes": {path: text}, "queries": [{"question", "sql"}]}`. `approval` as in `guard`."""
+        request = requests.new_source(
+            name, type, config, secrets, description, teams, guide, approval
+        )
         reply = messages.CreateDataSourceResponse
         return (self._calls.one(self._stub.CreateDataSource, request, reply)).data_source
 
@@ -85,6 +88,12 @@ class Sources:
     def share(self, source: str, teams: Sequence[str]) -> messages.DataSource:
         """Share with these teams and no others; "*" is everybody."""
         return self._changed(requests.changed_source(source, teams=teams))
+
+    def guard(self, source: str, operations: Iterable[str]) -> messages.DataSource:
+        """What a run may do with a source only after somebody approved it, and nothing else:
+        "query" for each statement of the model's code, "write" for each file. Raises ValueError for
+        others."""
+        return self._changed(requests.changed_source(source, approval=operations))
 
     def guide(self, source: str, guide: Mapping[str, Any]) -> messages.DataSource:
         """Replace what the model is told of a source beyond its schema, as `add` has it."""
