@@ -37,11 +37,12 @@ from services.gateway.errors import NotApproved
 from services.gateway.files import ARTIFACT, FileStore
 from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
+from services.gateway.inline import Inline
 from services.gateway.live import Live
 from services.gateway.plan import ArtifactsTo, Plan, Selection
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt, trimmed
 from services.gateway.source import Source
-from services.gateway.tags import Closed, Opened, TagParser, Text
+from services.gateway.tags import ANSWER, Closed, Opened, TagParser, Text
 from services.gateway.writeback import Target
 
 BLOCKS = {
@@ -134,9 +135,13 @@ class Analysis:
     session_id: str = ""
     usage: Usage = field(init=False)
     asking: Asking = field(init=False)
+    # of files that programs left, by path and by name
+    _urls: dict[str, str] = field(default_factory=dict)
+    _inline: Inline = field(init=False)
 
     def __post_init__(self) -> None:
         self.usage = Usage(lambda: self.approvals.waited_s)
+        self._inline = Inline(self._urls)
         self.asking = Asking(
             models=self.services.models,
             model=self.model,
@@ -367,9 +372,17 @@ class Analysis:
             if isinstance(event, Opened):
                 self.live.emit(block_opened=analyst.BlockOpened(kind=kind))
             elif isinstance(event, Closed):
+                if event.kind == ANSWER:
+                    self._tell_answer(self._inline.finish())
                 self.live.emit(block_closed=analyst.BlockClosed(kind=kind))
+            elif event.kind == ANSWER:
+                self._tell_answer(self._inline.feed(event.source))
             else:
                 self.live.text(kind, event.source)
+
+    def _tell_answer(self, text: str) -> None:
+        if text:
+            self.live.text(analyst.BLOCK_KIND_ANSWER, text)
 
     def tell_links(self, files: Sequence[analyst.FileInfo]) -> None:
         """In the text itself, for clients that drop all else of an answer."""
@@ -492,7 +505,7 @@ class Analysis:
         self, name: str, pieces: AsyncIterator[bytes], *, media_type: str = ""
     ) -> analyst.FileInfo:
         """Store a file of this run."""
-        return await self.files.put(
+        info = await self.files.put(
             self.caller.owner,
             PurePosixPath(name).name,
             pieces,
@@ -501,6 +514,8 @@ class Analysis:
             thread_id=self.thread_id,
             run_id=self.run_id,
         )
+        self._urls |= {name: info.url, info.name: info.url}
+        return info
 
 
 class Program:

@@ -13,7 +13,8 @@ def report(
 ) -> str:
     """Everything that a reader needs to check the answer."""
     events = list(events)
-    parts = [f"# {question.strip().splitlines()[0]}", question.strip(), "## Answer", answer]
+    title, _, further = question.strip().partition("\n")
+    parts = [f"# {title}", *([question.strip()] if further else []), "## Answer", answer]
     parts += _section("Data", (_data(e.file_ready) for e in events if e.HasField("file_ready")))
     parts += _section("Programs", _programs(events))
     parts += _section("Files", (_file(each) for each in files))
