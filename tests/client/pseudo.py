@@ -96,4 +96,6 @@ def _take_terminal() -> None:
     import fcntl
     import termios
 
+    # a suite that runs in the background ignores Ctrl-C, and what it starts would too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
