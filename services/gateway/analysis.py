@@ -6,8 +6,7 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -23,6 +22,7 @@ from services.gateway import render
 from services.gateway.approvals import Approvals
 from services.gateway.asking import Asking
 from services.gateway.callers import Caller
+from services.gateway.chosen import Chosen, attached, data_file
 from services.gateway.clients import Services, call, stream
 from services.gateway.conversation import (
     Conversation,
@@ -39,9 +39,11 @@ from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
 from services.gateway.inline import Inline
 from services.gateway.live import Live
-from services.gateway.plan import ArtifactsTo, Plan, Selection
+from services.gateway.plan import ArtifactsTo, Plan
+from services.gateway.program import Program
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt, trimmed
 from services.gateway.source import Source
+from services.gateway.spent import Spent
 from services.gateway.tags import ANSWER, Closed, Opened, TagParser, Text
 from services.gateway.writeback import Target
 
@@ -54,66 +56,11 @@ BLOCKS = {
     "File": analyst.BLOCK_KIND_FILE,
     "Answer": analyst.BLOCK_KIND_ANSWER,
 }
-STREAMS = {
-    sandbox.STREAM_STDOUT: "stdout",
-    sandbox.STREAM_STDERR: "stderr",
-    sandbox.STREAM_RESULT: "result",
-    sandbox.STREAM_TRACEBACK: "traceback",
-}
 # beyond the program's own time: for its interrupt, and for figures to be stored
 EXECUTE_MARGIN_S = 30.0
 MAX_WORKSPACE_FILES = 200
 # of the model's context, for what live sources hold and the queries known of them
 SOURCES_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A selection with its source, and the source's grant for this run."""
-
-    selection: Selection
-    source: Source
-    grant: str
-
-
-@dataclass
-class Usage:
-    """What a run used so far. `waited` gives the seconds that it waited for approvals."""
-
-    waited: Callable[[], float] = lambda: 0.0
-    started: float = field(default_factory=time.monotonic)
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    rounds: int = 0
-    fetched_bytes: int = 0
-    fetched_rows: int = 0
-    estimated: bool = False
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.started
-
-    @property
-    def worked_s(self) -> float:
-        """Those of them that count against the bound."""
-        return self.elapsed_s - self.waited()
-
-    def message(self) -> analyst.RunUsage:
-        """As the contract tells it."""
-        elapsed, waited = Duration(), Duration()
-        elapsed.FromMilliseconds(int(self.elapsed_s * 1000))
-        waited.FromMilliseconds(int(self.waited() * 1000))
-        return analyst.RunUsage(
-            prompt_tokens=self.prompt_tokens,
-            completion_tokens=self.completion_tokens,
-            rounds=self.rounds,
-            fetched_bytes=self.fetched_bytes,
-            fetched_rows=self.fetched_rows,
-            elapsed=elapsed,
-            waited=waited,
-            estimated=self.estimated,
-        )
 
 
 @dataclass
@@ -133,14 +80,14 @@ class Analysis:
     approvals: Approvals
     target: Target | None = None
     session_id: str = ""
-    usage: Usage = field(init=False)
+    usage: Spent = field(init=False)
     asking: Asking = field(init=False)
     # of files that programs left, by path and by name
     _urls: dict[str, str] = field(default_factory=dict)
     _inline: Inline = field(init=False)
 
     def __post_init__(self) -> None:
-        self.usage = Usage(lambda: self.approvals.waited_s)
+        self.usage = Spent(lambda: self.approvals.waited_s)
         self._inline = Inline(self._urls)
         self.asking = Asking(
             models=self.services.models,
@@ -166,9 +113,9 @@ class Analysis:
         )
         self.live.emit(started=started)
         # also without a source: what a run holds is not put away under it
-        sources = {each.source.id: _source(each) for each in self.chosen}
+        sources = {each.source.id: attached(each) for each in self.chosen}
         if self.target is not None:
-            sources.setdefault(self.target.source.id, _source(self.target)).MergeFrom(
+            sources.setdefault(self.target.source.id, attached(self.target)).MergeFrom(
                 sandbox.Source(write_grant=self.target.grant, write_prefix=self.target.folder)
             )
         for of in self._sources():
@@ -231,7 +178,7 @@ class Analysis:
             selected.path = given.path
         selected.version = given.version
         return sandbox.ImportItem(
-            source=_source(chosen),
+            source=attached(chosen),
             selection=selected,
             format=f"FORMAT_{(given.format or 'unspecified').upper()}",
             limits=render.limits(given, default_rows=self.chat_rows),
@@ -277,7 +224,7 @@ class Analysis:
                 truncated_by=file.truncated_by,
             )
         )
-        return [_data_file(file, source, self.chosen[number].selection)]
+        return [data_file(file, source, self.chosen[number].selection)]
 
     async def _send(self, file_id: str) -> DataFile:
         info = await self.files.get(self.caller.owner, file_id)
@@ -516,113 +463,3 @@ class Analysis:
         )
         self._urls |= {name: info.url, info.name: info.url}
         return info
-
-
-class Program:
-    """Collects what one program does: events out, and the text that the model reads."""
-
-    def __init__(self, analysis: Analysis, action: Execute) -> None:
-        self._analysis = analysis
-        self._action = action
-        self._text: list[str] = []
-        self.kept: list[analyst.FileInfo] = []
-
-    async def take(self, event: sandbox.ExecuteResponse) -> None:
-        """One event of the sandbox."""
-        kind = event.WhichOneof("event")
-        if kind == "output":
-            self._said(event.output)
-        elif kind == "display":
-            await self._shown(event.display)
-        elif kind == "artifact":
-            kept = await self._analysis.keep_artifact(self._action.round, event.artifact)
-            self.kept.append(kept)
-        elif kind == "finished":
-            self._finished(event.finished)
-
-    def output(self) -> str:
-        """What the program printed, as the model reads it."""
-        return "".join(self._text) or "(no output)\n"
-
-    def _said(self, output: sandbox.Output) -> None:
-        self._text.append(output.text)
-        self._analysis.live.emit(
-            program_output=analyst.ProgramOutput(
-                round=self._action.round,
-                stream=STREAMS.get(output.stream, "stdout"),
-                text=output.text,
-            )
-        )
-
-    async def _shown(self, display: sandbox.Display) -> None:
-        image = display.data.get("image/png")
-        if image is None:
-            text = display.data.get("text/plain", b"").decode(errors="replace")
-            if text:
-                self._said(sandbox.Output(stream=sandbox.STREAM_RESULT, text=text + "\n"))
-            return
-        name = f"figure-{self._action.round}-{len(self.kept) + 1}.png"
-        info = await self._analysis.keep_whole(name, image, "image/png")
-        self.kept.append(info)
-        self._analysis.live.emit(
-            figure=analyst.Figure(
-                round=self._action.round,
-                media_type=info.media_type,
-                file_id=info.id,
-                name=info.name,
-                size_bytes=info.size_bytes,
-                url=info.url,
-            )
-        )
-
-    def _finished(self, finished: sandbox.Finished) -> None:
-        outcome = sandbox.Outcome.Name(finished.outcome).removeprefix("OUTCOME_").lower()
-        self._text.append(render.ending(finished, self._action.seconds))
-        if finished.outcome == sandbox.OUTCOME_DIED:
-            died = render.died_of(finished)
-            lost = f"the kernel died ({died}); its variables are lost, files are kept"
-            self._analysis.live.emit(notice=analyst.Notice(text=lost))
-        self._analysis.live.emit(
-            program_finished=analyst.ProgramFinished(
-                round=self._action.round,
-                outcome=outcome,
-                elapsed=finished.elapsed,
-                error=f"{finished.error_name}: {finished.error_text}".strip(": "),
-            )
-        )
-
-
-def _source(chosen: Chosen | Target) -> sandbox.Source:
-    return sandbox.Source(
-        name=chosen.source.name,
-        source_id=chosen.source.id,
-        type=chosen.source.type,
-        grant=chosen.grant,
-    )
-
-
-def _what(selection: Selection) -> str:
-    of = f" ({selection.version})" if selection.version else ""
-    return (selection.path or selection.sql) + of
-
-
-def _data_file(file: sandbox.ImportedFile, source: Source, selection: Selection) -> DataFile:
-    return DataFile(
-        path=file.path,
-        size_bytes=file.size_bytes,
-        columns=[(column.name, column.type) for column in file.columns],
-        rows=file.rows if file.HasField("rows") else None,
-        origin=f"{source.name} ({source.type}): {_what(selection)}",
-        note="; ".join(_notes(file, source, selection)),
-    )
-
-
-def _notes(file: sandbox.ImportedFile, source: Source, selection: Selection) -> Iterator[str]:
-    if file.truncated:
-        yield f"the first rows, cut by {file.truncated_by}"
-    if selection.sql:
-        return
-    if about := source.guide.about(selection.path):
-        yield about
-    for column, text in source.guide.columns(selection.path).items():
-        yield f"{column}: {text}"

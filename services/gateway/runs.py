@@ -26,10 +26,11 @@ from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
 from services.gateway import approvals
 from services.gateway.access.quotas import require_room
 from services.gateway.access.usage import Usage, Used
-from services.gateway.analysis import Analysis, Chosen
+from services.gateway.analysis import Analysis
 from services.gateway.approvals import Approvals, Decision
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
+from services.gateway.chosen import Chosen
 from services.gateway.clients import Services
 from services.gateway.conversation import Finish, Message
 from services.gateway.data import Grants
