@@ -22,11 +22,12 @@ from services.gateway.declared import Declared, following
 from services.gateway.files import FileStore
 from services.gateway.links import Links
 from services.gateway.registry import Registry
-from services.gateway.runs import Runs, RunSettings
+from services.gateway.runs import Runs
 from services.gateway.settings import Settings
 from services.gateway.statuses import STATUSES
 from services.gateway.store import database
 from services.gateway.threads import Threads
+from services.gateway.working import RunSettings
 from services.gateway.writeback import Writeback
 
 FILE_THREADS = 4

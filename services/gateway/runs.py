@@ -1,76 +1,48 @@
 """Runs: each a task of its own, which its watchers follow and anyone of its owner may cancel."""
 
 import asyncio
-import contextlib
 import secrets
 from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     Callable,
-    Coroutine,
-    Iterable,
     Iterator,
     Sequence,
 )
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit import context, logs
-from servicekit.status import Fault, InvalidField, Outcome, StatusTable, outcome
+from servicekit.status import InvalidField, StatusTable
 from services.gateway import approvals
 from services.gateway.access.quotas import require_room
-from services.gateway.access.usage import Usage, Used
-from services.gateway.analysis import Analysis
+from services.gateway.access.usage import Usage
 from services.gateway.approvals import Approvals, Decision
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
-from services.gateway.chosen import Chosen
 from services.gateway.clients import Services
-from services.gateway.conversation import Finish, Message
-from services.gateway.data import Grants
-from services.gateway.errors import Conflict, NotApproved, NotFound, TooBusy
-from services.gateway.exports import HTML, Document, Figures, rendered, shown
+from services.gateway.errors import Conflict, NotFound, TooBusy
+from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal
-from services.gateway.live import Live
 from services.gateway.pages import Page, page_size
 from services.gateway.plan import PLAIN, Plan
-from services.gateway.prompt import with_history
 from services.gateway.registry import Registry
-from services.gateway.report import report
 from services.gateway.source import Source
 from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import EventRow, RunRow, now_ms
-from services.gateway.talk import talk
 from services.gateway.threads import Threads
-from services.gateway.writeback import Target, Writeback, notice_of
+from services.gateway.working import CLEANUP_S, RunSettings, Work
+from services.gateway.writeback import Writeback
 
-GRANT_MARGIN_S = 10 * 60
-CLEANUP_S = 8.0
 # a day, as long as OpenAI's clients and others may expect
 KEY_LIFETIME_MS = 24 * 60 * 60 * 1000
-# of pictures in a report's page
-REPORT_BYTES = 32 * 1024 * 1024
 Exporter = Callable[[str, Sequence[analyst.Event], Figures], Document]
-_log = logs.get(__name__)
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """What runs may do here."""
-
-    agent_model: str
-    max_runs: int
-    chat_rows: int
-    # the longest that a run may wait for approvals, in seconds
-    approval_s: float
 
 
 class Runs:
@@ -95,7 +67,6 @@ class Runs:
         self._files = files
         self._threads = threads
         self._settings = settings
-        self._statuses = statuses
         self._writeback = writeback
         self._usage = usage
         self._audit = audit
@@ -105,8 +76,10 @@ class Runs:
         self._attending: Counter[str] = Counter()
         # how many runs each caller has going
         self._going: Counter[str] = Counter()
-        self._grants = Grants(services)
         self._journal = Journal(database)
+        self._work = Work(
+            database, services, files, threads, self._journal, settings, statuses, writeback, usage
+        )
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # the run that each busy thread is busy with
         self._busy_threads: dict[str, str] = {}
@@ -186,7 +159,8 @@ class Runs:
         self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
     ) -> None:
         live = self._journal.open(run_id, caller.owner)
-        work = self._run(caller, plan, live, model, sources)
+        waits = self._approvals[run_id] = Approvals(live, seconds=self._settings.approval_s)
+        work = self._work.run(caller, plan, live, waits, model, sources)
         task = asyncio.create_task(work, name=f"run {run_id}")
         self._tasks[run_id] = task
         self._going[caller.key_id] += 1
@@ -194,6 +168,7 @@ class Runs:
 
     def _done(self, caller: Caller, run_id: str, thread_id: str) -> None:
         self._tasks.pop(run_id, None)
+        self._approvals.pop(run_id, None)
         self._going[caller.key_id] -= 1
         self._busy_threads.pop(thread_id, None)
 
@@ -307,17 +282,8 @@ class Runs:
         """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
         await self.ended(owner, run_id)
         events = [event async for event in self._journal.watch(run_id)]
-        figures = await self._figures(owner, shown(events))
+        figures = await self._files.whole(owner, shown(events))
         return await asyncio.to_thread(make, run_id, events, figures)
-
-    async def _figures(self, owner: str, ids: Iterable[str]) -> dict[str, bytes]:
-        """Of pictures; those that were deleted since are left out."""
-        figures: dict[str, bytes] = {}
-        for id in ids:
-            with contextlib.suppress(NotFound):
-                async with self._files.reading(owner, id) as pieces:
-                    figures[id] = b"".join([piece async for piece in pieces])
-        return figures
 
     async def page(
         self, owner: str, thread_id: str = "", size: int = 0, token: str = ""
@@ -408,225 +374,6 @@ class Runs:
         if row is None or row.owner != owner:
             raise NotFound("run", run_id)
         return row
-
-    # A run
-
-    async def _run(
-        self, caller: Caller, plan: Plan, live: Live, model: str, sources: list[Source]
-    ) -> None:
-        waits = self._approvals[live.run_id] = Approvals(live, seconds=self._settings.approval_s)
-        analysis = Analysis(
-            caller=caller,
-            plan=plan,
-            run_id=live.run_id,
-            thread_id=plan.thread_id,
-            model=model,
-            chosen=[],
-            live=live,
-            services=self._services,
-            files=self._files,
-            chat_rows=self._settings.chat_rows,
-            approvals=waits,
-        )
-        try:
-            await self._analyse(analysis, sources)
-        except asyncio.CancelledError:
-            live.emit(cancelled=analyst.RunCancelled(usage=analysis.usage.message()))
-        except BaseException as failed:
-            self._failed(analysis, failed)
-        finally:
-            del self._approvals[live.run_id]
-            await to_its_end(self._end(analysis))
-
-    async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
-        if analysis.plan.is_plain:
-            await self._mark(analysis.run_id, state="working")
-            self._completed(analysis, await talk(analysis), [])
-            return
-        analysis.plan = await self._with_history(analysis.plan, analysis.caller)
-        analysis.chosen = await self._granted(analysis, sources)
-        analysis.target = await self._target(analysis)
-        await analysis.open()
-        files = await analysis.fetch()
-        await self._mark(analysis.run_id, state="working")
-        finish = await analysis.work(files)
-        await self._answered(analysis, finish)
-
-    async def _with_history(self, plan: Plan, caller: Caller) -> Plan:
-        """The plan, with what the thread said before."""
-        _, said = await self._threads.get(caller.owner, plan.thread_id)
-        earlier = [Message(each.role, each.content) for each in said]  # type: ignore[arg-type]
-        return replace(plan, messages=tuple(with_history(plan.messages, earlier)))
-
-    async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
-        """One grant for each source, however many selections it has."""
-        lifetime = self._lifetime_s(analysis)
-        grants = {
-            source.id: await self._grants.mint(
-                analysis.caller,
-                source,
-                ("list", "read"),
-                run_id=analysis.run_id,
-                thread_id=analysis.thread_id,
-                lifetime_s=lifetime,
-            )
-            for source in {each.id: each for each in sources}.values()
-        }
-        pairs = zip(analysis.plan.selections, sources, strict=True)
-        return [Chosen(selection, source, grants[source.id]) for selection, source in pairs]
-
-    async def _target(self, analysis: Analysis) -> Target | None:
-        """What code may write: where the run's files go at its end, and nothing else."""
-        if (wanted := analysis.plan.artifacts_to) is None:
-            return None
-        return await self._writeback.granted(
-            analysis.caller,
-            wanted,
-            run_id=analysis.run_id,
-            thread_id=analysis.thread_id,
-            lifetime_s=self._lifetime_s(analysis),
-        )
-
-    def _lifetime_s(self, analysis: Analysis) -> float:
-        """Of a run's grants: they are revoked when it ends."""
-        return analysis.plan.bounds.seconds + self._settings.approval_s + GRANT_MARGIN_S
-
-    async def _answered(self, analysis: Analysis, finish: Finish) -> None:
-        kept = await self._files.of_run(analysis.run_id)
-        question = analysis.plan.messages[-1].content
-        text = report(question, finish.answer, analysis.live.steps, kept)
-        figures = await self._figures(analysis.caller.owner, _pictures(kept))
-        page = await asyncio.to_thread(rendered, text, kept, figures)
-        reports = [
-            await analysis.keep_whole("report.md", text.encode(), "text/markdown"),
-            await analysis.keep_whole("report.html", page, HTML),
-        ]
-        for each in reports:
-            analysis.tell_artifact(analysis.usage.rounds, each)
-        analysis.tell_links(reports)
-        await self._threads.said(analysis.thread_id, question, finish.answer)
-        files = [*kept, *reports]
-        self._completed(analysis, finish, files, await self._written(analysis, files))
-
-    async def _written(
-        self, analysis: Analysis, files: list[analyst.FileInfo]
-    ) -> list[analyst.WrittenArtifact]:
-        """What `artifacts_to` asked for; its faults are told and cost no answer."""
-        wanted = analysis.plan.artifacts_to
-        if wanted is None:
-            return []
-        ids = {"run_id": analysis.run_id, "thread_id": analysis.thread_id}
-        target = analysis.target
-        assert target is not None
-        try:
-            await analysis.may_write(wanted, target.source, target.folder)
-            written = await self._writeback.write(analysis.caller, wanted, files, **ids)
-        except NotApproved as refused:
-            written = self._writeback.refused(wanted, files, **ids, why=refused)
-        if notice := notice_of(written):
-            analysis.live.emit(notice=analyst.Notice(text=notice))
-        return written
-
-    def _completed(
-        self,
-        analysis: Analysis,
-        finish: Finish,
-        files: Sequence[analyst.FileInfo],
-        written: Sequence[analyst.WrittenArtifact] = (),
-    ) -> None:
-        analysis.live.emit(
-            completed=analyst.RunCompleted(
-                answer=finish.answer,
-                usage=analysis.usage.message(),
-                finish=finish.why,
-                files=files,
-                written=written,
-            )
-        )
-
-    def _failed(self, analysis: Analysis, failed: BaseException) -> None:
-        ending = outcome(_first(failed), self._statuses, context.request_id())
-        if not ending.known:
-            _log.exception("run_failed", run_id=analysis.run_id)
-        analysis.live.emit(failed=_run_failed(ending, analysis))
-
-    async def _end(self, analysis: Analysis) -> None:
-        """Write the last events, say how the run stands, and close what it opened."""
-        last = analysis.live.steps[-1]
-        try:
-            await self._journal.close(analysis.live)
-            await self._mark(
-                analysis.run_id,
-                state=str(last.WhichOneof("event")),
-                ended_ms=now_ms(),
-                last_sequence=analysis.live.told,
-                usage=analysis.usage.message().SerializeToString(),
-                error_reason=last.failed.reason,
-                error_message=last.failed.message,
-            )
-            await self._usage.add(analysis.caller, _used(analysis.usage.message()))
-        finally:
-            analysis.live.settled.set()
-            self._journal.forget(analysis.live)
-        with contextlib.suppress(Fault, TimeoutError):
-            async with asyncio.timeout(CLEANUP_S):
-                await analysis.close()
-                if analysis.chosen or analysis.plan.artifacts_to:
-                    await self._grants.revoke_run(analysis.run_id)
-
-    async def _mark(self, run_id: str, **values: object) -> None:
-        async with self._database.begin() as session:
-            await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
-
-
-async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for what must not be cut, however often the caller is cancelled meanwhile."""
-    task = asyncio.create_task(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
-
-
-def _used(usage: analyst.RunUsage) -> Used:
-    return Used(
-        runs=1,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        rows=usage.fetched_rows,
-        bytes=usage.fetched_bytes,
-        run_ms=usage.elapsed.ToMilliseconds(),
-    )
-
-
-def _pictures(files: Sequence[analyst.FileInfo]) -> list[str]:
-    """What a report holds: the first of them, up to a size that a browser opens."""
-    found, left = [], REPORT_BYTES
-    for file in files:
-        if file.media_type.startswith("image/") and file.size_bytes <= left:
-            found.append(file.id)
-            left -= file.size_bytes
-    return found
-
-
-def _first(error: BaseException) -> BaseException:
-    """Of a group, the first member: the others are its consequences."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _run_failed(told: Outcome, analysis: Analysis) -> analyst.RunFailed:
-    fields = dict(told.fields)
-    if told.retry_after_s is not None:
-        fields["retry_after_s"] = f"{told.retry_after_s:g}"
-    return analyst.RunFailed(
-        reason=told.reason,
-        message=told.message,
-        remedy=fields.pop("remedy", ""),
-        metadata=fields,
-        usage=analysis.usage.message(),
-        code=told.code.value[0],
-    )
 
 
 def _run(row: RunRow, last_sequence: int) -> analyst.Run:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.gateway.runs import to_its_end
+from services.gateway.working import to_its_end
 
 
 @pytest.mark.req("S8")

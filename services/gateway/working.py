@@ -1,0 +1,301 @@
+"""A run at work: its grants, its analysis, its report, and its end."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import update
+
+from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit import context, logs
+from servicekit.status import Fault, Outcome, StatusTable, outcome
+from services.gateway.access.usage import Usage, Used
+from services.gateway.analysis import Analysis
+from services.gateway.approvals import Approvals
+from services.gateway.callers import Caller
+from services.gateway.chosen import Chosen
+from services.gateway.clients import Services
+from services.gateway.conversation import Finish, Message
+from services.gateway.data import Grants
+from services.gateway.errors import NotApproved
+from services.gateway.exports import HTML, rendered
+from services.gateway.files import FileStore
+from services.gateway.journal import Journal
+from services.gateway.live import Live
+from services.gateway.plan import Plan
+from services.gateway.prompt import with_history
+from services.gateway.report import report
+from services.gateway.source import Source
+from services.gateway.store.database import Database
+from services.gateway.store.tables import RunRow, now_ms
+from services.gateway.talk import talk
+from services.gateway.threads import Threads
+from services.gateway.writeback import Target, Writeback, notice_of
+
+GRANT_MARGIN_S = 10 * 60
+CLEANUP_S = 8.0
+# of pictures in a report's page
+REPORT_BYTES = 32 * 1024 * 1024
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What runs may do here."""
+
+    agent_model: str
+    max_runs: int
+    chat_rows: int
+    # the longest that a run may wait for approvals, in seconds
+    approval_s: float
+
+
+class Work:
+    """What all runs are done with."""
+
+    def __init__(
+        self,
+        database: Database,
+        services: Services,
+        files: FileStore,
+        threads: Threads,
+        journal: Journal,
+        settings: RunSettings,
+        statuses: StatusTable,
+        writeback: Writeback,
+        usage: Usage,
+    ) -> None:
+        self._database = database
+        self._services = services
+        self._files = files
+        self._threads = threads
+        self._journal = journal
+        self._settings = settings
+        self._statuses = statuses
+        self._writeback = writeback
+        self._usage = usage
+        self._grants = Grants(services)
+
+    async def run(
+        self,
+        caller: Caller,
+        plan: Plan,
+        live: Live,
+        waits: Approvals,
+        model: str,
+        sources: list[Source],
+    ) -> None:
+        """To its end, whatever happens: the last event says how it ended."""
+        analysis = Analysis(
+            caller=caller,
+            plan=plan,
+            run_id=live.run_id,
+            thread_id=plan.thread_id,
+            model=model,
+            chosen=[],
+            live=live,
+            services=self._services,
+            files=self._files,
+            chat_rows=self._settings.chat_rows,
+            approvals=waits,
+        )
+        try:
+            await self._analyse(analysis, sources)
+        except asyncio.CancelledError:
+            live.emit(cancelled=analyst.RunCancelled(usage=analysis.usage.message()))
+        except BaseException as failed:
+            self._failed(analysis, failed)
+        finally:
+            await to_its_end(self._end(analysis))
+
+    async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
+        if analysis.plan.is_plain:
+            await self._mark(analysis.run_id, state="working")
+            self._completed(analysis, await talk(analysis), [])
+            return
+        analysis.plan = await self._with_history(analysis.plan, analysis.caller)
+        analysis.chosen = await self._granted(analysis, sources)
+        analysis.target = await self._target(analysis)
+        await analysis.open()
+        files = await analysis.fetch()
+        await self._mark(analysis.run_id, state="working")
+        finish = await analysis.work(files)
+        await self._answered(analysis, finish)
+
+    async def _with_history(self, plan: Plan, caller: Caller) -> Plan:
+        """The plan, with what the thread said before."""
+        _, said = await self._threads.get(caller.owner, plan.thread_id)
+        earlier = [Message(each.role, each.content) for each in said]  # type: ignore[arg-type]
+        return replace(plan, messages=tuple(with_history(plan.messages, earlier)))
+
+    async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
+        """One grant for each source, however many selections it has."""
+        lifetime = self._lifetime_s(analysis)
+        grants = {
+            source.id: await self._grants.mint(
+                analysis.caller,
+                source,
+                ("list", "read"),
+                run_id=analysis.run_id,
+                thread_id=analysis.thread_id,
+                lifetime_s=lifetime,
+            )
+            for source in {each.id: each for each in sources}.values()
+        }
+        pairs = zip(analysis.plan.selections, sources, strict=True)
+        return [Chosen(selection, source, grants[source.id]) for selection, source in pairs]
+
+    async def _target(self, analysis: Analysis) -> Target | None:
+        """What code may write: where the run's files go at its end, and nothing else."""
+        if (wanted := analysis.plan.artifacts_to) is None:
+            return None
+        return await self._writeback.granted(
+            analysis.caller,
+            wanted,
+            run_id=analysis.run_id,
+            thread_id=analysis.thread_id,
+            lifetime_s=self._lifetime_s(analysis),
+        )
+
+    def _lifetime_s(self, analysis: Analysis) -> float:
+        """Of a run's grants: they are revoked when it ends."""
+        return analysis.plan.bounds.seconds + self._settings.approval_s + GRANT_MARGIN_S
+
+    async def _answered(self, analysis: Analysis, finish: Finish) -> None:
+        kept = await self._files.of_run(analysis.run_id)
+        question = analysis.plan.messages[-1].content
+        text = report(question, finish.answer, analysis.live.steps, kept)
+        figures = await self._files.whole(analysis.caller.owner, _pictures(kept))
+        page = await asyncio.to_thread(rendered, text, kept, figures)
+        reports = [
+            await analysis.keep_whole("report.md", text.encode(), "text/markdown"),
+            await analysis.keep_whole("report.html", page, HTML),
+        ]
+        for each in reports:
+            analysis.tell_artifact(analysis.usage.rounds, each)
+        analysis.tell_links(reports)
+        await self._threads.said(analysis.thread_id, question, finish.answer)
+        files = [*kept, *reports]
+        self._completed(analysis, finish, files, await self._written(analysis, files))
+
+    async def _written(
+        self, analysis: Analysis, files: list[analyst.FileInfo]
+    ) -> list[analyst.WrittenArtifact]:
+        """What `artifacts_to` asked for; its faults are told and cost no answer."""
+        wanted = analysis.plan.artifacts_to
+        if wanted is None:
+            return []
+        ids = {"run_id": analysis.run_id, "thread_id": analysis.thread_id}
+        target = analysis.target
+        assert target is not None
+        try:
+            await analysis.may_write(wanted, target.source, target.folder)
+            written = await self._writeback.write(analysis.caller, wanted, files, **ids)
+        except NotApproved as refused:
+            written = self._writeback.refused(wanted, files, **ids, why=refused)
+        if notice := notice_of(written):
+            analysis.live.emit(notice=analyst.Notice(text=notice))
+        return written
+
+    def _completed(
+        self,
+        analysis: Analysis,
+        finish: Finish,
+        files: Sequence[analyst.FileInfo],
+        written: Sequence[analyst.WrittenArtifact] = (),
+    ) -> None:
+        analysis.live.emit(
+            completed=analyst.RunCompleted(
+                answer=finish.answer,
+                usage=analysis.usage.message(),
+                finish=finish.why,
+                files=files,
+                written=written,
+            )
+        )
+
+    def _failed(self, analysis: Analysis, failed: BaseException) -> None:
+        ending = outcome(_first(failed), self._statuses, context.request_id())
+        if not ending.known:
+            _log.exception("run_failed", run_id=analysis.run_id)
+        analysis.live.emit(failed=_run_failed(ending, analysis))
+
+    async def _end(self, analysis: Analysis) -> None:
+        """Write the last events, say how the run stands, and close what it opened."""
+        last = analysis.live.steps[-1]
+        try:
+            await self._journal.close(analysis.live)
+            await self._mark(
+                analysis.run_id,
+                state=str(last.WhichOneof("event")),
+                ended_ms=now_ms(),
+                last_sequence=analysis.live.told,
+                usage=analysis.usage.message().SerializeToString(),
+                error_reason=last.failed.reason,
+                error_message=last.failed.message,
+            )
+            await self._usage.add(analysis.caller, _used(analysis.usage.message()))
+        finally:
+            analysis.live.settled.set()
+            self._journal.forget(analysis.live)
+        with contextlib.suppress(Fault, TimeoutError):
+            async with asyncio.timeout(CLEANUP_S):
+                await analysis.close()
+                if analysis.chosen or analysis.plan.artifacts_to:
+                    await self._grants.revoke_run(analysis.run_id)
+
+    async def _mark(self, run_id: str, **values: object) -> None:
+        async with self._database.begin() as session:
+            await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+
+
+async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for what must not be cut, however often the caller is cancelled meanwhile."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)
+
+
+def _used(usage: analyst.RunUsage) -> Used:
+    return Used(
+        runs=1,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        rows=usage.fetched_rows,
+        bytes=usage.fetched_bytes,
+        run_ms=usage.elapsed.ToMilliseconds(),
+    )
+
+
+def _pictures(files: Sequence[analyst.FileInfo]) -> list[str]:
+    """What a report holds: the first of them, up to a size that a browser opens."""
+    found, left = [], REPORT_BYTES
+    for file in files:
+        if file.media_type.startswith("image/") and file.size_bytes <= left:
+            found.append(file.id)
+            left -= file.size_bytes
+    return found
+
+
+def _first(error: BaseException) -> BaseException:
+    """Of a group, the first member: the others are its consequences."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _run_failed(told: Outcome, analysis: Analysis) -> analyst.RunFailed:
+    fields = dict(told.fields)
+    if told.retry_after_s is not None:
+        fields["retry_after_s"] = f"{told.retry_after_s:g}"
+    return analyst.RunFailed(
+        reason=told.reason,
+        message=told.message,
+        remedy=fields.pop("remedy", ""),
+        metadata=fields,
+        usage=analysis.usage.message(),
+        code=told.code.value[0],
+    )
