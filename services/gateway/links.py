@@ -9,6 +9,7 @@ link can make no other."""
 import base64
 import hashlib
 import hmac
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from servicekit.status import Unauthenticated
 _LABEL = b"links to files"
 # half of it: 128 bits
 _SIGNATURE_BYTES = 16
+# a link stays the same for such a part of its lifetime, for whoever keeps copies by it, and is good
+# for that much longer
+_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Links:
         address = f"{self.base}/v1/files/{file_id}/content"
         if not self.lifetime_s:
             return address
-        expires = int(self.clock() + self.lifetime_s)
+        step = self.lifetime_s / _STEPS
+        expires = math.ceil(math.ceil((self.clock() + self.lifetime_s) / step) * step)
         return f"{address}?expires={expires}&signature={self._signature(file_id, expires)}"
 
     def check(self, file_id: str, expires: str, signature: str) -> None:

@@ -61,6 +61,13 @@ def test_link_that_was_changed_is_refused(file: str, expires: str, signature: st
         links().check(*changed)
 
 
+def test_link_stays_the_same_for_a_while() -> None:
+    moments = [NOW + seconds for seconds in (0.1, 1, 2.4, 2.5, 2.6)]
+    told = [parts(links(clock=lambda at=at: at).of("file-1")) for at in moments]
+    assert len({*told[:4]}) == 1 and told[4] != told[0]
+    assert all(int(each[1]) - at >= 60 for each, at in zip(told, moments, strict=True))
+
+
 def test_link_of_another_key_or_of_none_is_refused() -> None:
     good = parts(links().of("file-1"))
     for other in (links(key=b"x" * 32), links(lifetime_s=0.0)):
