@@ -6,7 +6,7 @@ tables, and the SQL over them, is here.
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,6 +22,7 @@ from connectorkit.files.csvs import Enough
 from connectorkit.files.errors import QueryTimeout, TooSlow
 from connectorkit.files.members import Member
 from connectorkit.files.readers import kind_of
+from connectorkit.files.receiving import heard_out
 from connectorkit.files.sending import Events, Work, part_of
 from connectorkit.files.sizes import check_sizes
 from connectorkit.files.sql.querying import Queries, Rows
@@ -31,6 +32,7 @@ from connectorkit.pieces import Event
 from connectorkit.previews import preview, rows_wanted
 from connectorkit.tables import columns
 from grants.claims import Grant
+from grants.scope import permits, reaches
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.limits import Limiter
@@ -66,8 +68,8 @@ class Reading(Generic[R, M]):
 
 
 class FilesServicer(rpc.ConnectorServiceServicer, Generic[R, M]):
-    """Inspect, Preview, Profile and Fetch. Who makes a connector of it adds the other calls, and
-    the five methods below."""
+    """Browse, Inspect, Preview, Profile, Fetch and Store. Who makes a connector of it adds the
+    other calls, and the methods below."""
 
     def __init__(self, reading: Reading[R, M]) -> None:
         self._reading = reading
@@ -86,6 +88,25 @@ class FilesServicer(rpc.ConnectorServiceServicer, Generic[R, M]):
         """The files that a path stands for, in name order, at least one."""
 
     @abstractmethod
+    async def listed(
+        self, store: R, request: pb.BrowseRequest, shown: Callable[[str], bool]
+    ) -> pb.BrowseResponse:
+        """A page of what lies there, of the names that are `shown`."""
+
+    @abstractmethod
+    async def stored(
+        self,
+        store: R,
+        start: pb.StoreStart,
+        requests: AsyncIterator[pb.StoreRequest],
+        *,
+        config: Mapping[str, Any],
+        max_bytes: int,
+        is_gone: Callable[[], bool],
+    ) -> pb.StoreResponse:
+        """Write a file of the pieces that come: whole or not at all."""
+
+    @abstractmethod
     def entry(self, member: M) -> pb.Entry:
         """As Browse shows it."""
 
@@ -97,6 +118,43 @@ class FilesServicer(rpc.ConnectorServiceServicer, Generic[R, M]):
         """Told before the bytes of others move, where one of them cannot be read now."""
 
     # The calls
+
+    async def Browse(self, request: pb.BrowseRequest, context: Context) -> pb.BrowseResponse:
+        grant = self._gate.admit(request.grant, "list")
+
+        def shown(name: str) -> bool:
+            if name.endswith("/"):
+                return reaches(grant, name)
+            return permits(grant, "list", name)
+
+        async with self.held(grant, "list") as store:
+            return await self.listed(store, request, shown)
+
+    async def Store(
+        self, request_iterator: AsyncIterator[pb.StoreRequest], context: Context
+    ) -> pb.StoreResponse:
+        async with heard_out(request_iterator):
+            return await self._store(request_iterator, context)
+
+    async def _store(
+        self, requests: AsyncIterator[pb.StoreRequest], context: Context
+    ) -> pb.StoreResponse:
+        first = await anext(aiter(requests), pb.StoreRequest())
+        if not first.HasField("start"):
+            raise InvalidField("start", "the first message must be start")
+        grant = self._gate.admit(first.start.grant, "write", first.start.path or None)
+        if first.start.overwrite:
+            self._gate.check(grant, "overwrite", first.start.path or None)
+        limits = effective(pb.Limits(), grant, ceiling=self.ceiling)
+        async with self.held(grant, "write") as store:
+            return await self.stored(
+                store,
+                first.start,
+                requests,
+                config=grant.config,
+                max_bytes=limits.max_bytes,
+                is_gone=lambda: context.cancelled(),
+            )
 
     async def Inspect(self, request: pb.InspectRequest, context: Context) -> pb.InspectResponse:
         grant = self._admit(request.grant, "list", request.path)

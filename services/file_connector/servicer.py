@@ -1,27 +1,24 @@
 """isobath.connector.v1 over folders of this machine: decode, one call, encode."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
 from connectorkit.access import STATUSES as GRANT_STATUSES
-from connectorkit.bounds import effective
 from connectorkit.files.errors import STATUSES as FILE_STATUSES
-from connectorkit.files.receiving import heard_out
 from connectorkit.files.sending import Events, Work
 from connectorkit.files.servicing import Context, FilesServicer, Reading
 from grants.claims import Grant
-from grants.scope import permits, reaches
 from isobath.connector.v1 import connector_pb2 as pb
-from servicekit.status import InvalidField, Status, StatusTable, outcome
-from services.file_connector import errors, fetching
+from servicekit.status import Status, StatusTable, outcome
+from services.file_connector import errors, fetching, storing
 from services.file_connector.checking import check
 from services.file_connector.describing import described
 from services.file_connector.folders import File, Folder
 from services.file_connector.listing import browse, entry_of, members
 from services.file_connector.settings import Settings
-from services.file_connector.storing import store
 
 SERVICE = str(pb.DESCRIPTOR.services_by_name["ConnectorService"].full_name)
 _Code = grpc.StatusCode
@@ -58,43 +55,6 @@ class FileServicer(FilesServicer[Folder, File]):
             self.held(grant, "list"), lambda fault: outcome(fault, STATUSES, "").reason
         )
 
-    async def Browse(self, request: pb.BrowseRequest, context: Context) -> pb.BrowseResponse:
-        grant = self._gate.admit(request.grant, "list")
-
-        def shown(name: str) -> bool:
-            if name.endswith("/"):
-                return reaches(grant, name)
-            return permits(grant, "list", name)
-
-        async with self.held(grant, "list") as folder:
-            return await browse(folder, request, shown)
-
-    async def Store(
-        self, request_iterator: AsyncIterator[pb.StoreRequest], context: Context
-    ) -> pb.StoreResponse:
-        async with heard_out(request_iterator):
-            return await self._store(request_iterator, context)
-
-    async def _store(
-        self, requests: AsyncIterator[pb.StoreRequest], context: Context
-    ) -> pb.StoreResponse:
-        first = await anext(aiter(requests), pb.StoreRequest())
-        if not first.HasField("start"):
-            raise InvalidField("start", "the first message must be start")
-        grant = self._gate.admit(first.start.grant, "write", first.start.path or None)
-        if first.start.overwrite:
-            self._gate.check(grant, "overwrite", first.start.path or None)
-        limits = effective(pb.Limits(), grant, ceiling=self.ceiling)
-        async with self.held(grant, "write") as folder:
-            return await store(
-                folder,
-                first.start,
-                requests,
-                config=grant.config,
-                max_bytes=limits.max_bytes,
-                is_gone=lambda: context.cancelled(),
-            )
-
     async def Disconnect(
         self, request: pb.DisconnectRequest, context: Context
     ) -> pb.DisconnectResponse:
@@ -113,6 +73,25 @@ class FileServicer(FilesServicer[Folder, File]):
 
     async def members(self, store: Folder, path: str, version: str) -> list[File]:
         return await members(store, path, version)
+
+    async def listed(
+        self, store: Folder, request: pb.BrowseRequest, shown: Callable[[str], bool]
+    ) -> pb.BrowseResponse:
+        return await browse(store, request, shown)
+
+    async def stored(
+        self,
+        store: Folder,
+        start: pb.StoreStart,
+        requests: AsyncIterator[pb.StoreRequest],
+        *,
+        config: Mapping[str, Any],
+        max_bytes: int,
+        is_gone: Callable[[], bool],
+    ) -> pb.StoreResponse:
+        return await storing.store(
+            store, start, requests, config=config, max_bytes=max_bytes, is_gone=is_gone
+        )
 
     def entry(self, member: File) -> pb.Entry:
         return entry_of(member)

@@ -1,7 +1,7 @@
 """What a run does only after a person approved it: told as an event, waited for, decided.
 
-While something is waited for the run's time
-does not run; all waiting of a run together has a bound, after which what is asked is refused.
+While something is waited for the run's time does not run; all waiting of a run together has a
+bound, after which what is asked is refused.
 """
 
 import asyncio
