@@ -1,8 +1,8 @@
 """Who did what to which data: a row for each access, and a line in the log."""
 
 from servicekit import context, logs
+from servicekit.sql import Database
 from services.gateway.callers import Caller
-from services.gateway.store.database import Database
 from services.gateway.store.tables import AuditRow, now_ms
 
 _log = logs.get(__name__)

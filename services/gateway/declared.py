@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from grants.binding import whole_numbers
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit import logs
+from servicekit.sql import Database
 from servicekit.status import Fault, InvalidField, RemoteFault, Unsupported
 from services.gateway.clients import Services, retried
 from services.gateway.registry import DECLARED as PREFIX
 from services.gateway.registry import check
-from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
 
 # how often the credential service is asked, in seconds

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Select, delete, or_, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.limits import Limiter
+from servicekit.sql import Database
 from services.gateway.errors import NotFound, TooLarge
 from services.gateway.links import Links
 from services.gateway.pages import Page, page_size
-from services.gateway.store.database import Database
 from services.gateway.store.newest import Dated, newest_first, token_behind
 from services.gateway.store.tables import FileRow, now_ms
 

@@ -15,9 +15,9 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import logs
+from servicekit.sql import Database
 from services.gateway.event_pages import cut, packed, unpacked
 from services.gateway.live import Live, Reader
-from services.gateway.store.database import Database
 from services.gateway.store.tables import EventRow, RunRow, now_ms
 
 FLUSH_S = 0.2

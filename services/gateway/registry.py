@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit import logs
+from servicekit.sql import Database
 from servicekit.status import InvalidField, RemoteFault
 from services.gateway.access.keys import check_teams
 from services.gateway.callers import Caller
@@ -24,7 +25,6 @@ from services.gateway.guards import words_of
 from services.gateway.pages import Page, page_size
 from services.gateway.source import Change, Draft, Source, changed, new, row_of, source_of
 from services.gateway.store import sharing
-from services.gateway.store.database import Database
 from services.gateway.store.tables import SourceRow, now_ms
 
 # ids of sources that the operator declares; those of all others begin with "ds-"

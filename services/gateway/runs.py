@@ -17,6 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.sql import Database
 from servicekit.status import InvalidField, StatusTable
 from services.gateway import approvals
 from services.gateway.access.quotas import require_room
@@ -33,7 +34,6 @@ from services.gateway.pages import Page, page_size
 from services.gateway.plan import PLAIN, Plan
 from services.gateway.registry import Registry
 from services.gateway.source import Source
-from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import EventRow, RunRow, now_ms
 from services.gateway.threads import Threads

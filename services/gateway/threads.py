@@ -9,13 +9,13 @@ from sqlalchemy import delete, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
+from servicekit.sql import Database
 from servicekit.status import InvalidField
 from services.gateway.clients import Services, retried
 from services.gateway.errors import NotFound
 from services.gateway.files import FileStore
 from services.gateway.pages import Page, page_size
 from services.gateway.plan import Plan
-from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import EventRow, MessageRow, RunRow, ThreadRow, now_ms
 

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context, logs
+from servicekit.sql import Database
 from servicekit.status import Fault, Outcome, StatusTable, outcome
 from services.gateway.access.usage import Usage, Used
 from services.gateway.analysis import Analysis
@@ -28,7 +29,6 @@ from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
 from services.gateway.report import report
 from services.gateway.source import Source
-from services.gateway.store.database import Database
 from services.gateway.store.tables import RunRow, now_ms
 from services.gateway.talk import talk
 from services.gateway.threads import Threads

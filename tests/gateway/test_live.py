@@ -12,11 +12,12 @@ import pytest
 import pytest_asyncio
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.sql import Database
 from services.gateway.http.answering import RunResponse
 from services.gateway.http.chat import _Completions
 from services.gateway.journal import Journal
 from services.gateway.live import Live
-from services.gateway.store.database import Database, opened
+from services.gateway.store.database import opened
 from tests.gateway.test_store import add, run_row
 
 TEXT = analyst.BLOCK_KIND_ANALYZE

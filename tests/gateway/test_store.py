@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit.sql import Database
 from services.gateway.journal import Journal
 from services.gateway.live import Live
 from services.gateway.store import database
-from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import Base, RunRow
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from sqlalchemy import or_, select
 
 from servicekit.secrets import Secret
+from servicekit.sql import Database
 from servicekit.status import InvalidField
 from services.gateway.access.quotas import Quota
 from services.gateway.access.scopes import Scope
 from services.gateway.errors import NotFound
 from services.gateway.pages import Page, page_size
-from services.gateway.store.database import Database
 from services.gateway.store.newest import newest_first, token_behind
 from services.gateway.store.tables import ApiKey, now_ms
 

@@ -12,12 +12,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from servicekit import logs
+from servicekit.sql import Database
 from servicekit.status import InvalidField
 from services.gateway.access import quotas
 from services.gateway.access.quotas import Bucket, Spent
 from services.gateway.callers import Caller
 from services.gateway.errors import QuotaExceeded
-from services.gateway.store.database import Database
 from services.gateway.store.tables import UsageRow
 
 # requests are counted in memory, and written this often

@@ -1,0 +1,7 @@
+"""A service's own database, SQLite or PostgreSQL: transactions, migrations, signals."""
+
+from servicekit.sql.database import Database, opened
+from servicekit.sql.migrations import migrate
+from servicekit.sql.signals import Signals
+
+__all__ = ["Database", "Signals", "migrate", "opened"]

@@ -1,0 +1,117 @@
+"""Alembic's migrations, forward only, beside processes that work on the same database."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from servicekit import logs
+
+# what waits for a table's lock makes everybody else wait behind it, so it gives up early, and tries
+# again between the others' transactions: for a minute and a half or so
+LOCK_TIMEOUT_S = 2
+_ATTEMPTS = 30
+_PAUSE_S = 1.0
+# how often one looks whether another process is done
+_LOOK_S = 0.2
+# lock_not_available
+_TOOK_TOO_LONG = "55P03"
+_log = logs.get(__name__)
+
+
+async def migrate(engine: AsyncEngine, folder: Path) -> None:
+    """Bring the schema to its newest form. Several processes may do so at once: one works, the
+    others wait and find it done."""
+    if engine.dialect.name != "postgresql":
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade, folder)
+        return
+    async with _alone(engine, f"migrations of {folder.parent.parent.name}"):
+        await _between_others(engine, folder)
+
+
+async def revision(engine: AsyncEngine) -> str:
+    """What the schema's form is called; "" before the first migration."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_revision)
+
+
+def newest(folder: Path) -> str:
+    """What the newest form is called."""
+    return ScriptDirectory.from_config(_config(folder)).get_current_head() or ""
+
+
+def _revision(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+async def _between_others(engine: AsyncEngine, folder: Path) -> None:
+    for attempt in range(1, _ATTEMPTS):
+        try:
+            await _upgrade_postgresql(engine, folder)
+        except DBAPIError as error:
+            if _sqlstate(error) != _TOOK_TOO_LONG:
+                raise
+            _log.warning("migration_waits", attempt=attempt)
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return
+    await _upgrade_postgresql(engine, folder)
+
+
+async def _upgrade_postgresql(engine: AsyncEngine, folder: Path) -> None:
+    # without a transaction around it: each migration has its own, or for an index that is made
+    # CONCURRENTLY, none
+    async with engine.connect() as connection:
+        await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
+        await connection.commit()
+        try:
+            await connection.run_sync(_upgrade, folder)
+        finally:
+            # the setting is the session's, so that is not for the pool
+            await connection.invalidate()
+
+
+def _upgrade(connection: Connection, folder: Path) -> None:
+    config = _config(folder)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config(folder: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    return config
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine, name: str) -> AsyncIterator[None]:
+    """While this process holds the lock of that name. Who waits for it asks again and again instead
+    of waiting in the server: an index that is made CONCURRENTLY would wait for that statement."""
+    key = zlib.crc32(name.encode())
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        while not await _took(connection, key):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        try:
+            yield
+        finally:
+            # ends the session, and its locks with it
+            await connection.invalidate()
+
+
+async def _took(connection: AsyncConnection, key: int) -> bool:
+    return bool(await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}))
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", "") or "")
