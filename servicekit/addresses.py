@@ -28,3 +28,8 @@ def is_local(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+class CannotListen(OSError):
+    def __init__(self, bind: str) -> None:
+        super().__init__(f"cannot listen on {bind}: the address is taken or not of this machine")

@@ -1,12 +1,15 @@
 """gRPC health: what a server tells, and waiting until another one is ready."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from servicekit.addresses import CannotListen
 from servicekit.channels import channel
 from servicekit.secrets import Secret
 from servicekit.tls import Tls
@@ -42,6 +45,24 @@ class Health:
     async def told(self) -> None:
         if self._pending:
             await asyncio.wait(tuple(self._pending))
+
+
+@asynccontextmanager
+async def listening(told: Health, bind: str) -> AsyncIterator[int]:
+    """Tells health to whoever asks at host:port, and serves nothing else; gives the port."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    told.add_to(server)
+    told.set(False)
+    await told.told()
+    try:
+        port = server.add_insecure_port(bind)
+    except RuntimeError as exc:
+        raise CannotListen(bind) from exc
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
 
 
 async def state(opened: grpc.aio.Channel, service: str = "") -> str:

@@ -16,7 +16,7 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from servicekit import health, logs, metrics
-from servicekit.addresses import is_local, is_unix, split_host_port
+from servicekit.addresses import CannotListen, is_local, is_unix, split_host_port
 from servicekit.callers import Callers
 from servicekit.channels import METADATA_LIMIT_BYTES
 from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Refused, Rules, Serializers
@@ -38,6 +38,9 @@ class ServerSettings:
     bind: str = "127.0.0.1:0"
     # host:port of the Prometheus listener; empty = none
     metrics_bind: str = ""
+    # host:port of a listener that tells health and nothing else, without TLS, for the probes of
+    # Kubernetes, which have no certificate; empty = none
+    health_bind: str = ""
     # running calls have this long to end by themselves
     drain_s: float = 10.0
     # JSON {identity: sha256 of its token}; unset = callers are known by their certificates, or
@@ -56,8 +59,8 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not is_unix(self.bind):
             split_host_port(self.bind)
-        if self.metrics_bind:
-            split_host_port(self.metrics_bind)
+        for listener in filter(None, (self.metrics_bind, self.health_bind)):
+            split_host_port(listener)
 
 
 class HasServer(Protocol):
@@ -94,6 +97,7 @@ class Server:
         self._gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.port = 0
         self.metrics_port = 0
+        self.health_port = 0
 
     @property
     def address(self) -> str:
@@ -155,6 +159,11 @@ class Server:
         self._health.set_all(True)
         await self._health.told()
 
+    async def listen_for_probes(self, stack: AsyncExitStack) -> None:
+        """NOT_SERVING until the service has started, and for as long as it ends."""
+        if bind := self._settings.health_bind:
+            self.health_port = await stack.enter_async_context(health.listening(self._health, bind))
+
     async def stop(self) -> None:
         """NOT_SERVING first, then no new calls, then waits for the running ones up to `drain_s`."""
         self.draining.set()
@@ -204,11 +213,6 @@ class GaveUp(Exception):
     """The service cannot work any more in this process."""
 
 
-class CannotListen(OSError):
-    def __init__(self, bind: str) -> None:
-        super().__init__(f"cannot listen on {bind}: the address is taken or not of this machine")
-
-
 def _refuse_open_door(settings: ServerSettings) -> None:
     if settings.public or is_local(settings.bind) or settings.tls.cert_file:
         return
@@ -249,6 +253,7 @@ async def serving(
             server.metrics_port = await stack.enter_async_context(
                 metrics.listening(server_settings.metrics_bind)
             )
+        await server.listen_for_probes(stack)
         await stack.enter_async_context(mount(server, settings))
         stack.push_async_callback(server.stop)
         await server.start()

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import urllib.request
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from servicekit.addresses import CannotListen
 from servicekit.channels import calling, channel, streaming
 from servicekit.health import NotReady, wait_ready
-from servicekit.server import CannotListen, Server, ServerSettings, serving
+from servicekit.server import Server, ServerSettings, serving
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
 from servicekit.testing import free_port, open_channel, running
@@ -39,6 +41,49 @@ async def test_drain_tells_not_serving_and_lets_the_running_call_finish(no_leaks
         assert await call == b"wait"
         await asyncio.wait_for(leaving, 5)
         assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.req("S7", "K1")
+async def test_probes_hear_of_starting_serving_and_draining_on_a_port_of_their_own(no_leaks):
+    probe = Probe()
+    asked = health_pb2.HealthCheckRequest()
+    settings = ServerSettings(drain_s=60.0, health_bind=f"127.0.0.1:{free_port()}")
+    opening, told_before = asyncio.Event(), []
+
+    @asynccontextmanager
+    async def slow(server: Server, _: None) -> AsyncIterator[None]:
+        async with channel(settings.health_bind) as early:
+            told_before.append(
+                (await health_pb2_grpc.HealthStub(early).Check(asked, timeout=5)).status
+            )
+        opening.set()
+        async with mount(server, probe):
+            yield
+
+    running_server = serving(slow, None, settings)
+    server = await running_server.__aenter__()
+    assert opening.is_set() and told_before == [NOT_SERVING]
+    async with open_channel(server) as opened, channel(settings.health_bind) as probes:
+        watch = health_pb2_grpc.HealthStub(probes).Watch(asked)
+        assert (await watch.read()).status == SERVING
+        call = method(opened, "Unary")(b"wait")
+        await asyncio.wait_for(probe.started.wait(), 5)
+        leaving = asyncio.create_task(running_server.__aexit__(None, None, None))
+        assert (await watch.read()).status == NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await method(probes, "Unary")(b"wait")
+        assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        probe.finish.set()
+        assert await call == b"wait"
+        await asyncio.wait_for(leaving, 5)
+
+
+async def test_port_for_probes_that_is_taken_is_named(no_leaks):
+    async with running((mount, Probe())) as first:
+        taken = ServerSettings(health_bind=f"127.0.0.1:{first.port}")
+        with pytest.raises(CannotListen, match=str(first.port)):
+            async with running((mount, Probe()), server_settings=taken):
+                pass
 
 
 @asynccontextmanager

@@ -22,13 +22,14 @@ from structlog.testing import capture_logs
 from dev.certs import Certificates, authority, certificate, issue
 from servicekit import metrics
 from servicekit.channels import calling, channel
+from servicekit.health import state
 from servicekit.secrets import Secret
 from servicekit.server import Server, ServerSettings
 from servicekit.settings import SettingsError, load
 from servicekit.status import RemoteFault
-from servicekit.testing import open_channel, running
+from servicekit.testing import free_port, open_channel, running
 from servicekit.tls import Tls, TlsSettings, checked
-from tests.servicekit.probe import Probe, method, mount
+from tests.servicekit.probe import NAME, Probe, method, mount
 
 pytestmark = [pytest.mark.req("S3"), pytest.mark.usefixtures("no_leaks")]
 NOW = datetime.now(UTC)
@@ -99,6 +100,19 @@ async def test_who_shows_no_certificate_of_the_authority_gets_nowhere(
             while True:
                 await reader.readexactly(1)
         writer.transport.abort()
+
+
+@pytest.mark.req("S7", "K1")
+async def test_probes_without_a_certificate_are_told_health_and_nothing_else(
+    files: Certificates,
+) -> None:
+    probes = f"127.0.0.1:{free_port()}"
+    async with served(files, health_bind=probes) as server:
+        async with channel(probes) as opened:
+            assert await state(opened) == "SERVING"
+            assert await state(opened, NAME) == "SERVING"
+        async with channel(server.address) as bare:
+            assert await state(bare) == "UNREACHABLE"
 
 
 async def test_server_that_the_client_does_not_believe_is_told_nothing(
