@@ -7,7 +7,7 @@ ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-clients test-vault eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images clean
+.PHONY: help env demo up certs test test-vllm test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the w
 	bash dev/clients_env.sh .venv-clients
 	.venv-clients/bin/python -m pytest -c tests/clients/pytest.ini --confcutdir tests/clients \
 		-m clients tests/clients
+
+scale-out: env ## several replicas of everything under load, while each is restarted and the schema migrated
+	$(RUN)/python -m dev.scale_out
 
 eval: env ## ask questions with known answers and score the answers; ENGINE=rules, openai or vllm
 	$(RUN)/python -m training.evaluation --engine $(ENGINE)

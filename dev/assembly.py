@@ -69,14 +69,14 @@ async def platform(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(home.held())
-        stack.enter_context(_logging(home.logs / "supervisor.log", settings.log_level))
+        stack.enter_context(logging_to(home.logs / "supervisor.log", settings.log_level))
         places = ports(settings)
-        parts = await _start_parts(stack, home.scratch, board)
+        parts = await start_parts(stack, home.scratch, board)
         listener = _Listener(board)
         with board.step("sample company", "Meridian Outdoor"):
             company = await asyncio.to_thread(generate)
         async with asyncio.TaskGroup() as group:
-            loading = group.create_task(_load(parts, home, company, board))
+            loading = group.create_task(load(parts, home, company, board))
             shown = await asyncio.to_thread(certs.issue, home.certs) if settings.mtls else None
             who = issue(NAMES, home.run, shown)
             wanted = services(settings, home, places, who, given)
@@ -116,7 +116,7 @@ class _Listener:
             yield
 
 
-async def _start_parts(stack: AsyncExitStack, folder: Path, board: Board) -> Parts:
+async def start_parts(stack: AsyncExitStack, folder: Path, board: Board) -> Parts:
     with board.step("PostgreSQL"):
         database = await stack.enter_async_context(postgres(folder / "postgres"))
     with board.step("Azurite"):
@@ -124,7 +124,7 @@ async def _start_parts(stack: AsyncExitStack, folder: Path, board: Board) -> Par
     return Parts(database, storage)
 
 
-async def _load(parts: Parts, home: Home, company: Company, board: Board) -> Login:
+async def load(parts: Parts, home: Home, company: Company, board: Board) -> Login:
     with board.step("shop", "rows into PostgreSQL") as rows:
         login = await load_postgres(
             parts.postgres, company, lambda _, done, all_: rows.at(done, all_, f"{done:,} rows")
@@ -159,7 +159,7 @@ async def _register(
 
 
 @contextmanager
-def _logging(path: Path, level: str) -> Iterator[None]:
+def logging_to(path: Path, level: str) -> Iterator[None]:
     path.touch(mode=0o600)
     with path.open("a", buffering=1) as stream:
         logs.configure("supervisor", level=level, stream=stream)

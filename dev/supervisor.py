@@ -44,6 +44,8 @@ class Service:
     python: str = sys.executable
     # what its health is asked with, where it wants a certificate
     tls: Tls | None = None
+    # how long it may take to end before it is killed
+    grace_s: float = GRACE_S
 
 
 @dataclass
@@ -96,6 +98,21 @@ class Supervisor:
         """Keep the services alive until cancelled; raises what ended a keeper."""
         await asyncio.gather(*self._keepers.values())
 
+    async def restart(self, name: str) -> None:
+        """Stop one in good order, and start it again. Returns once it serves; raises
+        ServiceFailed when it does not, or had to be killed."""
+        kept = self._kept[name]
+        self._keepers[name].cancel()
+        await asyncio.gather(self._keepers[name], return_exceptions=True)
+        code = await kept.child.stop(kept.service.grace_s)
+        _log.info("service_stopped", name=name, exit_code=code)
+        if code != 0:
+            raise self._failed(kept.service, f"ended with {_outcome(code)}")
+        self._spawn(kept.service)
+        self._listener.changed()
+        await self._ready(kept)
+        self._keepers[name] = asyncio.create_task(self._keep(kept), name=f"keep {name}")
+
     async def stop(self) -> None:
         """Stop all, the last one started first. Cancelling kills what is left, and waits for it."""
         for keeper in self._keepers.values():
@@ -112,7 +129,8 @@ class Supervisor:
     async def _stop_in_turn(self) -> None:
         while self._kept:
             name = next(reversed(self._kept))
-            code = await self._kept[name].child.stop(GRACE_S)
+            kept = self._kept[name]
+            code = await kept.child.stop(kept.service.grace_s)
             del self._kept[name]
             _log.info("service_stopped", name=name, exit_code=code)
 
@@ -154,7 +172,7 @@ class Supervisor:
 
     def _failed(self, service: Service, why: str) -> ServiceFailed:
         log = self._logs / f"{service.name}.log"
-        return ServiceFailed(f"{service.name} did not start: {why}\n{log}:\n{last_words(log)}")
+        return ServiceFailed(f"{service.name} {why}\n{log}:\n{last_words(log)}")
 
     async def _keep(self, kept: _Kept) -> None:
         while True:
@@ -176,7 +194,7 @@ class Supervisor:
             await self._ready(kept)
         except ServiceFailed as failure:
             _log.error("service_not_back", name=kept.service.name, why=str(failure))
-            await kept.child.stop(GRACE_S)
+            await kept.child.stop(kept.service.grace_s)
         else:
             _log.info("service_back", name=kept.service.name, pid=kept.child.pid)
             self._listener.told(f"{kept.service.name} is back (pid {kept.child.pid})")

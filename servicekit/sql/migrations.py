@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -30,13 +31,15 @@ _log = logs.get(__name__)
 
 async def migrate(engine: AsyncEngine, folder: Path) -> None:
     """Bring the schema to its newest form. Several processes may do so at once: one works, the
-    others wait and find it done."""
+    others wait and find it done. A form that a later version made stays as it is."""
     if engine.dialect.name != "postgresql":
-        async with engine.begin() as connection:
-            await connection.run_sync(_upgrade, folder)
+        if await _is_ours(engine, folder):
+            async with engine.begin() as connection:
+                await connection.run_sync(_upgrade, folder)
         return
     async with _alone(engine, f"migrations of {folder.parent.parent.name}"):
-        await _between_others(engine, folder)
+        if await _is_ours(engine, folder):
+            await _between_others(engine, folder)
 
 
 async def revision(engine: AsyncEngine) -> str:
@@ -85,6 +88,18 @@ def _upgrade(connection: Connection, folder: Path) -> None:
     config = _config(folder)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+async def _is_ours(engine: AsyncEngine, folder: Path) -> bool:
+    """Not where a later version has been: what it added is in nobody's way."""
+    found = await revision(engine)
+    try:
+        if found:
+            ScriptDirectory.from_config(_config(folder)).get_revision(found)
+    except CommandError:
+        _log.warning("schema_is_newer", revision=found)
+        return False
+    return True
 
 
 def _config(folder: Path) -> Config:

@@ -153,6 +153,14 @@ async def test_migration_lets_others_pass_while_it_waits_for_a_table(
         assert await migrating == "2"
 
 
+@pytest.mark.req("K3")
+async def test_schema_of_a_later_version_is_left_alone(url: str, tmp_path: Path) -> None:
+    first = execute("CREATE TABLE told (word TEXT)")
+    later = scripts(tmp_path / "later", first, execute("ALTER TABLE told ADD COLUMN at TEXT"))
+    assert await _migrated(url, later) == "2"
+    assert await _migrated(url, scripts(tmp_path / "earlier", first)) == "2"
+
+
 async def test_migration_that_fails_is_raised_and_undone(url: str, tmp_path: Path) -> None:
     folder = scripts(tmp_path, execute("CREATE TABLE a (b TEXT)"), execute("SELECT * FROM nowhere"))
     with pytest.raises(Exception, match="nowhere"):
