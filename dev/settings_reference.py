@@ -59,6 +59,13 @@ class Nested:
 NESTED = {
     "sandbox": (Nested("pods", "settings.py", "PodSettings", "PODS", "With `DRIVER` = `pods`"),),
     "gateway": (
+        Nested(
+            "files",
+            "bytestore/settings.py",
+            "FilesSettings",
+            "FILES",
+            "Where the bytes of files lie",
+        ),
         Nested("oidc", "access/oidc.py", "OidcSettings", "OIDC", "Sign-in by OpenID Connect"),
         Nested("oidc", "access/quotas.py", "Quota", "OIDC_QUOTA", "What each such person may use"),
     ),

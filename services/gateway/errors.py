@@ -14,6 +14,7 @@
         ├── WrittenDiffers
         ├── NotApproved
         ├── ServiceLost
+        ├── FilesLost
         ├── TooBusy
         └── RunInterrupted
 
@@ -165,6 +166,21 @@ class ServiceLost(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"service": self.service}
+
+
+class FilesLost(GatewayFault):
+    """The store of files cannot be used. Where it is and what its operator may do are for the log,
+    and for who starts the gateway."""
+
+    remedy = "Ask again in some seconds; if it lasts, the gateway's log says why."
+    retry_after_s = 5.0
+
+    def __init__(self, why: str, cure: str) -> None:
+        super().__init__("the store of files does not answer as it should", why, cure)
+        self.why, self.cure = why, cure
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": "files"}
 
 
 class TooBusy(GatewayFault):

@@ -1,19 +1,19 @@
-"""Files that users bring and that runs leave: rows in the database, bytes in a folder."""
+"""Files that users bring and that runs leave: rows in the database, bytes in their store."""
 
 import mimetypes
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import ColumnElement, Select, delete, or_, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit.limits import Limiter
+from servicekit import logs
 from servicekit.sql import Database
+from services.gateway.bytestore.port import ByteStore, Gone, Piece
 from services.gateway.errors import NotFound, TooLarge
 from services.gateway.links import Links
 from services.gateway.pages import Page, page_size
@@ -21,28 +21,18 @@ from services.gateway.store.newest import Dated, newest_first, token_behind
 from services.gateway.store.tables import FileRow, now_ms
 
 PIECE_BYTES = 512 * 1024
+_log = logs.get(__name__)
 UPLOAD, ARTIFACT = "user_data", "assistants_output"
 Order = Callable[[Select[Any], type[Dated], int, str], Select[Any]]
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Some of a file's bytes."""
-
-    offset: int
-    length: int
 
 
 class FileStore:
     """Files of all owners. Bytes lie under the file's id, whatever its name is."""
 
-    def __init__(
-        self, database: Database, folder: Path, threads: Limiter, max_bytes: int, links: Links
-    ) -> None:
+    def __init__(self, database: Database, store: ByteStore, max_bytes: int, links: Links) -> None:
         self._database = database
         self._links = links
-        self._folder = folder
-        self._threads = threads
+        self._bytes = store
         self._max_bytes = max_bytes
 
     async def put(
@@ -60,12 +50,8 @@ class FileStore:
         """Keep a file, whole or not at all; for `lifetime_s`, or until it is deleted. Raises
         `TooLarge`."""
         id = "file-" + secrets.token_hex(12)
-        part = self._folder / f"{id}.part"
-        try:
-            size = await self._write(part, name, chunks)
-            await self._threads.run(part.rename, self._folder / id)
-        finally:
-            await self._threads.run(part.unlink, missing_ok=True)
+        async with aclosing(self._bounded(name, chunks)) as bounded:
+            size = await self._bytes.write(id, bounded)
         created = now_ms()
         row = FileRow(
             id=id,
@@ -83,15 +69,15 @@ class FileStore:
             session.add(row)
         return self._info(row)
 
-    async def _write(self, path: Path, name: str, chunks: AsyncIterator[bytes]) -> int:
+    async def _bounded(
+        self, name: str, chunks: AsyncIterator[bytes]
+    ) -> AsyncGenerator[bytes, None]:
         size = 0
-        with await self._threads.run(path.open, "wb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise TooLarge(name, self._max_bytes)
-                await self._threads.run(file.write, chunk)
-        return size
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise TooLarge(name, self._max_bytes)
+            yield chunk
 
     async def get(self, owner: str, id: str, *, field: str = "") -> analyst.FileInfo:
         """One file; `field` named it. Raises `NotFound`."""
@@ -115,20 +101,38 @@ class FileStore:
         return row
 
     async def open(self, owner: str, id: str, piece: Piece | None = None) -> AsyncIterator[bytes]:
-        """The bytes in pieces, or those of one piece of it. Raises `NotFound` before the first
-        one."""
+        """The bytes, or those of one piece of it, some at a time. Raises `NotFound` before the
+        first ones."""
         info = await self.get(owner, id)
-        return self._read(self._folder / id, piece or Piece(0, info.size_bytes))
+        pieces = self._read(id, piece or Piece(0, info.size_bytes))
+        first = await anext(pieces, b"")
+
+        async def all_of_them() -> AsyncIterator[bytes]:
+            async with aclosing(pieces):
+                yield first
+                async for each in pieces:
+                    yield each
+
+        return all_of_them()
 
     @asynccontextmanager
     async def reading(self, owner: str, id: str) -> AsyncIterator[AsyncIterator[bytes]]:
         """As `open`, closed on leaving, however far whoever sends the pieces came."""
-        await self.get(owner, id)
-        file = await self._threads.run((self._folder / id).open, "rb")
+        info = await self.get(owner, id)
+        async with aclosing(self._read(id, Piece(0, info.size_bytes))) as pieces:
+            yield pieces
+
+    async def _read(self, id: str, piece: Piece) -> AsyncGenerator[bytes, None]:
         try:
-            yield self._pieces(file)
-        finally:
-            await self._threads.run(file.close)
+            async with aclosing(self._bytes.read(id, piece)) as pieces:
+                async for each in pieces:
+                    yield each
+        except Gone as gone:
+            _log.error("file_has_no_bytes", file=id)
+            remedy = (
+                "Its bytes are gone from the store: upload it again, or run again what made it."
+            )
+            raise NotFound("file", id, remedy=remedy) from gone
 
     async def whole(self, owner: str, ids: Iterable[str]) -> dict[str, bytes]:
         """Files that are small, by id; those that were deleted since are left out."""
@@ -138,18 +142,6 @@ class FileStore:
                 async with self.reading(owner, id) as pieces:
                     found[id] = b"".join([piece async for piece in pieces])
         return found
-
-    async def _pieces(self, file: BinaryIO) -> AsyncIterator[bytes]:
-        while piece := await self._threads.run(file.read, PIECE_BYTES):
-            yield piece
-
-    async def _read(self, path: Path, piece: Piece) -> AsyncIterator[bytes]:
-        left = piece.length
-        with await self._threads.run(path.open, "rb") as file:
-            await self._threads.run(file.seek, piece.offset)
-            while left and (read := await self._threads.run(file.read, min(left, PIECE_BYTES))):
-                left -= len(read)
-                yield read
 
     async def behind(self, owner: str, id: str) -> str:
         """The token of the page behind a file. Raises `NotFound`."""
@@ -193,7 +185,7 @@ class FileStore:
         await self.get(owner, id)
         async with self._database.begin() as session:
             await session.execute(delete(FileRow).where(FileRow.id == id))
-        await self._threads.run((self._folder / id).unlink, missing_ok=True)
+        await self._bytes.delete(id)
 
     async def delete_of_thread(self, thread_id: str) -> None:
         """Forget what a thread's runs left."""
@@ -208,7 +200,7 @@ class FileStore:
             ids = (await session.scalars(select(FileRow.id).where(which))).all()
             await session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
         for id in ids:
-            await self._threads.run((self._folder / id).unlink, missing_ok=True)
+            await self._bytes.delete(id)
         return len(ids)
 
     def _info(self, row: FileRow) -> analyst.FileInfo:

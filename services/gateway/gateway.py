@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from servicekit import health, logs
-from servicekit.limits import Limiter
 from servicekit.status import Fault
 from servicekit.tls import Tls
 from services.gateway.access.keys import Key, Keys, hash_key
@@ -15,6 +14,7 @@ from services.gateway.access.oidc import Oidc
 from services.gateway.access.scopes import Scope, require
 from services.gateway.access.usage import Usage, counting
 from services.gateway.audit import Audit
+from services.gateway.bytestore import place as bytestore
 from services.gateway.callers import Caller, Callers
 from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
@@ -30,7 +30,6 @@ from services.gateway.threads import Threads
 from services.gateway.working import RunSettings
 from services.gateway.writeback import Writeback
 
-FILE_THREADS = 4
 EXPIRY_S = 60.0
 SANDBOX = "isobath.sandbox.v1.SandboxService"
 # as the sandbox's health names them
@@ -87,10 +86,10 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
     """A gateway at work, which shows its certificate to the services that it calls; on leaving, its
     runs are cancelled and everything is closed."""
     home = folder(settings.home)
-    files_folder = home / "files"
-    files_folder.mkdir(mode=0o700, exist_ok=True)
     async with AsyncExitStack() as stack:
-        threads_pool = await stack.enter_async_context(Limiter("files", FILE_THREADS))
+        bytes_store = await stack.enter_async_context(
+            bytestore.opened(settings.files, home, settings.upload_bytes)
+        )
         store = await stack.enter_async_context(database.opened(database_url(settings)))
         services = await stack.enter_async_context(
             connected(
@@ -106,7 +105,7 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         await stack.enter_async_context(following(Declared(store, services)))
         own_key = hash_key(settings.key_hash, home)
         links = Links(own_key, settings.public_url.rstrip("/"), settings.link_s)
-        files = FileStore(store, files_folder, threads_pool, settings.upload_bytes, links)
+        files = FileStore(store, bytes_store, settings.upload_bytes, links)
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(
             settings.agent_model, settings.max_runs, settings.chat_rows, settings.approval_s

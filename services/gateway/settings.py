@@ -7,6 +7,7 @@ from servicekit.addresses import split_host_port
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 from services.gateway.access.oidc import OidcSettings
+from services.gateway.bytestore.settings import FilesSettings
 from services.gateway.conversation import Bounds
 
 # a grant lives for a day at most, and a little longer than its run
@@ -29,6 +30,8 @@ class Settings:
     home: Path = field(default_factory=lambda: Path("~/.isobath/gateway").expanduser())
     # sqlite+aiosqlite:///… or postgresql+asyncpg://…; unset = SQLite in home
     database_url: Secret | None = None
+    # where the bytes of files lie
+    files: FilesSettings = field(default_factory=FilesSettings)
     # accepted as a key of `owner`; unset = one is made at the first start and printed once
     api_key: Secret | None = None
     # origins whose pages may call from a browser, such as https://chat.example.com, or *; none =

@@ -18,6 +18,7 @@ STATUSES: StatusTable = {
     errors.WrittenDiffers: Status(_Code.DATA_LOSS, "CHECKSUM_MISMATCH"),
     errors.NotApproved: Status(_Code.PERMISSION_DENIED, "NOT_APPROVED"),
     errors.ServiceLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.FilesLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.TooBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.RunInterrupted: Status(_Code.ABORTED, "RUN_INTERRUPTED"),
 }

@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
-from services.gateway.files import Piece
+from services.gateway.bytestore.port import Piece
 from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, number, word
 from services.gateway.http.edge import Json

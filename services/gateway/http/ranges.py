@@ -2,7 +2,7 @@
 
 import re
 
-from services.gateway.files import Piece
+from services.gateway.bytestore.port import Piece
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
