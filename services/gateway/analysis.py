@@ -17,6 +17,7 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
+from isobath.sandbox.v1.sandbox_pb2_grpc import SandboxServiceStub
 from servicekit.status import RemoteFault
 from services.gateway import render
 from services.gateway.approvals import Approvals
@@ -42,6 +43,7 @@ from services.gateway.live import Live
 from services.gateway.plan import ArtifactsTo, Plan
 from services.gateway.program import Program
 from services.gateway.prompt import DataFile, Holdings, LiveSource, prompt, trimmed
+from services.gateway.sandboxes import Session
 from services.gateway.source import Source
 from services.gateway.spent import Spent
 from services.gateway.tags import ANSWER, Closed, Opened, TagParser, Text
@@ -61,6 +63,10 @@ EXECUTE_MARGIN_S = 30.0
 MAX_WORKSPACE_FILES = 200
 # of the model's context, for what live sources hold and the queries known of them
 SOURCES_SHARE = 0.25
+FILES_LOST = (
+    "files that earlier programs of this thread left in its workspace are lost: the sandbox that "
+    "had them has gone. What was stored with earlier answers is kept."
+)
 
 
 @dataclass
@@ -79,7 +85,7 @@ class Analysis:
     chat_rows: int
     approvals: Approvals
     target: Target | None = None
-    session_id: str = ""
+    session: Session | None = None
     usage: Spent = field(init=False)
     asking: Asking = field(init=False)
     # of files that programs left, by path and by name
@@ -98,13 +104,24 @@ class Analysis:
             tell=lambda text: self.live.emit(notice=analyst.Notice(text=text)),
         )
 
+    @property
+    def stub(self) -> SandboxServiceStub:
+        """Of the sandbox that has the session."""
+        assert self.session is not None
+        return self.session.stub
+
+    @property
+    def session_id(self) -> str:
+        """Of the session that is open."""
+        assert self.session is not None
+        return self.session.id
+
     async def open(self) -> None:
         """Open the thread's session and give it the run's sources."""
-        request = sandbox.OpenSessionRequest(thread_id=self.thread_id, owner=self.caller.owner)
         # how long one waits for a kernel is the sandbox's to say
-        opening = self.services.sandbox.OpenSession(request, timeout=self.plan.bounds.seconds)
-        opened = await call("sandbox", opening)
-        self.session_id = opened.session_id
+        opened = self.session = await self.services.sandbox.open(
+            self.caller.owner, self.thread_id, seconds=self.plan.bounds.seconds
+        )
         started = analyst.RunStarted(
             thread_id=self.thread_id,
             model=self.plan.model or self.model,
@@ -112,6 +129,8 @@ class Analysis:
             question=self.plan.messages[-1].content,
         )
         self.live.emit(started=started)
+        if opened.lost:
+            self.live.emit(notice=analyst.Notice(text=FILES_LOST))
         # also without a source: what a run holds is not put away under it
         sources = {each.source.id: attached(each) for each in self.chosen}
         if self.target is not None:
@@ -124,7 +143,7 @@ class Analysis:
         attach = sandbox.AttachSourcesRequest(
             session_id=self.session_id, run_id=self.run_id, sources=sources.values()
         )
-        await call("sandbox", self.services.sandbox.AttachSources(attach))
+        await call("sandbox", self.stub.AttachSources(attach))
 
     def guards(self, source: Source) -> Guards:
         """What needs an approval, by the source's owner or by the request."""
@@ -139,9 +158,9 @@ class Analysis:
 
     async def close(self) -> None:
         """Take the sources away again."""
-        if self.session_id:
+        if self.session is not None:
             request = sandbox.DetachSourcesRequest(session_id=self.session_id, run_id=self.run_id)
-            await call("sandbox", self.services.sandbox.DetachSources(request, timeout=5))
+            await call("sandbox", self.stub.DetachSources(request, timeout=5))
 
     # Data
 
@@ -162,9 +181,7 @@ class Analysis:
         request = sandbox.ImportRequest(session_id=self.session_id, items=items)
         timeout = self.plan.bounds.seconds
         found: list[DataFile] = []
-        async with stream(
-            "sandbox", self.services.sandbox.Import(request, timeout=timeout)
-        ) as events:
+        async with stream("sandbox", self.stub.Import(request, timeout=timeout)) as events:
             async for event in events:
                 found.extend(self._imported(event))
         return found
@@ -236,7 +253,7 @@ class Analysis:
                 yield sandbox.WriteFileRequest(piece=chunk)
 
         async with self.files.reading(self.caller.owner, file_id) as chunks:
-            writing = self.services.sandbox.WriteFile(requests(chunks), timeout=300)
+            writing = self.stub.WriteFile(requests(chunks), timeout=300)
             written = await call("sandbox", writing)
         return DataFile(written.file.path, written.file.size_bytes, origin="uploaded")
 
@@ -244,7 +261,7 @@ class Analysis:
         request = sandbox.ListFilesRequest(
             session_id=self.session_id, page_size=MAX_WORKSPACE_FILES
         )
-        listed = await call("sandbox", self.services.sandbox.ListFiles(request))
+        listed = await call("sandbox", self.stub.ListFiles(request))
         return [DataFile(file.path, file.size_bytes) for file in listed.files]
 
     # The loop
@@ -351,7 +368,7 @@ class Analysis:
         )
         waits = self.approvals.left_s if any(map(self.guards, self._sources())) else 0.0
         limit = action.seconds + EXECUTE_MARGIN_S + waits
-        running = self.services.sandbox.Execute(request, timeout=limit)
+        running = self.stub.Execute(request, timeout=limit)
         program = Program(self, action)
         async with asyncio.TaskGroup() as asking, stream("sandbox", running) as events:
             async for event in events:
@@ -389,7 +406,7 @@ class Analysis:
             comment=decided.comment,
         )
         try:
-            await call("sandbox", self.services.sandbox.DecideApproval(request))
+            await call("sandbox", self.stub.DecideApproval(request))
         except RemoteFault as fault:
             # the program gave up waiting: its own end says so
             if fault.reason != "NOT_FOUND":
@@ -415,7 +432,7 @@ class Analysis:
     async def keep_artifact(self, round: int, artifact: sandbox.Artifact) -> analyst.FileInfo:
         """Copy a file that a program left out of the workspace, so that it outlives it."""
         request = sandbox.ReadFileRequest(session_id=self.session_id, path=artifact.path)
-        reading = self.services.sandbox.ReadFile(request, timeout=300)
+        reading = self.stub.ReadFile(request, timeout=300)
 
         async def pieces() -> AsyncIterator[bytes]:
             async with stream("sandbox", reading) as events:

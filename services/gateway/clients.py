@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,14 +12,16 @@ import grpc
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.connector.v1 import connector_pb2_grpc as connector_stubs
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_stubs
-from isobath.sandbox.v1 import sandbox_pb2_grpc as sandbox_stubs
 from servicekit import logs
 from servicekit.channels import calling, channel, faults, streaming
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault, Unsupported
 from servicekit.tls import Tls
+from services.gateway import models, sandboxes
 from services.gateway.errors import ServiceLost, named
-from services.gateway.models import Models, reaching
+from services.gateway.models import Models
+from services.gateway.placement import Placing
+from services.gateway.sandboxes import Sandboxes
 
 T = TypeVar("T")
 _log = logs.get(__name__)
@@ -113,16 +115,22 @@ class Services:
 
     credentials: credentials_stubs.CredentialServiceStub
     connectors: Connectors
-    sandbox: sandbox_stubs.SandboxServiceStub
+    sandbox: Sandboxes
     models: Models
     others: dict[str, grpc.aio.Channel]
 
     async def channels(self) -> dict[str, grpc.aio.Channel]:
         """To every service, by a name for people."""
-        replicas = await self.models.channels()
-        alone = len(replicas) < 2
-        told = {("inference" if alone else f"inference {a}"): c for a, c in replicas.items()}
-        return {**self.others, **told}
+        return {
+            **self.others,
+            **_told("sandbox", await self.sandbox.channels()),
+            **_told("inference", await self.models.channels()),
+        }
+
+
+def _told(service: str, replicas: Mapping[str, grpc.aio.Channel]) -> dict[str, grpc.aio.Channel]:
+    alone = len(replicas) < 2
+    return {(service if alone else f"{service} {at}"): each for at, each in replicas.items()}
 
 
 @asynccontextmanager
@@ -130,8 +138,9 @@ async def connected(
     *,
     credentials: str,
     connectors: Sequence[str],
-    sandbox: str,
+    sandbox: Sequence[str],
     inference: Sequence[str],
+    placing: Placing,
     token: Secret | None,
     tls: Tls | None = None,
 ) -> AsyncIterator[Services]:
@@ -141,13 +150,14 @@ async def connected(
         async def opened(address: str) -> grpc.aio.Channel:
             return await stack.enter_async_context(channel(address, token=token, tls=tls))
 
-        named = {"credentials": credentials, "sandbox": sandbox}
-        channels = {name: await opened(address) for name, address in named.items()}
+        channels = {"credentials": await opened(credentials)}
         data = {address: await opened(address) for address in connectors}
         yield Services(
             credentials=credentials_stubs.CredentialServiceStub(channels["credentials"]),
             connectors=Connectors(data),
-            sandbox=sandbox_stubs.SandboxServiceStub(channels["sandbox"]),
-            models=await stack.enter_async_context(reaching(inference, token, tls)),
+            sandbox=await stack.enter_async_context(
+                sandboxes.reaching(sandbox, placing, token, tls)
+            ),
+            models=await stack.enter_async_context(models.reaching(inference, token, tls)),
             others={**channels, **{f"connector {a}": c for a, c in data.items()}},
         )

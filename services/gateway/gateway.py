@@ -21,6 +21,7 @@ from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
 from services.gateway.files import FileStore
 from services.gateway.links import Links
+from services.gateway.placement import Placements
 from services.gateway.registry import Registry
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
@@ -74,11 +75,13 @@ class Gateway:
 
     async def tier(self) -> str:
         """The sandbox's isolation, from its health; empty where it does not say."""
-        sandbox = self.services.others["sandbox"]
         names = [f"{SANDBOX}/{tier}" for tier in TIERS]
-        states = await asyncio.gather(*(health.state(sandbox, each) for each in names))
-        told = (t for t, state in zip(TIERS, states, strict=True) if state == "SERVING")
-        return next(told, "")
+        for replica in (await self.services.sandbox.channels()).values():
+            states = await asyncio.gather(*(health.state(replica, each) for each in names))
+            for tier, state in zip(TIERS, states, strict=True):
+                if state == "SERVING":
+                    return tier
+        return ""
 
 
 @asynccontextmanager
@@ -97,6 +100,7 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
                 connectors=settings.connectors,
                 sandbox=settings.sandbox,
                 inference=settings.inference,
+                placing=Placements(store),
                 token=settings.token,
                 tls=tls,
             )

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ import grpc
 from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit import logs
-from servicekit.addresses import split_host_port
-from servicekit.channels import calling, channel
+from servicekit.channels import calling
+from servicekit.replicas import Replicas
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
 from servicekit.tls import Tls
@@ -25,9 +24,6 @@ from services.gateway.routing import preference
 T = TypeVar("T")
 _log = logs.get(__name__)
 
-# before a name of which each address is a replica, as a headless Service of Kubernetes has it
-DNS = "dns:///"
-_LOOK_UP_S = 10.0
 # a replica that did not answer is asked last for so long
 _AWAY_S = 5.0
 # between rounds of asking every replica, and up to half again: one that restarts is back by then
@@ -42,7 +38,6 @@ class Replica:
     channel: grpc.aio.Channel
     stub: rpc.InferenceServiceStub
     answers: Multiplexed
-    stack: AsyncExitStack
     away_until: float = 0.0
 
 
@@ -53,13 +48,10 @@ class Models:
     def __init__(
         self, addresses: Sequence[str], token: Secret | None = None, tls: Tls | None = None
     ) -> None:
-        self._addresses = addresses
-        self._token, self._tls = token, tls
-        self._replicas: dict[str, Replica] = {}
-        # no longer listed: they get no new answers, and are closed when the last has ended
-        self._leaving: list[Replica] = []
-        self._looked_up = float("-inf")
-        self._looking = asyncio.Lock()
+        # one that is no longer listed gets no new answers, and is closed when the last has ended
+        self._all = Replicas(
+            addresses, _opened, lambda replica: not replica.answers.under_way, token=token, tls=tls
+        )
 
     async def generate(
         self, request: pb.GenerateRequest, *, key: str, seconds: float
@@ -95,13 +87,11 @@ class Models:
 
     async def channels(self) -> dict[str, grpc.aio.Channel]:
         """To each replica, by address."""
-        await self._look_up()
-        return {each.address: each.channel for each in self._replicas.values()}
+        return {address: each.channel for address, each in (await self._all.listed()).items()}
 
     async def aclose(self) -> None:
         """Ends all answers, and closes what was opened."""
-        left = [*self._replicas.values(), *self._leaving]
-        await asyncio.gather(*(each.stack.aclose() for each in left))
+        await self._all.aclose()
 
     async def _asked(self, ask: Callable[[rpc.InferenceServiceStub], Awaitable[T]]) -> T:
         failed: Exception = ServiceLost("inference")
@@ -119,10 +109,10 @@ class Models:
         """Replicas to ask, one after the other, and all again after a pause."""
         for pause_s in _PAUSES_S:
             await asyncio.sleep(pause_s * random.uniform(1.0, 1.5))  # noqa: S311
-            await self._look_up()
-            loads = {each.address: each.answers.under_way for each in self._replicas.values()}
+            replicas = await self._all.listed()
+            loads = {address: each.answers.under_way for address, each in replicas.items()}
             now = asyncio.get_running_loop().time()
-            ranked = [self._replicas[address] for address in preference(key, loads)]
+            ranked = [replicas[address] for address in preference(key, loads)]
             for replica in sorted(ranked, key=lambda each: each.away_until > now):
                 yield replica
 
@@ -134,54 +124,14 @@ class Models:
             return True
         # a busy one stays so for longer than all pauses together
         full = isinstance(fault, RemoteFault) and fault.reason == "TOO_BUSY"
-        return full and len(self._replicas) > 1
-
-    # Which replicas there are
-
-    async def _look_up(self) -> None:
-        async with self._looking:
-            now = asyncio.get_running_loop().time()
-            if now - self._looked_up < _LOOK_UP_S:
-                return
-            found = {at: name for each in self._addresses for at, name in await _found(each)}
-            if found:
-                await self._change_to(found)
-                self._looked_up = now
-
-    async def _change_to(self, found: dict[str, str]) -> None:
-        for address in [each for each in self._replicas if each not in found]:
-            self._leaving.append(self._replicas.pop(address))
-        for address, name in found.items():
-            if address not in self._replicas:
-                self._replicas[address] = await self._opened(address, name)
-        for replica in [each for each in self._leaving if not each.answers.under_way]:
-            self._leaving.remove(replica)
-            await replica.stack.aclose()
-
-    async def _opened(self, address: str, name: str) -> Replica:
-        stack = AsyncExitStack()
-        opened = await stack.enter_async_context(
-            channel(address, token=self._token, tls=self._tls, tls_name=name)
-        )
-        stub = rpc.InferenceServiceStub(opened)
-        answers = Multiplexed(stub)
-        stack.push_async_callback(answers.aclose)
-        return Replica(address, opened, stub, answers, stack)
+        return full and len(self._all) > 1
 
 
-async def _found(address: str) -> list[tuple[str, str]]:
-    """Addresses to dial, each with the name in its certificate where the address has none."""
-    if not address.startswith(DNS):
-        return [(address, "")]
-    name, port = split_host_port(address.removeprefix(DNS))
-    loop = asyncio.get_running_loop()
-    try:
-        infos = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
-        _log.warning("name_not_found", name=name, error=str(exc))
-        return []
-    hosts = sorted({str(info[4][0]) for info in infos})
-    return [(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", name) for host in hosts]
+def _opened(address: str, channel: grpc.aio.Channel, stack: AsyncExitStack) -> Replica:
+    stub = rpc.InferenceServiceStub(channel)
+    answers = Multiplexed(stub)
+    stack.push_async_callback(answers.aclose)
+    return Replica(address, channel, stub, answers)
 
 
 @asynccontextmanager

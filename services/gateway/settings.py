@@ -50,8 +50,9 @@ class Settings:
     credentials: str = "127.0.0.1:50051"
     # addresses; what type of source each serves, it says itself
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
-    # where the sandbox listens
-    sandbox: str = "127.0.0.1:50054"
+    # where the sandbox listens: addresses of its replicas, or dns:///name:port where each address
+    # of that name is one
+    sandbox: tuple[str, ...] = ("127.0.0.1:50054",)
     # where the inference service listens: addresses of its replicas, or dns:///name:port where each
     # address of that name is one
     inference: tuple[str, ...] = ("127.0.0.1:50055",)

@@ -8,10 +8,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import delete, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from servicekit.sql import Database
 from servicekit.status import InvalidField
-from services.gateway.clients import Services, retried
+from services.gateway.clients import Services
 from services.gateway.errors import NotFound
 from services.gateway.files import FileStore
 from services.gateway.pages import Page, page_size
@@ -105,10 +104,7 @@ class Threads:
         return len(rows)
 
     async def _remove(self, row: ThreadRow) -> None:
-        opened = sandbox.OpenSessionRequest(thread_id=row.id, owner=row.owner)
-        session = await retried("sandbox", lambda: self._services.sandbox.OpenSession(opened))
-        request = sandbox.CloseSessionRequest(session_id=session.session_id, remove_workspace=True)
-        await retried("sandbox", lambda: self._services.sandbox.CloseSession(request))
+        await self._services.sandbox.remove(row.owner, row.id)
         await self._files.delete_of_thread(row.id)
         runs = select(RunRow.id).where(RunRow.thread_id == row.id)
         async with self._database.begin() as session:

@@ -63,7 +63,13 @@ async def mount_local(server: Server, settings: Settings) -> AsyncIterator[None]
             Sessions(around, Home(settings.home).workspaces, rules_of(settings))
         )
         servicer = Servicer(
-            settings, ground.bounds, ground.isolation, sessions, connectors, threads
+            settings,
+            ground.bounds,
+            ground.isolation,
+            sessions,
+            connectors,
+            threads,
+            server.draining,
         )
         server.register(
             NAME,

@@ -1,5 +1,6 @@
 """The sandbox's RPCs: decode, one call, encode."""
 
+import asyncio
 import base64
 import binascii
 from collections.abc import AsyncIterator, Mapping
@@ -22,7 +23,7 @@ from services.sandbox.execution import Asked, Ended, Made, Said, Shown
 from services.sandbox.importer import Done, Import, Imported, Progress, Step, Wanted
 from services.sandbox.isolation.port import Bounds, Isolation
 from services.sandbox.outputs import Text
-from services.sandbox.sessions import Sessions
+from services.sandbox.sessions import Sessions, key_of
 from services.sandbox.settings import Settings
 from services.sandbox.workspace import FileInfo, Writing
 
@@ -56,7 +57,7 @@ _DISPLAY_BYTES = 3 * 1024 * 1024
 _CALLERS = frozenset({"gateway"})
 _METHODS = (
     *("OpenSession", "AttachSources", "DetachSources", "Import", "Execute", "Interrupt"),
-    *("DecideApproval", "ListFiles", "ReadFile", "WriteFile", "CloseSession"),
+    *("DecideApproval", "ListFiles", "ReadFile", "WriteFile", "CloseSession", "Load"),
 )
 ALLOW: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, _CALLERS)
 # in a pod that another sandbox service drives
@@ -86,7 +87,9 @@ class Servicer(rpc.SandboxServiceServicer):
         sessions: Sessions,
         connectors: Reaching,
         threads: Limiter,
+        draining: asyncio.Event,
     ) -> None:
+        self._draining = draining
         self._settings, self._bounds, self._isolation = settings, bounds, isolation
         self._sessions, self._connectors, self._threads = sessions, connectors, threads
 
@@ -105,6 +108,7 @@ class Servicer(rpc.SandboxServiceServicer):
             tier=self._isolation.name,
             enforcement=self._isolation.enforcement(),
             resumed=opened.resumed,
+            fresh=opened.fresh,
         )
         response.expires_at.FromDatetime(datetime.now(UTC) + timedelta(seconds=opened.expires_in_s))
         return response
@@ -210,10 +214,23 @@ class Servicer(rpc.SandboxServiceServicer):
     async def CloseSession(
         self, request: pb.CloseSessionRequest, _: Any
     ) -> pb.CloseSessionResponse:
-        existed = await self._sessions.close(
-            request.session_id, remove_workspace=request.remove_workspace
-        )
+        remove = request.remove_workspace
+        if request.session_id or not request.thread_id:
+            existed = await self._sessions.close(request.session_id, remove_workspace=remove)
+        else:
+            key = key_of(request.owner, request.thread_id)
+            existed = await self._sessions.close_thread(key, remove_workspace=remove)
         return pb.CloseSessionResponse(existed=existed)
+
+    async def Load(self, request: pb.LoadRequest, _: Any) -> pb.LoadResponse:
+        sessions = self._sessions
+        return pb.LoadResponse(
+            slots=self._settings.sessions,
+            held=sessions.held,
+            busy=sessions.busy,
+            waiting=sessions.waiting,
+            draining=self._draining.is_set(),
+        )
 
 
 def narrowed(bounds: Bounds, limits: pb.SessionLimits) -> Bounds:

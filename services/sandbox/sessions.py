@@ -30,6 +30,8 @@ _CLAIM_S = 10.0
 class Opened:
     session: LiveSession
     resumed: bool
+    # there was no workspace
+    fresh: bool
     expires_in_s: float
 
 
@@ -74,6 +76,12 @@ class Sessions:
         return len(self._entries)
 
     @property
+    def busy(self) -> int:
+        """Of these, the ones that nothing can put away: a run holds them, or is about to."""
+        now = time.monotonic()
+        return sum(not self._can_go(entry, now) for entry in self._entries.values())
+
+    @property
     def waiting(self) -> int:
         """Callers in line for one."""
         return len(self._line)
@@ -104,11 +112,12 @@ class Sessions:
         async with lock:
             session = self._find(key)
             resumed = session is not None and session.state is not State.BROKEN
+            fresh = session is None and key not in self._kept
             if session is None:
                 session = await self._open(key, owner, bounds, idle_s)
             session.touch()
             self._entries[session.session_id].claimed_until = time.monotonic() + _CLAIM_S
-            return Opened(session, resumed, idle_s)
+            return Opened(session, resumed, fresh, idle_s)
 
     def get(self, session_id: str) -> LiveSession:
         """Raises UnknownSession."""
@@ -134,6 +143,20 @@ class Sessions:
         self._around.changed.set()
         _log.info("session_closed", session=session_id, removed=remove_workspace)
         return True
+
+    async def close_thread(self, key: str, *, remove_workspace: bool) -> bool:
+        """The same for what a thread has: also its workspace where no session is open."""
+        if await self.close(self._by_key.get(key, ""), remove_workspace=remove_workspace):
+            return True
+        return remove_workspace and await self._forget(key)
+
+    async def _forget(self, key: str) -> bool:
+        """Removes a workspace without a session; whether there was one."""
+        async with self._opening.setdefault(key, asyncio.Lock()):
+            if self._kept.pop(key, None) is None:
+                return False
+            await self._around.threads.run(remove_tree, self._workspaces / key)
+            return True
 
     def _find(self, key: str) -> LiveSession | None:
         entry = self._entries.get(self._by_key.get(key, ""))
@@ -184,12 +207,18 @@ class Sessions:
         spare = [
             (entry.session.used_at, session_id)
             for session_id, entry in self._entries.items()
-            if entry.session.state in (State.IDLE, State.BROKEN)
-            and not self._opening[entry.session.workspace.root.name].locked()
-            and now >= entry.claimed_until
-            and (not entry.session.sources.held or now - entry.session.used_at > _HOLD_S)
+            if self._can_go(entry, now)
         ]
         return min(spare)[1] if spare else None
+
+    def _can_go(self, entry: _Entry, now: float) -> bool:
+        session = entry.session
+        return (
+            session.state in (State.IDLE, State.BROKEN)
+            and not self._opening[session.workspace.root.name].locked()
+            and now >= entry.claimed_until
+            and (not session.sources.held or now - session.used_at > _HOLD_S)
+        )
 
     async def _opened(self, key: str, bounds: Bounds) -> LiveSession:
         workspace = Workspace(self._workspaces / key, Account.own(), bounds.workspace_bytes)
@@ -220,9 +249,7 @@ class Sessions:
                 await entry.session.rest()
         for key, ends in list(self._kept.items()):
             if now > ends:
-                async with self._opening.setdefault(key, asyncio.Lock()):
-                    if self._kept.pop(key, None) is not None:
-                        await self._around.threads.run(remove_tree, self._workspaces / key)
+                await self._forget(key)
         self._forget_locks()
 
     def _forget_locks(self) -> None:

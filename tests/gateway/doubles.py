@@ -58,7 +58,12 @@ class WrongPassword(Fault):
     pass
 
 
+class NoSlot(Fault):
+    pass
+
+
 STATUSES: StatusTable = {
+    NoSlot: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     NoSuchPath: Status(grpc.StatusCode.NOT_FOUND, "PATH_NOT_FOUND"),
     BadQuery: Status(grpc.StatusCode.FAILED_PRECONDITION, "QUERY_FAILED"),
     WrongPassword: Status(grpc.StatusCode.FAILED_PRECONDITION, "SOURCE_AUTHENTICATION_FAILED"),
@@ -203,16 +208,21 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
         self.variables: dict[str, dict[str, Any]] = {}
         self.held = Held()
         self.import_held = Held()
+        self.room = sandbox.LoadResponse(slots=16)
+        self.opened: list[str] = []
         self.removed: list[str] = []
         self.import_items: list[sandbox.ImportItem] = []
         self.decisions: dict[str, asyncio.Future[sandbox.DecideApprovalRequest]] = {}
 
     async def OpenSession(self, request: Any, context: Any) -> sandbox.OpenSessionResponse:
+        if self.room.slots == self.room.busy:
+            raise NoSlot("all slots for sessions are taken", retry_after_s=5.0)
         resumed = request.thread_id in self.files
+        self.opened.append(request.thread_id)
         self.files.setdefault(request.thread_id, {})
         self.variables.setdefault(request.thread_id, {})
         return sandbox.OpenSessionResponse(
-            session_id=request.thread_id, tier="none", resumed=resumed
+            session_id=request.thread_id, tier="none", resumed=resumed, fresh=not resumed
         )
 
     async def AttachSources(self, request: Any, context: Any) -> sandbox.AttachSourcesResponse:
@@ -306,10 +316,15 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
         return sandbox.WriteFileResponse(file=file)
 
     async def CloseSession(self, request: Any, context: Any) -> sandbox.CloseSessionResponse:
+        # sessions are called as their threads
+        thread = request.session_id or request.thread_id
         if request.remove_workspace:
-            self.removed.append(request.session_id)
-            self.files.pop(request.session_id, None)
+            self.removed.append(thread)
+            self.files.pop(thread, None)
         return sandbox.CloseSessionResponse(existed=True)
+
+    async def Load(self, request: Any, context: Any) -> sandbox.LoadResponse:
+        return self.room
 
 
 # of a program: it says beforehand what it waits for, and finds the answers in `decided`

@@ -210,7 +210,7 @@ async def test_addresses_of_a_name_are_replicas(no_leaks, monkeypatch):
 
 
 async def test_replicas_that_come_and_go_are_followed(no_leaks, monkeypatch):
-    monkeypatch.setattr("services.gateway.models._LOOK_UP_S", 0.0)
+    monkeypatch.setattr("servicekit.replicas.LOOK_UP_S", 0.0)
     async with fleet(2) as found:
         first, second = (server.address for server in found.servers)
         addresses = [first]

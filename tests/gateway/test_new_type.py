@@ -90,7 +90,7 @@ async def alone(tmp_path: Path, no_leaks: object) -> AsyncIterator[Alone]:
             api_key=Secret(KEY),
             credentials=vault,
             connectors=(files,),
-            sandbox=sandbox,
+            sandbox=(sandbox,),
             inference=(await start(mount_inference, InferenceSettings()),),
         )
         await start(mount_gateway, settings)

@@ -105,6 +105,21 @@ class ThreadRow(Base):
     expires_ms: Mapped[int] = mapped_column(index=True)
 
 
+class PlacementRow(Base):
+    """The replica of the sandbox that a thread's sessions go to. `origins`: others, with spaces
+    between them, of which one may have the workspace still; `used_ms`: when a session was opened
+    last, None of none yet; `version` counts the changes of all these replicas."""
+
+    __tablename__ = "placements"
+    owner: Mapped[str] = mapped_column(String(200), primary_key=True)
+    thread_id: Mapped[str] = mapped_column(String(60), primary_key=True)
+    replica: Mapped[str] = mapped_column(String(300), index=True)
+    origins: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    since_ms: Mapped[int]
+    used_ms: Mapped[int | None]
+
+
 class MessageRow(Base):
     """One message of a thread, as the client saw it."""
 

@@ -99,12 +99,22 @@ class Pods:
                 await self._sweeping
         await asyncio.gather(*(self._leave(name) for name in list(self._pods)))
 
+    @property
+    def held(self) -> int:
+        """Pods that are driven from here."""
+        return len(self._pods)
+
+    @property
+    def busy(self) -> int:
+        """Of these, the ones that a run holds."""
+        return sum(bool(pod.handles) for pod in self._pods.values())
+
     async def open(
         self, owner: str, thread_id: str, limits: pb.SessionLimits, idle: timedelta | None
     ) -> tuple[Pod, pb.OpenSessionResponse]:
         """The pod of a thread, claimed if it has none, and what it says. Raises NoPod,
         ClaimRefused, OutOfReach, TierUnavailable."""
-        name = f"isobath-{key_of(owner, thread_id)}"
+        name = _name(owner, thread_id)
         idle = min(idle or self._idle, self._idle)
         async with self._lock(name):
             try:
@@ -114,6 +124,11 @@ class Pods:
                 _log.warning("pod_lost", claim=name, why=str(lost))
                 await self._discard(name)
                 return await self._opened(name, limits, idle)
+
+    async def of_thread(self, owner: str, thread_id: str) -> str | None:
+        """The id of a thread's session, whoever opened it."""
+        claim = await self._claims.get(_name(owner, thread_id))
+        return f"{claim.name}.{claim.uid}" if claim else None
 
     async def get(self, session_id: str) -> Pod:
         """Raises UnknownSession."""
@@ -260,6 +275,11 @@ class Pods:
         for name in names:
             async with self._lock(name):
                 await self._leave(name)
+
+
+def _name(owner: str, thread_id: str) -> str:
+    """Of a thread's claim."""
+    return f"isobath-{key_of(owner, thread_id)}"
 
 
 async def _over(task: "asyncio.Task[None]") -> None:

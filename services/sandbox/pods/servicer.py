@@ -1,5 +1,6 @@
 """The sandbox's RPCs, answered by pods: each call goes on to the pod of its session."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,8 +16,8 @@ from services.sandbox.pods.pods import Pod, Pods
 
 
 class PodServicer(rpc.SandboxServiceServicer):
-    def __init__(self, pods: Pods, connectors: Connectors) -> None:
-        self._pods, self._connectors = pods, connectors
+    def __init__(self, pods: Pods, connectors: Connectors, draining: asyncio.Event) -> None:
+        self._pods, self._connectors, self._draining = pods, connectors, draining
 
     async def OpenSession(self, request: pb.OpenSessionRequest, _: Any) -> pb.OpenSessionResponse:
         if not request.thread_id:
@@ -122,6 +123,11 @@ class PodServicer(rpc.SandboxServiceServicer):
     async def CloseSession(
         self, request: pb.CloseSessionRequest, _: Any
     ) -> pb.CloseSessionResponse:
+        if not request.session_id and request.thread_id:
+            found = await self._pods.of_thread(request.owner, request.thread_id)
+            if found is None:
+                return pb.CloseSessionResponse(existed=False)
+            request.session_id = found
         if request.remove_workspace:
             return pb.CloseSessionResponse(existed=await self._pods.close(request.session_id))
         try:
@@ -129,6 +135,12 @@ class PodServicer(rpc.SandboxServiceServicer):
         except UnknownSession:
             return pb.CloseSessionResponse(existed=False)
         return await calling(pod.stub.CloseSession(request))
+
+    async def Load(self, request: pb.LoadRequest, _: Any) -> pb.LoadResponse:
+        """How many pods there may be is Kubernetes' to say."""
+        return pb.LoadResponse(
+            held=self._pods.held, busy=self._pods.busy, draining=self._draining.is_set()
+        )
 
     async def _inside(self, request: Any) -> Pod:
         """The pod of the session that is named; its own name for it then stands in the request."""

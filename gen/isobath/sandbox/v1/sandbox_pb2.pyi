@@ -72,7 +72,7 @@ class SessionLimits(_message.Message):
     def __init__(self, memory_bytes: _Optional[int] = ..., workspace_bytes: _Optional[int] = ..., processes: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
-    __slots__ = ("session_id", "tier", "enforcement", "resumed", "expires_at")
+    __slots__ = ("session_id", "tier", "enforcement", "resumed", "expires_at", "fresh")
     class EnforcementEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -85,12 +85,14 @@ class OpenSessionResponse(_message.Message):
     ENFORCEMENT_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    FRESH_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     tier: str
     enforcement: _containers.ScalarMap[str, str]
     resumed: bool
     expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    fresh: bool
+    def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fresh: _Optional[bool] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("name", "source_id", "type", "grant", "write_grant", "write_prefix", "guarded")
@@ -414,15 +416,37 @@ class WriteFileResponse(_message.Message):
     def __init__(self, file: _Optional[_Union[WorkspaceFile, _Mapping]] = ...) -> None: ...
 
 class CloseSessionRequest(_message.Message):
-    __slots__ = ("session_id", "remove_workspace")
+    __slots__ = ("session_id", "remove_workspace", "thread_id", "owner")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     REMOVE_WORKSPACE_FIELD_NUMBER: _ClassVar[int]
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     remove_workspace: bool
-    def __init__(self, session_id: _Optional[str] = ..., remove_workspace: _Optional[bool] = ...) -> None: ...
+    thread_id: str
+    owner: str
+    def __init__(self, session_id: _Optional[str] = ..., remove_workspace: _Optional[bool] = ..., thread_id: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class CloseSessionResponse(_message.Message):
     __slots__ = ("existed",)
     EXISTED_FIELD_NUMBER: _ClassVar[int]
     existed: bool
     def __init__(self, existed: _Optional[bool] = ...) -> None: ...
+
+class LoadRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LoadResponse(_message.Message):
+    __slots__ = ("slots", "held", "busy", "waiting", "draining")
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    BUSY_FIELD_NUMBER: _ClassVar[int]
+    WAITING_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
+    slots: int
+    held: int
+    busy: int
+    waiting: int
+    draining: bool
+    def __init__(self, slots: _Optional[int] = ..., held: _Optional[int] = ..., busy: _Optional[int] = ..., waiting: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...

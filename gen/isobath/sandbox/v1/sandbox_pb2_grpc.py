@@ -94,6 +94,11 @@ class SandboxServiceStub:
                 request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.SerializeToString,
                 response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.FromString,
                 _registered_method=True)
+        self.Load = channel.unary_unary(
+                '/isobath.sandbox.v1.SandboxService/Load',
+                request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadRequest.SerializeToString,
+                response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadResponse.FromString,
+                _registered_method=True)
 
 
 class SandboxServiceServicer:
@@ -190,6 +195,13 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Load(self, request, context):
+        """How much room there is, for choosing a replica and for scaling. No effect.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SandboxServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -247,6 +259,11 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.CloseSession,
                     request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.FromString,
                     response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.SerializeToString,
+            ),
+            'Load': grpc.unary_unary_rpc_method_handler(
+                    servicer.Load,
+                    request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadRequest.FromString,
+                    response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -551,6 +568,33 @@ class SandboxService:
             '/isobath.sandbox.v1.SandboxService/CloseSession',
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.SerializeToString,
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Load(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.sandbox.v1.SandboxService/Load',
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadRequest.SerializeToString,
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadResponse.FromString,
             options,
             channel_credentials,
             insecure,
