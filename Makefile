@@ -7,10 +7,10 @@ ENGINE ?= rules
 SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images clean
+.PHONY: help env demo up certs test test-vllm test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images k8s-check clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 env: $(STAMP) ## make the environment in .venv
 
@@ -105,5 +105,12 @@ images: ## build one container image per service
 	  docker build --build-arg SERVICE=$$service --tag isobath/$$(echo $$service | tr _ -) . || exit 1; \
 	done
 
+k8s-check: env ## the manifests in all combinations: schemas of several Kubernetes versions, who may reach whom, checkov
+	$(RUN)/python -m dev.kubectl
+	$(RUN)/python -m pytest -q tests/k8s
+	bash dev/manifests_env.sh .venv-manifests
+	$(RUN)/python -m dev.manifests .manifests
+	.venv-manifests/bin/checkov --directory .manifests --config-file k8s/checkov.yaml
+
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-manifests .manifests .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ EXTRAS = (
     "dev",
 )
 # environments apart from the platform's own
-GROUPS = ("clients",)
+GROUPS = ("clients", "manifests")
 
 
 def lock(name: str) -> None:
