@@ -19,6 +19,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 COSTS = Path(__file__).with_name("capacity_costs.json")
+PAGE = Path(__file__).parent.parent / "docs" / "scaling.md"
+USERS = (1e2, 1e4, 1e6, 1e8)
 HOUR_S = 3600.0
 GB = 1e9
 GIB = 1024**3
@@ -189,14 +191,55 @@ def told(users: list[float], demand: Demand, costs: Costs, pods: Pods) -> str:
     return "\n".join([head, "|" + " --- |" * (len(users) + 1), *rest])
 
 
+def costs_told(costs: Costs) -> str:
+    """A table of what was measured."""
+    lines = [f"Measured on {costs.machine}:", "", "| what | cost |", "| --- | --- |"]
+    for name, what, unit, scale in _MEANINGS:
+        lines.append(f"| {what} | {getattr(costs, name) * scale:,.3g} {unit} |")
+    return "\n".join(lines)
+
+
+_MEANINGS = (
+    ("gateway_chat", "gateway, a chat", "ms", 1e3),
+    ("gateway_event", "gateway, an event (a token) passed on", "µs", 1e6),
+    ("gateway_stream_bytes", "gateway, an open stream", "KiB", 1 / 1024),
+    ("credentials_chat", "credentials, a chat", "ms", 1e3),
+    ("pg_chat", "PostgreSQL connector, a chat", "ms", 1e3),
+    ("pg_gb", "PostgreSQL connector, a GB", "s", 1.0),
+    ("blob_chat", "blob connector, a chat", "ms", 1e3),
+    ("blob_gb", "blob connector, a GB of CSV read as tables", "s", 1.0),
+    ("sandbox_gb", "sandbox, a GB received, read and computed on", "s", 1.0),
+    ("program", "sandbox, a program", "ms", 1e3),
+    ("session_bytes", "sandbox, a session's memory", "MiB", 1 / 1024**2),
+    ("program_s", "a program, from its start to its end", "s", 1.0),
+    ("inference_event", "inference service, an event passed on", "µs", 1e6),
+    ("database_chat", "the platform's PostgreSQL, a chat", "ms", 1e3),
+    ("database_bytes", "the platform's PostgreSQL, kept of a chat", "KiB", 1 / 1024),
+)
+
+
+def page(text: str) -> str:
+    """`docs/scaling.md` with the tables of the costs as they are kept."""
+    costs = known_costs()
+    for name, table in (
+        ("costs", costs_told(costs)),
+        ("pods", told([*USERS], Demand(), costs, Pods())),
+    ):
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{table}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.capacity",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--users", type=float, nargs="+", default=[1e2, 1e4, 1e6, 1e8])
+    parser.add_argument("--users", type=float, nargs="+", default=[*USERS])
     parser.add_argument("--measure", action="store_true", help="measure, check, and keep the costs")
+    parser.add_argument("--page", action="store_true", help="write the tables into docs/scaling.md")
     for group in (Demand(), Pods()):
         for each in fields(group):
             default = getattr(group, each.name)
@@ -211,6 +254,8 @@ def main() -> None:
         from bench.capacity_load import measured
 
         keep(asyncio.run(measured()))
+    if given["page"]:
+        PAGE.write_text(page(PAGE.read_text()))
     demand = Demand(**{each.name: given[each.name] for each in fields(Demand)})
     pods = Pods(**{each.name: given[each.name] for each in fields(Pods)})
     print(told(given["users"], demand, known_costs(), pods))
