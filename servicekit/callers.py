@@ -1,10 +1,12 @@
-"""Which identity a token stands for: a file of {identity: sha256}, re-read when it changes."""
+"""Which identity a token stands for: a file of {identity: sha256}, re-read when it changes. An
+identity may have several, [sha256, …], so that a token is replaced without a call refused."""
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from servicekit import logs
 from servicekit.context import LOCAL
@@ -75,16 +77,22 @@ class Callers:
         table = json.loads(path.read_text())
         if not isinstance(table, dict) or not all(_well_formed(*item) for item in table.items()):
             raise ValueError("expects a JSON object of identity to sha256 in lower-case hex")
-        self._by_digest = {digest: identity for identity, digest in table.items()}
+        self._by_digest = {
+            digest: identity for identity, told in table.items() for digest in _digests(told)
+        }
         self._seen = stamp
 
 
 def _well_formed(identity: object, digest: object) -> bool:
     return (
         identity not in ("", LOCAL)
-        and isinstance(digest, str)
-        and _SHA256.fullmatch(digest) is not None
+        and bool(_digests(digest))
+        and all(isinstance(each, str) and _SHA256.fullmatch(each) for each in _digests(digest))
     )
+
+
+def _digests(told: object) -> Sequence[Any]:
+    return told if isinstance(told, list) else [told]
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -43,8 +43,8 @@ class ServerSettings:
     health_bind: str = ""
     # running calls have this long to end by themselves
     drain_s: float = 10.0
-    # JSON {identity: sha256 of its token}; unset = callers are known by their certificates, or
-    # without TLS this machine only, everybody is "local"
+    # JSON {identity: sha256 of its token, or a list of them}; unset = callers are known by their
+    # certificates, or without TLS this machine only, everybody is "local"
     callers_file: Path | None = None
     # who this service is, to those that call it and to those that it calls
     tls: TlsSettings = field(default_factory=TlsSettings)

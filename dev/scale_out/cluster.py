@@ -63,7 +63,7 @@ async def cluster(
         parts = await start_parts(stack, home.scratch, board)
         company = await asyncio.to_thread(generate)
         login = await load(parts, home, company, board)
-        shared = {**await shared_state(parts.postgres, home), **given}
+        shared = {**await shared_state(parts, home), **given}
         shown = await asyncio.to_thread(certs.issue, home.certs) if settings.mtls else None
         who = issue(NAMES, home.run, shown)
         wanted = replicas(settings, home, layout, who, shared)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from cryptography.fernet import Fernet
 
+from dev.assembly import Parts
 from dev.home import Home, write_private
 from dev.identities import Identities
 from dev.names import CONNECTORS, NAMES
 from dev.ports import free_ports
-from dev.postgres import Postgres
 from dev.roster import Ports, services
 from dev.scale_out.balancer import Target
 from dev.settings import Settings
@@ -20,6 +20,8 @@ DRAIN_S = 60.0
 # and takes new calls still, because a balancer learns late that it goes
 LINGER_S = 1.0
 CLEANUP_S = 10.0
+# where the files of all gateways lie
+CONTAINER = "isobath-files"
 DATABASES = ("gateway", "credentials")
 
 
@@ -55,12 +57,16 @@ def laid_out(counts: Mapping[str, int]) -> Layout:
     return Layout(grpc, http, metrics, Target(next(ports), next(ports)))
 
 
-async def shared_state(postgres: Postgres, home: Home) -> Mapping[str, str]:
-    """Databases and keys that the replicas of a service share, as variables."""
+async def shared_state(parts: Parts, home: Home) -> Mapping[str, str]:
+    """Databases, files and keys that the replicas of a service share, as variables."""
+    postgres, azurite = parts.postgres, parts.azurite
     given = {
         "ISOBATH_CREDENTIALS_KEY_FILE": Fernet.generate_key().decode(),
         "ISOBATH_GATEWAY_KEY_HASH_FILE": Fernet.generate_key().decode(),
+        "ISOBATH_GATEWAY_FILES_ACCOUNT_KEY_FILE": azurite.key,
     }
+    async with azurite.service() as service:
+        await service.create_container(CONTAINER)
     for name in DATABASES:
         await postgres.execute(f"CREATE DATABASE isobath_{name}")
         url = postgres.dsn_of(f"isobath_{name}").replace("postgresql:", "postgresql+asyncpg:")
@@ -69,6 +75,7 @@ async def shared_state(postgres: Postgres, home: Home) -> Mapping[str, str]:
         file = home.run / "shared" / variable
         write_private(file, secret)
         given[variable] = str(file)
+    given["ISOBATH_GATEWAY_FILES_URL"] = f"{azurite.account_url}/{CONTAINER}"
     return given
 
 
