@@ -32,7 +32,7 @@ from grants.scope import allow
 from grants.spending import Amount
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
-from servicekit import logs
+from servicekit import context, logs, tracing
 from servicekit.channels import calling, channel
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
@@ -144,6 +144,11 @@ class Gate:
             raise GateClosed("the connector waits for the credential service")
         grant = self._verify(token)
         self._require_news(grant)
+        # before it is refused: the log tells on whose behalf
+        context.tell(user=grant.owner, source_id=grant.source_id, operation=operation)
+        tracing.tell(
+            {"isobath.source.id": grant.source_id, "isobath.source.type": grant.source_type}
+        )
         self.check(grant, operation, path)
         self._remember(grant, token)
         return grant

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
+from connectorkit import metrics
 from connectorkit.bounds import Bounds
 from connectorkit.pieces import Event, Piece
 from connectorkit.tables import CONTENT_TYPES, PIECE_BYTES, Encoder, columns, encoder
@@ -83,6 +84,9 @@ class Item:
         )
 
     def summary(self, *, truncated_by: str = "", of_rows: bool = True) -> pb.FetchResponse:
+        metrics.sent(
+            rows=self.rows if of_rows else 0, size=self.bytes, truncated=bool(truncated_by)
+        )
         summary = pb.Summary(
             item=self.number,
             rows=self.rows if of_rows else None,

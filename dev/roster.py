@@ -24,6 +24,8 @@ NEEDS = {
     "sandbox": frozenset(CONNECTORS),
     "gateway": frozenset({"credentials", "sandbox", "inference", *CONNECTORS}),
 }
+# where spans go, and how many
+FOR_ALL = ("ISOBATH_TRACES_", "OTEL_")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def services(
     """All of them, in an order in which they may be started one after the other.
 
     `given` are variables that go before ours, each to the service whose prefix it has, such as
-    ISOBATH_INFERENCE_PROTOCOL."""
+    ISOBATH_INFERENCE_PROTOCOL, and those of FOR_ALL to each."""
     own = {
         "credentials": {"HOME": str(home.state_of("credentials")), **_model_key(settings, home)},
         "pg_connector": {"CREDENTIALS": places.address("credentials")},
@@ -94,12 +96,17 @@ def services(
             address=places.address(name),
             environment=_environment(name, settings, places, who)
             | _prefixed(name, own[name])
-            | {key: value for key, value in given.items() if key.startswith(_prefix(name))},
+            | _handed_on(name, given),
             needs=NEEDS[name],
             tls=None if name == "gateway" or operator is None else Tls(operator),
         )
         for name in NEEDS
     ]
+
+
+def _handed_on(name: str, given: Mapping[str, str]) -> dict[str, str]:
+    prefixes = (_prefix(name), *FOR_ALL)
+    return {key: value for key, value in given.items() if key.startswith(prefixes)}
 
 
 def _environment(name: str, settings: Settings, places: Ports, who: Identities) -> dict[str, str]:

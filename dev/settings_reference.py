@@ -30,9 +30,14 @@ Made by `python -m dev.settings_reference` from the comments in `services/*/sett
 
 Every service also reads `ISOBATH_LOG_LEVEL` (DEBUG, INFO, WARNING, ERROR).
 """
+TRACES = """What is unset here is taken from OpenTelemetry's own `OTEL_EXPORTER_OTLP_…`,
+`OTEL_TRACES_SAMPLER_ARG` and `OTEL_SDK_DISABLED`; `OTEL_RESOURCE_ATTRIBUTES` adds to what says who
+made a span ([observability](observability.md#traces)).
+"""
 LOCAL = """## `make up` and `make demo`: `ISOBATH_…`
 
-They hand any `ISOBATH_<SERVICE>_…` on to that service.
+They hand any `ISOBATH_<SERVICE>_…` on to that service, and `ISOBATH_TRACES_…` and `OTEL_…` on to
+all.
 """
 
 
@@ -100,6 +105,8 @@ def page() -> str:
     server = [each for each in server if each.name != "tls"]
     parts = [HEAD, "## Every service: `ISOBATH_<SERVICE>_SERVER_…`\n"]
     parts += [_table("", server).rstrip("\n"), *_table("TLS_", tls).split("\n")[2:]]
+    traces = list(fields(ROOT / "servicekit" / "exporting.py", "TraceSettings"))
+    parts += ["## Traces, of every service: `ISOBATH_TRACES_…`\n", TRACES, _table("", traces)]
     for service in SERVICES:
         own = fields(ROOT / "services" / service / "settings.py", "Settings")
         prefix = f"ISOBATH_{service.upper()}_"

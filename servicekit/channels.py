@@ -2,14 +2,16 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
 import grpc
 
-from servicekit import context
+from servicekit import context, metrics, tracing
 from servicekit.addresses import is_unix
 from servicekit.secrets import Secret
 from servicekit.status import REQUEST_ID_KEY, decode
@@ -108,19 +110,22 @@ class _Channel(grpc.aio.Channel):
         self._closing: set[asyncio.Task[None]] = set()
 
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(lambda to: to.unary_unary(*args, **kwargs), self._default_s)
+        return self._calls(args[0], lambda to: to.unary_unary(*args, **kwargs), self._default_s)
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(lambda to: to.unary_stream(*args, **kwargs), math.inf)
+        return self._calls(args[0], lambda to: to.unary_stream(*args, **kwargs), math.inf)
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(lambda to: to.stream_unary(*args, **kwargs), self._default_s)
+        return self._calls(args[0], lambda to: to.stream_unary(*args, **kwargs), self._default_s)
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        return self._calls(lambda to: to.stream_stream(*args, **kwargs), math.inf)
+        return self._calls(args[0], lambda to: to.stream_stream(*args, **kwargs), math.inf)
 
     def _calls(
-        self, made: Callable[[grpc.aio.Channel], Callable[..., Any]], default_s: float
+        self,
+        path: str,
+        made: Callable[[grpc.aio.Channel], Callable[..., Any]],
+        default_s: float,
     ) -> Callable[..., Any]:
         link = self._link
         method = made(link.inner)
@@ -131,12 +136,15 @@ class _Channel(grpc.aio.Channel):
             nonlocal link, method
             if (now := self._current()) is not link:
                 link, method = now, made(now.inner)
+            span = tracing.begin(path[1:], kind=tracing.CLIENT, attributes=tracing.of_rpc(path))
             begun = method(
                 *args,
                 timeout=_deadline(timeout, default_s),
-                metadata=self._metadata(metadata),
+                metadata=self._metadata(metadata, span),
                 **kwargs,
             )
+            metrics.CLIENT_RUNNING.labels(path).inc()
+            begun.add_done_callback(partial(_ended, path, span, time.monotonic()))
             if self._tls is not None:
                 link.calls.add(begun)
             return begun
@@ -154,13 +162,19 @@ class _Channel(grpc.aio.Channel):
                 closing.add_done_callback(self._closing.discard)
         return self._link
 
-    def _metadata(self, given: Iterable[tuple[str, str | bytes]] | None) -> Any:
+    def _metadata(
+        self, given: Iterable[tuple[str, str | bytes]] | None, span: tracing.Marked
+    ) -> Any:
         headers = list(given or ())
         names = {name for name, _ in headers}
         if REQUEST_ID_KEY not in names:
             headers.append((REQUEST_ID_KEY, context.request_id() or context.new_request_id()))
         if self._token is not None and "authorization" not in names:
             headers.append(("authorization", f"Bearer {self._token.reveal()}"))
+        if tracing.TRACEPARENT not in names:
+            # without a span of this call, those of whoever called us pass on
+            told = tracing.headers() if span is tracing.NOTHING else span.headers()
+            headers.extend(told.items())
         return tuple(headers)
 
     async def __aenter__(self) -> "_Channel":
@@ -182,6 +196,29 @@ class _Channel(grpc.aio.Channel):
 
     async def channel_ready(self) -> None:
         await self._current().inner.channel_ready()
+
+
+def _ended(path: str, span: tracing.Marked, began: float, call: Any) -> None:
+    """The call is over, however it went."""
+    code = _code_of(call).name
+    metrics.CLIENT_RUNNING.labels(path).dec()
+    metrics.CLIENT_HANDLED.labels(path, code).inc()
+    metrics.CLIENT_SECONDS.labels(path).observe(time.monotonic() - began)
+    span.tell({"rpc.response.status_code": code})
+    if code not in ("OK", "CANCELLED"):
+        span.fail(code)
+    span.end()
+
+
+def _code_of(call: Any) -> grpc.StatusCode:
+    """Of a call that has ended there is nothing to wait for; gRPC knows no other way to ask."""
+    asking = call.code()
+    try:
+        asking.send(None)
+    except StopIteration as answer:
+        return answer.value  # type: ignore[no-any-return]
+    asking.close()
+    return grpc.StatusCode.UNKNOWN
 
 
 def _deadline(given: float | None, default_s: float) -> float | None:

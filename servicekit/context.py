@@ -19,8 +19,13 @@ class Incoming:
     caller: str = ""
     # on the running loop's clock; infinite = none
     deadline: float = math.inf
+    # what lines of the log tell beside: on whose behalf, of which source, in doing what
+    user: str = ""
+    source_id: str = ""
+    operation: str = ""
 
 
+_FACTS = ("request_id", "user", "source_id", "operation")
 _NOTHING = Incoming()
 _incoming: ContextVar[Incoming] = ContextVar("isobath_incoming", default=_NOTHING)
 
@@ -72,6 +77,20 @@ def detached() -> Iterator[None]:
     A new task copies the context of its maker: enter this inside the task, or around its making."""
     with entered(replace(_incoming.get(), deadline=math.inf)):
         yield
+
+
+def facts() -> Iterator[tuple[str, str]]:
+    """What a line of the log tells of the call being served, by name; what is empty is left out."""
+    incoming = _incoming.get()
+    for name in _FACTS:
+        if value := getattr(incoming, name):
+            yield name, value
+
+
+def tell(**facts: str) -> None:
+    """`user`, `source_id`, `operation`: lines of the log have them from here on, to the end of the
+    call."""
+    _incoming.set(replace(_incoming.get(), **facts))  # type: ignore[arg-type]
 
 
 def set_caller(identity: str) -> None:

@@ -1,7 +1,7 @@
 """gRPC health: what a server tells, and waiting until another one is ready."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from servicekit import metrics
 from servicekit.addresses import CannotListen
 from servicekit.channels import channel
 from servicekit.secrets import Secret
@@ -34,13 +35,16 @@ class Health:
         self._names.add(full_name)
         told = health_pb2.HealthCheckResponse
         status = told.SERVING if serving else told.NOT_SERVING
+        if not full_name:
+            metrics.SERVING.set(serving)
         task = asyncio.ensure_future(self._servicer.set(full_name, status))
         self._pending.add(task)
         task.add_done_callback(self._pending.discard)
 
-    def set_all(self, serving: bool) -> None:
+    def set_all(self, serving: bool, *, but: Collection[str] = ()) -> None:
         for name in tuple(self._names):
-            self.set(serving, name)
+            if name not in but:
+                self.set(serving, name)
 
     async def told(self) -> None:
         if self._pending:

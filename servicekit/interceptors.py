@@ -6,8 +6,8 @@ pass-through generator per concern would cost more than the message."""
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from servicekit import context, logs, metrics
+from servicekit import context, logs, metrics, tracing
 from servicekit.callers import Callers
 from servicekit.status import (
     DETAILS_KEY,
@@ -55,6 +55,8 @@ class Rules:
     public: bool = False
     # streams without an end of their own, which must not hold the drain up
     endless: frozenset[str] = frozenset()
+    # a call that carries no trace begins one: where clients come in
+    begins_traces: bool = False
     # methods whose answers become bytes otherwise than by protobuf's own
     serializers: Serializers = field(default_factory=lambda: NO_SERIALIZERS)
 
@@ -98,7 +100,11 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     async def _serve(self, path: str, servicer_context: Any, body: Body) -> Any:
         service, _, method = path.lstrip("/").rpartition("/")
         call = _Call(path, method, self._rules.get(service, _NO_RULES), servicer_context)
-        with context.entered(call.incoming()), metrics.RUNNING.labels(path).track_inprogress():
+        with (
+            context.entered(call.incoming()),
+            metrics.RUNNING.labels(path).track_inprogress(),
+            call.traced() as span,
+        ):
             task = asyncio.current_task()
             assert task is not None
             self._enter(call, task)
@@ -107,6 +113,7 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
             finally:
                 self._running.discard(task)
                 self._endless.discard(task)
+                call.mark(span)
                 # when the answer is on its way: telling the log takes as long as a small call
                 asyncio.get_running_loop().call_soon(call.record)
 
@@ -155,11 +162,15 @@ class Pipeline(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
 class _Call:
     """One call on its way through, and what is told of it."""
 
-    __slots__ = ("_context", "_headers", "_started", "code", "method", "path", "rules")
+    __slots__ = (
+        *("_context", "_headers", "_started"),
+        *("code", "method", "path", "reason", "rules"),
+    )
 
     def __init__(self, path: str, method: str, rules: Rules, servicer_context: Any) -> None:
         self.path, self.method, self.rules = path, method, rules
         self.code: grpc.StatusCode | None = None
+        self.reason = ""
         self._context = servicer_context
         self._headers = dict(servicer_context.invocation_metadata() or ())
         self._started = time.monotonic()
@@ -179,6 +190,33 @@ class _Call:
             request_id=context.new_request_id(self.header(REQUEST_ID_KEY)),
             deadline=asyncio.get_running_loop().time() + remaining if bounded else math.inf,
         )
+
+    @contextmanager
+    def traced(self) -> Iterator[tracing.Marked]:
+        """Within the caller's trace, or a new one where clients come in."""
+        known = tracing.TRACEPARENT in self._headers
+        if not known and not (self.rules.begins_traces and tracing.is_on()):
+            yield tracing.NOTHING
+            return
+        with (
+            tracing.entered(self._headers),
+            tracing.span(
+                self.path[1:], kind=tracing.SERVER, attributes=tracing.of_rpc(self.path)
+            ) as span,
+        ):
+            yield span
+
+    def mark(self, span: tracing.Marked) -> None:
+        """Its end: what is no fault of the server's is none in the span of a server."""
+        code = self._ended_as()
+        span.tell({"rpc.response.status_code": code.name, "isobath.caller": context.caller()})
+        if code in _SERVER_FAULTS:
+            span.fail(self.reason or code.name)
+        elif self.reason:
+            span.tell({"isobath.reason": self.reason})
+
+    def _ended_as(self) -> grpc.StatusCode:
+        return self.code or _code_of(self._context.code())
 
     def gone(self) -> bool:
         return bool(self._context.cancelled())
@@ -203,7 +241,7 @@ class _Call:
             broken.__context__ = error
             shown = outcome(broken, NO_STATUSES, context.request_id())
             error = broken
-        self.code = shown.code
+        self.code, self.reason = shown.code, shown.reason
         if shown.known:
             _log.info("rpc_refused", method=self.path, reason=shown.reason, why=str(error))
         else:
@@ -214,7 +252,7 @@ class _Call:
         raise AssertionError("abort returned")
 
     def record(self) -> None:
-        code = (self.code or _code_of(self._context.code())).name
+        code = self._ended_as().name
         seconds = time.monotonic() - self._started
         metrics.HANDLED.labels(self.path, code).inc()
         metrics.SECONDS.labels(self.path).observe(seconds)
@@ -229,6 +267,17 @@ class _Call:
         )
 
 
+# as the semantic conventions have it
+_SERVER_FAULTS = frozenset(
+    {
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.UNIMPLEMENTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DATA_LOSS,
+    }
+)
 _BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 
 import structlog
 
-from servicekit import context
+from servicekit import context, tracing
 from servicekit.secrets import redact, scrub
 
 Event = MutableMapping[str, Any]
@@ -96,8 +96,10 @@ def _add_facts(service: str) -> Callable[[Any, str, Event], Event]:
             "service": service,
             "event": event.pop("event", ""),
         }
-        if identifier := context.request_id():
-            head["request_id"] = identifier
+        head.update(context.facts())
+        if (found := tracing.identifiers()) is not None:
+            head["trace_id"], head["span_id"] = found
+        # what the line itself tells counts, of a source or an operation
         return {**head, **event}
 
     return add
@@ -122,7 +124,7 @@ def _error(given: object) -> BaseException | None:
     return sys.exc_info()[1] if given else None
 
 
-_OWN_FIELDS = frozenset({"time", "level", "service", "request_id"})
+_OWN_FIELDS = frozenset({"time", "level", "service", "request_id", "trace_id", "span_id"})
 
 
 def _redact(_: Any, __: str, event: Event) -> Event:

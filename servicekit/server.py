@@ -19,6 +19,7 @@ from servicekit import health, logs, metrics
 from servicekit.addresses import CannotListen, is_local, is_unix, split_host_port
 from servicekit.callers import Callers
 from servicekit.channels import METADATA_LIMIT_BYTES
+from servicekit.exporting import exporting, trace_settings
 from servicekit.interceptors import NO_SERIALIZERS, Allow, Pipeline, Refused, Rules, Serializers
 from servicekit.settings import SettingsError, load
 from servicekit.status import NO_STATUSES, StatusTable
@@ -92,6 +93,8 @@ class Server:
         self._pipeline = Pipeline(callers)
         self._grpc = grpc.aio.server(interceptors=(self._pipeline,), options=_options(settings))
         self._names: list[str] = []
+        # what its services said before it listens
+        self._withheld: set[str] = set()
         self._hurried = asyncio.Event()
         self.draining = asyncio.Event()
         self._gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -117,20 +120,31 @@ class Server:
         refused: Refused | None = None,
         endless: frozenset[str] = frozenset(),
         serializers: Serializers = NO_SERIALIZERS,
+        begins_traces: bool = False,
     ) -> None:
         """Adds a service. `allow`: method -> identities that may call it, "*" for any; a method
         that is not named is nobody's. None: the service itself looks at who calls. `refused` is
         told of each method that a caller may not call. `endless`: methods whose streams have no end
         (watches); the drain ends them at once, with UNAVAILABLE, instead of waiting for them.
-        `serializers`: methods whose answers become bytes otherwise than by protobuf's own."""
+        `serializers`: methods whose answers become bytes otherwise than by protobuf's own.
+        `begins_traces`: a call that carries no trace begins one, as clients' calls do."""
         add(self._grpc)
         self._names.append(full_name)
         self._pipeline.govern(
-            full_name, Rules(statuses, allow, refused, endless=endless, serializers=serializers)
+            full_name,
+            Rules(
+                statuses,
+                allow,
+                refused,
+                endless=endless,
+                serializers=serializers,
+                begins_traces=begins_traces,
+            ),
         )
         self._health.set(False, full_name)
 
     def set_serving(self, serving: bool, full_name: str = "") -> None:
+        (self._withheld.discard if serving else self._withheld.add)(full_name)
         up = not (self.draining.is_set() or self._gave_up.done())
         self._health.set(serving and up, full_name)
 
@@ -156,7 +170,7 @@ class Server:
         self._add_public()
         self.port = self._listen()
         await self._grpc.start()
-        self._health.set_all(True)
+        self._health.set_all(True, but=self._withheld)
         await self._health.told()
 
     async def listen_for_probes(self, stack: AsyncExitStack) -> None:
@@ -254,10 +268,17 @@ async def serving(
                 metrics.listening(server_settings.metrics_bind)
             )
         await server.listen_for_probes(stack)
+        watching = asyncio.create_task(metrics.watch_loop(), name="lag of the loop")
+        stack.push_async_callback(_ended, watching)
         await stack.enter_async_context(mount(server, settings))
         stack.push_async_callback(server.stop)
         await server.start()
         yield server
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> NoReturn:
@@ -268,7 +289,9 @@ def main(name: str, settings_type: type[S], mount: Mount[S], *, prefix: str) -> 
     try:
         settings = load(settings_type, environ, prefix=prefix)
         logs.configure(name, level=_log_level())
-        asyncio.run(_run(name, mount, settings))
+        metrics.tell_build(name)
+        with exporting(trace_settings(environ), name):
+            asyncio.run(_run(name, mount, settings))
     except SettingsError as exc:
         _tell_settings(name, exc)
         sys.exit(2)

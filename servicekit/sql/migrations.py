@@ -50,7 +50,7 @@ async def revision(engine: AsyncEngine) -> str:
 
 def newest(folder: Path) -> str:
     """What the newest form is called."""
-    return ScriptDirectory.from_config(_config(folder)).get_current_head() or ""
+    return ScriptDirectory.from_config(config(folder)).get_current_head() or ""
 
 
 def _revision(connection: Connection) -> str:
@@ -85,9 +85,9 @@ async def _upgrade_postgresql(engine: AsyncEngine, folder: Path) -> None:
 
 
 def _upgrade(connection: Connection, folder: Path) -> None:
-    config = _config(folder)
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    told = config(folder)
+    told.attributes["connection"] = connection
+    command.upgrade(told, "head")
 
 
 async def _is_ours(engine: AsyncEngine, folder: Path) -> bool:
@@ -95,14 +95,15 @@ async def _is_ours(engine: AsyncEngine, folder: Path) -> bool:
     found = await revision(engine)
     try:
         if found:
-            ScriptDirectory.from_config(_config(folder)).get_revision(found)
+            ScriptDirectory.from_config(config(folder)).get_revision(found)
     except CommandError:
         _log.warning("schema_is_newer", revision=found)
         return False
     return True
 
 
-def _config(folder: Path) -> Config:
+def config(folder: Path) -> Config:
+    """Alembic's, for the migrations of that folder."""
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     return config

@@ -19,7 +19,7 @@ from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from isobath.sandbox.v1.sandbox_pb2_grpc import SandboxServiceStub
 from servicekit.status import RemoteFault
-from services.gateway import render
+from services.gateway import metrics, render
 from services.gateway.approvals import Approvals
 from services.gateway.asking import Asking
 from services.gateway.callers import Caller
@@ -229,6 +229,8 @@ class Analysis:
         rows = file.rows if file.HasField("rows") else None
         self.usage.fetched_bytes += file.size_bytes
         self.usage.fetched_rows += rows or 0
+        metrics.FETCHED_BYTES.labels(source.type, "run").inc(file.size_bytes)
+        metrics.FETCHED_ROWS.labels(source.type, "run").inc(rows or 0)
         self.live.emit(
             file_ready=analyst.FileReady(
                 selection=number,
@@ -326,6 +328,8 @@ class Analysis:
 
     def count(self, usage: inference.Usage) -> None:
         """Add what a turn used."""
+        metrics.TOKENS.labels("prompt", self.model).inc(usage.prompt_tokens)
+        metrics.TOKENS.labels("completion", self.model).inc(usage.completion_tokens)
         self.usage.prompt_tokens += usage.prompt_tokens
         self.usage.completion_tokens += usage.completion_tokens
         self.usage.estimated |= usage.estimated

@@ -22,6 +22,8 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         await _first_key(gateway)
         register(server, gateway)
         host, port = split_host_port(settings.http_bind)
+        watching = gateway.readiness.watching(server.draining, server.set_serving)
+        await stack.enter_async_context(watching)
         await stack.enter_async_context(listening(application(gateway), host, port))
         yield
 

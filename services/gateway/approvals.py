@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
+from services.gateway import metrics
 from services.gateway.errors import Conflict, NotFound
 from services.gateway.live import ENDS, Live
 
@@ -127,6 +128,7 @@ class Approvals:
         self._live.emit(approval_requested=requested)
         decided = self._by_rest(requested) or await self._by_person(requested)
         self._live.emit(approval_decided=decided)
+        metrics.APPROVALS.labels(decided.how, str(decided.approved).lower()).inc()
         return decided
 
     def decide(self, approval_id: str, decision: Decision, by: str) -> analyst.ApprovalDecided:

@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.credentials.v1 import credentials_pb2 as credentials
+from services.gateway import metrics
 from services.gateway.access.usage import Usage, Used
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
@@ -135,6 +136,8 @@ class Data:
             async with stream(SERVICE_OF.format(found.type), stub.Fetch(request)) as events:
                 yield meter.through(events)
         finally:
+            metrics.FETCHED_BYTES.labels(found.type, "caller").inc(meter.used.bytes)
+            metrics.FETCHED_ROWS.labels(found.type, "caller").inc(meter.used.rows)
             await self._usage.add(caller, meter.used)
 
     async def _unary(

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicekit import health, logs
+from servicekit import context, health, logs
 from servicekit.status import Fault
 from servicekit.tls import Tls
 from services.gateway.access.keys import Key, Keys, hash_key
@@ -21,7 +21,9 @@ from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
 from services.gateway.files import FileStore
 from services.gateway.links import Links
+from services.gateway.measured import measuring
 from services.gateway.placement import Placements
+from services.gateway.readiness import Readiness
 from services.gateway.registry import Registry
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
@@ -52,11 +54,13 @@ class Gateway:
     threads: Threads
     runs: Runs
     services: Services
+    readiness: Readiness
 
     async def admit(self, authorization: str, needs: Scope) -> Caller:
         """Who calls, let in and counted. Raises `Unauthenticated`, `NotAllowed`,
         `QuotaExceeded`."""
         caller = await self.callers.authenticate(authorization)
+        context.tell(user=caller.owner)
         require(caller.scope, needs)
         self.usage.request(caller)
         return caller
@@ -130,8 +134,10 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         if settings.oidc.issuer:
             tokens = await stack.enter_async_context(Oidc(settings.oidc))
         callers = Callers(keys, tokens)
+        await stack.enter_async_context(measuring(store))
+        ready = Readiness(services, store)
         yield Gateway(
-            settings, callers, keys, usage, registry, data, files, threads, runs, services
+            settings, callers, keys, usage, registry, data, files, threads, runs, services, ready
         )
 
 

@@ -6,6 +6,7 @@ last `FLUSH_S` at most. Who lags behind, and who asks for an ended run, reads fr
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import Context
@@ -16,6 +17,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import logs
 from servicekit.sql import Database
+from services.gateway import metrics
 from services.gateway.event_pages import cut, packed, unpacked
 from services.gateway.live import Live, Reader
 from services.gateway.store.tables import EventRow, RunRow, now_ms
@@ -51,6 +53,11 @@ class Journal:
         """A run whose events are in memory."""
         return self._live.get(run_id)
 
+    @property
+    def waiting(self) -> int:
+        """Approvals that the runs wait for."""
+        return sum(len(live.waiting) for live in self._live.values())
+
     async def aclose(self) -> None:
         """Write no more. The writer is not cancelled, because that costs a transaction its
         connection."""
@@ -67,6 +74,7 @@ class Journal:
             try:
                 await self.flush()
             except Exception:
+                metrics.FLUSH_FAILURES.inc()
                 # what is not written stays in memory, for the next time; at its end a run fails
                 _log.exception("events_not_written")
 
@@ -78,7 +86,9 @@ class Journal:
             batches = [(live, batch) for live, batch in found if batch]
             if not batches:
                 return
+            oldest_s = min(batch[0].at.ToNanoseconds() for _, batch in batches) / 1e9
             await self._write(batches)
+            metrics.FLUSH_LAG.observe(max(0.0, time.time() - oldest_s))
             for live, batch in batches:
                 live.wrote(len(batch))
 

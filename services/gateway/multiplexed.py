@@ -10,10 +10,12 @@ import grpc
 
 from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
-from servicekit import context
+from servicekit import context, tracing
 from servicekit.channels import faults, streaming
 from servicekit.status import RemoteFault, code_of, unpacked
 from services.gateway.errors import ServiceLost, named
+
+_NAME = "isobath.inference.v1.InferenceService/GenerateMany"
 
 
 class _Answer:
@@ -71,8 +73,15 @@ class Multiplexed:
         self._open()
         number = next(self._numbers)
         answer = self._answers[number] = _Answer(deadline)
+        # a generator has no context of its own to make it the current span of
+        span = tracing.begin(_NAME, kind=tracing.CLIENT, attributes=tracing.of_rpc(_NAME))
+        trace = tracing.headers() if span is tracing.NOTHING else span.headers()
         start = pb.GenerateManyRequest(
-            number=number, start=request, request_id=context.request_id()
+            number=number,
+            start=request,
+            request_id=context.request_id(),
+            traceparent=trace.get(tracing.TRACEPARENT, ""),
+            tracestate=trace.get(tracing.TRACESTATE, ""),
         )
         self._sending.put_nowait(start)
         try:
@@ -83,11 +92,13 @@ class Multiplexed:
                     continue
                 self._answers.pop(number, None)
                 if event.HasField("failure"):
+                    span.fail(event.failure.reason)
                     raise named("inference", _fault(event.failure))
                 yield event
                 return
         finally:
             answer.close()
+            span.end()
             if self._answers.pop(number, None) is not None:
                 cancel = pb.GenerateManyRequest(number=number, cancel=pb.Cancel())
                 self._sending.put_nowait(cancel)

@@ -11,6 +11,7 @@ from collections.abc import (
 )
 from contextlib import aclosing, contextmanager
 from dataclasses import replace
+from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import delete, select
@@ -19,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.sql import Database
 from servicekit.status import InvalidField, StatusTable
-from services.gateway import approvals
+from services.gateway import approvals, metrics
 from services.gateway.access.quotas import require_room
 from services.gateway.access.usage import Usage
 from services.gateway.approvals import Approvals, Decision
@@ -30,6 +31,7 @@ from services.gateway.errors import Conflict, NotFound, TooBusy
 from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal
+from services.gateway.observed import observed
 from services.gateway.pages import Page, page_size
 from services.gateway.plan import PLAIN, Plan
 from services.gateway.registry import Registry
@@ -83,6 +85,11 @@ class Runs:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         # the run that each busy thread is busy with
         self._busy_threads: dict[str, str] = {}
+        metrics.tell_runs(
+            going=lambda: len(self._tasks),
+            waiting=lambda: self._journal.waiting,
+            most=settings.max_runs,
+        )
 
     async def recover(self) -> int:
         """After a crash: end the runs that it cut off."""
@@ -117,6 +124,7 @@ class Runs:
         if known := await self._known(caller, plan):
             return known
         if len(self._tasks) >= self._settings.max_runs:
+            metrics.REFUSED.inc()
             raise TooBusy(self._settings.max_runs)
         require_room(caller.quota, self._going[caller.key_id])
         plan = plan.within(await self._usage.require_left(caller))
@@ -160,8 +168,8 @@ class Runs:
     ) -> None:
         live = self._journal.open(run_id, caller.owner)
         waits = self._approvals[run_id] = Approvals(live, seconds=self._settings.approval_s)
-        work = self._work.run(caller, plan, live, waits, model, sources)
-        task = asyncio.create_task(work, name=f"run {run_id}")
+        work = partial(self._work.run, caller, plan, live, waits, model, sources)
+        task = asyncio.create_task(observed(work, live, plan), name=f"run {run_id}")
         self._tasks[run_id] = task
         self._going[caller.key_id] += 1
         task.add_done_callback(lambda _: self._done(caller, run_id, plan.thread_id))

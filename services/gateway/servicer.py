@@ -62,6 +62,7 @@ def register(server: Server, gateway: Gateway) -> None:
             lambda target, servicer=servicer, add=add: add(servicer, target),  # type: ignore[misc]
             statuses=STATUSES,
             endless=frozenset({"WatchRun", "Chat"}),
+            begins_traces=True,
         )
 
 

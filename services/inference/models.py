@@ -1,6 +1,6 @@
 """The nouns of inference: a conversation, a request, what comes back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,6 +41,8 @@ class Request:
     owner: str = ""
     # smaller is sooner
     priority: int = 0
+    # headers of the trace that it belongs to, for whatever answers it
+    trace: Mapping[str, str] = field(default_factory=dict)
 
 
 class Finish(StrEnum):

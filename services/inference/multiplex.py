@@ -5,12 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 
 from isobath.inference.v1 import inference_pb2 as pb
-from servicekit import context, logs
+from servicekit import context, logs, tracing
 from servicekit.status import Draining, InvalidField, Outcome
 from services.inference import wire
 from services.inference.models import Delta, Event, Request
 
 _log = logs.get(__name__)
+# of an answer's span: the stream itself belongs to nobody's trace
+_NAME = "isobath.inference.v1.InferenceService/GenerateMany"
 
 Start = Callable[[Request], AsyncGenerator[Event, None]]
 Explain = Callable[[BaseException], Outcome]
@@ -119,15 +121,16 @@ class Multiplexer:
         elif action == "start" and self._draining.is_set():
             self._refuse(message.number, Draining("the server is going away"))
         elif action == "start":
-            self._begin(message.number, message.start, message.request_id)
+            self._begin(message)
         else:
             self._refuse(message.number, InvalidField("action", "neither start nor cancel is set"))
 
-    def _begin(self, number: int, start: pb.GenerateRequest, request_id: str) -> None:
+    def _begin(self, message: pb.GenerateManyRequest) -> None:
+        number = message.number
         if number in self._answers:
             # a failure under this number could be taken for that of the answer that bears it
             raise InvalidField("number", f"{number} is in use on this stream")
-        task = asyncio.create_task(self._answer(number, start, request_id))
+        task = asyncio.create_task(self._answer(message))
         self._answers[number] = task
         task.add_done_callback(lambda done: self._forget(number, done))
 
@@ -141,8 +144,17 @@ class Multiplexer:
     def _refuse(self, number: int, error: Exception) -> None:
         self._outbox.fail(number, self._explain(error))
 
-    async def _answer(self, number: int, start: pb.GenerateRequest, request_id: str) -> None:
-        context.set_request_id(request_id)
+    async def _answer(self, message: pb.GenerateManyRequest) -> None:
+        context.set_request_id(message.request_id)
+        if not message.traceparent:
+            await self._put_all(message.number, message.start)
+            return
+        with tracing.entered(wire.trace(message)), tracing.span(_NAME, kind=tracing.SERVER) as span:
+            if failed := await self._put_all(message.number, message.start):
+                span.fail(failed)
+
+    async def _put_all(self, number: int, start: pb.GenerateRequest) -> str:
+        """The reason of its failure, or "" once it has ended."""
         try:
             async with aclosing(self._start(wire.request(start))) as events:
                 async for event in events:
@@ -152,6 +164,8 @@ class Multiplexer:
             if not shown.known:
                 _log.error("answer_failed", number=number, exc_info=exc)
             self._outbox.fail(number, shown)
+            return shown.reason
+        return ""
 
 
 async def _ended(tasks: "tuple[asyncio.Task[None], ...]") -> None:

@@ -6,6 +6,7 @@ from google.protobuf import duration_pb2
 
 from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.status import InvalidField, Outcome
+from servicekit.tracing import TRACEPARENT, TRACESTATE
 from services.inference.models import (
     Completion,
     Delta,
@@ -44,6 +45,13 @@ def request(message: pb.GenerateRequest) -> Request:
         owner=message.owner,
         priority=message.priority,
     )
+
+
+def trace(message: pb.GenerateManyRequest) -> dict[str, str]:
+    """Headers of the trace that a start belongs to; none where it has none."""
+    if not message.traceparent:
+        return {}
+    return {TRACEPARENT: message.traceparent, TRACESTATE: message.tracestate}
 
 
 def conversation(messages: Iterable[pb.Message]) -> Sequence[Message]:

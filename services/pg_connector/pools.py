@@ -13,6 +13,7 @@ from connectorkit.access import Gate
 from connectorkit.refusals import RevokedGrant
 from grants.claims import Grant
 from servicekit import logs
+from services.pg_connector import metrics
 from services.pg_connector.connecting import connect
 from services.pg_connector.errors import AuthenticationFailed, QueryTimeout
 from services.pg_connector.faults import Doing, translating
@@ -129,6 +130,12 @@ class Pools:
         self._retired: set[_Pool] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._stack = AsyncExitStack()
+        metrics.tell_pools(
+            pools=lambda: len(self._pools),
+            used=lambda: sum(size - idle for size, idle in self._sizes()),
+            idle=lambda: sum(idle for _, idle in self._sizes()),
+            most=settings.connections,
+        )
 
     async def __aenter__(self) -> Self:
         self._gate.on_close(self._revoke)
@@ -149,6 +156,12 @@ class Pools:
     def opened(self) -> int:
         """Sources with a pool."""
         return len(self._pools)
+
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Connections of each pool, and how many of them are idle."""
+        every = (*tuple(self._pools.values()), *tuple(self._retired))
+        opened = (pool.connections for pool in every if pool.connections is not None)
+        return [(each.get_size(), each.get_idle_size()) for each in opened]
 
     @asynccontextmanager
     async def held(self, grant: Grant, *, spare: bool = False) -> AsyncIterator[Held]:

@@ -141,7 +141,7 @@ class Execution:
         await self._tell_artifacts(before)
         ended.elapsed_s = time.monotonic() - start
         ended.cut_bytes = window.cut_bytes
-        metrics.ended(ended.outcome, ended.cause)
+        metrics.ended(ended.outcome, ended.cause, ended.elapsed_s)
         await self.tell(ended)
 
     @contextmanager

@@ -12,6 +12,7 @@ from isobath.connector.v1 import connector_pb2 as pb
 from servicekit.channels import faults, streaming
 from servicekit.limits import Limiter
 from servicekit.status import RemoteFault
+from services.sandbox import metrics
 from services.sandbox.connectors import Reaching
 from services.sandbox.errors import BrokenTransfer, WorkspaceFull
 from services.sandbox.names import checked, numbered, tamed, with_suffix
@@ -221,6 +222,7 @@ class _Reception:
         self._room.use(len(piece))
         await self._work.threads.run(self._writing.write, piece)
         self.total += len(piece)
+        metrics.IMPORTED.labels(self._item.source_type).inc(len(piece))
         if self.total - self._told_at >= _TOLD_EVERY_BYTES:
             await self._tell()
 

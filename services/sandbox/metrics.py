@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
-from servicekit.metrics import REGISTRY
+from servicekit.metrics import REGISTRY, SECONDS_BUCKETS
 
 TIER = Gauge("isobath_sandbox_tier", "1 for the tier that is held.", ("tier",), registry=REGISTRY)
 ENFORCED = Gauge(
@@ -19,6 +19,25 @@ WAITING = Gauge("isobath_sandbox_waiting", "Callers in line for a slot.", regist
 WARM = Gauge("isobath_sandbox_warm_kernels", "Kernels that nobody has yet.", registry=REGISTRY)
 PROGRAMS = Counter(
     "isobath_sandbox_programs", "Programs that ended, by outcome.", ("outcome",), registry=REGISTRY
+)
+PROGRAM_SECONDS = Histogram(
+    "isobath_sandbox_program_seconds",
+    "How long programs ran, waiting for approvals included.",
+    buckets=SECONDS_BUCKETS,
+    registry=REGISTRY,
+)
+IMPORTED = Counter(
+    "isobath_sandbox_imported_bytes",
+    "Bytes that came into workspaces, by the type of their source.",
+    ("type",),
+    registry=REGISTRY,
+)
+BROKER = Counter(
+    "isobath_sandbox_broker_calls",
+    "What programs asked of sources: operation = sources, fetch, upload, list, tables, schema or "
+    "other; outcome = ok, refused, failed or left.",
+    ("operation", "outcome"),
+    registry=REGISTRY,
 )
 DEATHS = Counter(
     "isobath_sandbox_kernel_deaths", "Kernels that ended, by cause.", ("cause",), registry=REGISTRY
@@ -44,8 +63,9 @@ def tell_room(
     SLOTS.set(slots)
 
 
-def ended(outcome: str, cause: str) -> None:
+def ended(outcome: str, cause: str, seconds: float) -> None:
     """A program's end, and its kernel's, if it had a cause to end too."""
     PROGRAMS.labels(outcome).inc()
+    PROGRAM_SECONDS.observe(seconds)
     if cause:
         DEATHS.labels(cause).inc()

@@ -150,7 +150,7 @@ async def platform_of(
             api_key=Secret(KEY),
             credentials=addresses["credentials"],
             connectors=tuple(connectors),
-            sandbox=(addresses["sandbox"],),
+            sandbox=overrides.pop("sandbox", (addresses["sandbox"],)),
             inference=(addresses["inference"],),
             **overrides,
         )

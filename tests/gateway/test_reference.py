@@ -105,6 +105,8 @@ async def _walk(platform: Platform) -> None:
     await _walk_access(http)
     for place in ("/v1/models", "/v1/models/DeepAnalyze-8B", "/health", "/metrics"):
         await http.get(place)
+    for place in ("/livez", "/healthz", "/readyz"):
+        await http.get(place)
     await http.delete("/v1/data-sources/shop")
 
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from servicekit import context
 from servicekit.status import Fault
+from servicekit.version import VERSION
 from services.gateway.gateway import Gateway
 from services.gateway.http import (
     access,
@@ -22,6 +23,7 @@ from services.gateway.http import (
     chat,
     edge,
     files,
+    platform,
     responses,
     runs,
     sources,
@@ -35,7 +37,6 @@ NO_ROUTE = (
 )
 # what a script of another origin may read
 EXPOSED = ("x-request-id", "retry-after", "x-should-retry", "location", "content-disposition")
-VERSION = "0.1.0"
 
 
 def application(gateway: Gateway) -> ASGIApp:
@@ -71,7 +72,7 @@ def families(gateway: Gateway) -> Sequence[APIRouter]:
         access.routes(gateway),
         runs.routes(gateway),
         approvals.routes(gateway),
-        runs.pages(gateway),
+        platform.routes(gateway),
     )
 
 

@@ -1,19 +1,16 @@
-"""/v1/runs, /v1/threads, /v1/models, and the service's own pages."""
+"""/v1/runs and /v1/threads."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import orjson
-import prometheus_client
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit.metrics import REGISTRY
 from servicekit.status import InvalidField
 from services.gateway import exports
-from services.gateway.errors import NotFound
 from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, body_of, number, word
 from services.gateway.http.edge import Json
@@ -106,45 +103,6 @@ def routes(gateway: Gateway) -> APIRouter:
     return router
 
 
-def pages(gateway: Gateway) -> APIRouter:
-    """Models, health and metrics."""
-    router = APIRouter(tags=["platform"])
-
-    @router.get("/v1/models")
-    async def models(request: Request) -> Json:
-        """The models that chat takes."""
-        await authenticated(gateway, request)
-        return Json(listing([model_json(each) for each in await gateway.runs.models()]))
-
-    @router.get("/v1/models/{id:path}")
-    async def model(request: Request, id: str) -> Json:
-        """One model."""
-        await authenticated(gateway, request)
-        for each in await gateway.runs.models():
-            if each.id == id:
-                return Json(model_json(each))
-        raise NotFound("model", id, field="model")
-
-    @router.get("/health")
-    async def health() -> Json:
-        """Each service's own word; 503 unless all serve."""
-        states = await gateway.health()
-        well = all(state == "SERVING" for state in states.values())
-        return Json(
-            {"status": "ok" if well else "degraded", "services": states}, 200 if well else 503
-        )
-
-    @router.get("/metrics")
-    async def metrics() -> Response:
-        """Prometheus metrics of the gateway."""
-        return Response(
-            prometheus_client.generate_latest(REGISTRY),
-            media_type=prometheus_client.CONTENT_TYPE_LATEST,
-        )
-
-    return router
-
-
 def run_json(run: analyst.Run) -> dict[str, Any]:
     """A run as HTTP shows it."""
     error = {"reason": run.error_reason, "message": run.error_message}
@@ -170,18 +128,6 @@ def thread_json(thread: analyst.Thread) -> dict[str, Any]:
         "title": thread.title,
         "created_at": thread.created_at.seconds,
         "expires_at": thread.expires_at.seconds,
-    }
-
-
-def model_json(model: analyst.ChatModel) -> dict[str, Any]:
-    """OpenAI's model object."""
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": 0,
-        "owned_by": "isobath",
-        "agent": model.is_agent,
-        "description": model.description,
     }
 
 

@@ -90,6 +90,8 @@ class OpenAIEngine:
             "messages": wording.messages(request, self._protocol),
             **wording.parameters(request, self._protocol, answer.finder),
         }
+        if request.trace:
+            arguments["extra_headers"] = dict(request.trace)
         async with self._translated(answer), self._opened(arguments) as stream:
             async for chunk in stream:
                 if text := answer.take(chunk):

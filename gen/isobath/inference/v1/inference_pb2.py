@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$isobath/inference/v1/inference.proto\x12\x14isobath.inference.v1\x1a\x1egoogle/protobuf/duration.proto\"D\n\x07Message\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.isobath.inference.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x96\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xcb\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.isobath.inference.v1.Message\x12\x30\n\x08sampling\x18\x03 \x01(\x0b\x32\x1e.isobath.inference.v1.Sampling\x12\x17\n\x0fstop_after_code\x18\x04 \x01(\x08\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\"\x81\x01\n\x10GenerateResponse\x12,\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x1b.isobath.inference.v1.DeltaH\x00\x12\x36\n\ncompletion\x18\x02 \x01(\x0b\x32 .isobath.inference.v1.CompletionH\x00\x42\x07\n\x05\x65vent\"%\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\x05\"\x89\x01\n\nCompletion\x12\x39\n\rfinish_reason\x18\x01 \x01(\x0e\x32\".isobath.inference.v1.FinishReason\x12\x14\n\x0cmatched_stop\x18\x02 \x01(\t\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.isobath.inference.v1.Usage\"c\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x11\n\testimated\x18\x04 \x01(\x08\"\xab\x01\n\x13GenerateManyRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x36\n\x05start\x18\x02 \x01(\x0b\x32%.isobath.inference.v1.GenerateRequestH\x00\x12.\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1c.isobath.inference.v1.CancelH\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\tB\x08\n\x06\x61\x63tion\"\x08\n\x06\x43\x61ncel\"K\n\x14GenerateManyResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32#.isobath.inference.v1.NumberedEvent\"\xc0\x01\n\rNumberedEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12,\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1b.isobath.inference.v1.DeltaH\x00\x12\x36\n\ncompletion\x18\x03 \x01(\x0b\x32 .isobath.inference.v1.CompletionH\x00\x12\x30\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.isobath.inference.v1.FailureH\x00\x42\x07\n\x05\x65vent\"\xd8\x01\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12=\n\x08metadata\x18\x04 \x03(\x0b\x32+.isobath.inference.v1.Failure.MetadataEntry\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x12\x43ountTokensRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.isobath.inference.v1.Message\"8\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x05\x12\x11\n\testimated\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"A\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.isobath.inference.v1.Model\"\x8c\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\x05\x12\x12\n\nis_adapter\x18\x05 \x01(\x08\x12\x12\n\nbase_model\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\"0\n\x12LoadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"A\n\x13LoadAdapterResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.isobath.inference.v1.Model\"$\n\x14UnloadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x15UnloadAdapterResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"\r\n\x0bLoadRequest\"y\n\x0cLoadResponse\x12\x0f\n\x07running\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12 \n\x13\x63\x61\x63he_used_fraction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05slots\x18\x04 \x01(\x05\x42\x16\n\x14_cache_used_fraction*b\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\x10\n\x0cROLE_EXECUTE\x10\x04*x\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x17\n\x13\x46INISH_REASON_ABORT\x10\x03\x32\xbc\x05\n\x10InferenceService\x12[\n\x08Generate\x12%.isobath.inference.v1.GenerateRequest\x1a&.isobath.inference.v1.GenerateResponse0\x01\x12i\n\x0cGenerateMany\x12).isobath.inference.v1.GenerateManyRequest\x1a*.isobath.inference.v1.GenerateManyResponse(\x01\x30\x01\x12\x62\n\x0b\x43ountTokens\x12(.isobath.inference.v1.CountTokensRequest\x1a).isobath.inference.v1.CountTokensResponse\x12_\n\nListModels\x12\'.isobath.inference.v1.ListModelsRequest\x1a(.isobath.inference.v1.ListModelsResponse\x12\x62\n\x0bLoadAdapter\x12(.isobath.inference.v1.LoadAdapterRequest\x1a).isobath.inference.v1.LoadAdapterResponse\x12h\n\rUnloadAdapter\x12*.isobath.inference.v1.UnloadAdapterRequest\x1a+.isobath.inference.v1.UnloadAdapterResponse\x12M\n\x04Load\x12!.isobath.inference.v1.LoadRequest\x1a\".isobath.inference.v1.LoadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$isobath/inference/v1/inference.proto\x12\x14isobath.inference.v1\x1a\x1egoogle/protobuf/duration.proto\"D\n\x07Message\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.isobath.inference.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x96\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x11\n\x04seed\x18\x04 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xcb\x01\n\x0fGenerateRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.isobath.inference.v1.Message\x12\x30\n\x08sampling\x18\x03 \x01(\x0b\x32\x1e.isobath.inference.v1.Sampling\x12\x17\n\x0fstop_after_code\x18\x04 \x01(\x08\x12\x0c\n\x04stop\x18\x05 \x03(\t\x12\r\n\x05owner\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\"\x81\x01\n\x10GenerateResponse\x12,\n\x05\x64\x65lta\x18\x01 \x01(\x0b\x32\x1b.isobath.inference.v1.DeltaH\x00\x12\x36\n\ncompletion\x18\x02 \x01(\x0b\x32 .isobath.inference.v1.CompletionH\x00\x42\x07\n\x05\x65vent\"%\n\x05\x44\x65lta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06tokens\x18\x02 \x01(\x05\"\x89\x01\n\nCompletion\x12\x39\n\rfinish_reason\x18\x01 \x01(\x0e\x32\".isobath.inference.v1.FinishReason\x12\x14\n\x0cmatched_stop\x18\x02 \x01(\t\x12*\n\x05usage\x18\x03 \x01(\x0b\x32\x1b.isobath.inference.v1.Usage\"c\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\x05\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\x05\x12\x15\n\rcached_tokens\x18\x03 \x01(\x05\x12\x11\n\testimated\x18\x04 \x01(\x08\"\xd4\x01\n\x13GenerateManyRequest\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x36\n\x05start\x18\x02 \x01(\x0b\x32%.isobath.inference.v1.GenerateRequestH\x00\x12.\n\x06\x63\x61ncel\x18\x03 \x01(\x0b\x32\x1c.isobath.inference.v1.CancelH\x00\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x12\n\ntracestate\x18\x06 \x01(\tB\x08\n\x06\x61\x63tion\"\x08\n\x06\x43\x61ncel\"K\n\x14GenerateManyResponse\x12\x33\n\x06\x65vents\x18\x01 \x03(\x0b\x32#.isobath.inference.v1.NumberedEvent\"\xc0\x01\n\rNumberedEvent\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12,\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32\x1b.isobath.inference.v1.DeltaH\x00\x12\x36\n\ncompletion\x18\x03 \x01(\x0b\x32 .isobath.inference.v1.CompletionH\x00\x12\x30\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1d.isobath.inference.v1.FailureH\x00\x42\x07\n\x05\x65vent\"\xd8\x01\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12=\n\x08metadata\x18\x04 \x03(\x0b\x32+.isobath.inference.v1.Failure.MetadataEntry\x12.\n\x0bretry_after\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x12\x43ountTokensRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12/\n\x08messages\x18\x02 \x03(\x0b\x32\x1d.isobath.inference.v1.Message\"8\n\x13\x43ountTokensResponse\x12\x0e\n\x06tokens\x18\x01 \x01(\x05\x12\x11\n\testimated\x18\x02 \x01(\x08\"\x13\n\x11ListModelsRequest\"A\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.isobath.inference.v1.Model\"\x8c\x01\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x16\n\x0e\x63ontext_tokens\x18\x04 \x01(\x05\x12\x12\n\nis_adapter\x18\x05 \x01(\x08\x12\x12\n\nbase_model\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\"0\n\x12LoadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\"A\n\x13LoadAdapterResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.isobath.inference.v1.Model\"$\n\x14UnloadAdapterRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x15UnloadAdapterResponse\x12\x0f\n\x07\x65xisted\x18\x01 \x01(\x08\"\r\n\x0bLoadRequest\"y\n\x0cLoadResponse\x12\x0f\n\x07running\x18\x01 \x01(\x05\x12\x0f\n\x07waiting\x18\x02 \x01(\x05\x12 \n\x13\x63\x61\x63he_used_fraction\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05slots\x18\x04 \x01(\x05\x42\x16\n\x14_cache_used_fraction*b\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03\x12\x10\n\x0cROLE_EXECUTE\x10\x04*x\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n\x12\x46INISH_REASON_STOP\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x17\n\x13\x46INISH_REASON_ABORT\x10\x03\x32\xbc\x05\n\x10InferenceService\x12[\n\x08Generate\x12%.isobath.inference.v1.GenerateRequest\x1a&.isobath.inference.v1.GenerateResponse0\x01\x12i\n\x0cGenerateMany\x12).isobath.inference.v1.GenerateManyRequest\x1a*.isobath.inference.v1.GenerateManyResponse(\x01\x30\x01\x12\x62\n\x0b\x43ountTokens\x12(.isobath.inference.v1.CountTokensRequest\x1a).isobath.inference.v1.CountTokensResponse\x12_\n\nListModels\x12\'.isobath.inference.v1.ListModelsRequest\x1a(.isobath.inference.v1.ListModelsResponse\x12\x62\n\x0bLoadAdapter\x12(.isobath.inference.v1.LoadAdapterRequest\x1a).isobath.inference.v1.LoadAdapterResponse\x12h\n\rUnloadAdapter\x12*.isobath.inference.v1.UnloadAdapterRequest\x1a+.isobath.inference.v1.UnloadAdapterResponse\x12M\n\x04Load\x12!.isobath.inference.v1.LoadRequest\x1a\".isobath.inference.v1.LoadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,10 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._loaded_options = None
   _globals['_FAILURE_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_ROLE']._serialized_start=2320
-  _globals['_ROLE']._serialized_end=2418
-  _globals['_FINISHREASON']._serialized_start=2420
-  _globals['_FINISHREASON']._serialized_end=2540
+  _globals['_ROLE']._serialized_start=2361
+  _globals['_ROLE']._serialized_end=2459
+  _globals['_FINISHREASON']._serialized_start=2461
+  _globals['_FINISHREASON']._serialized_end=2581
   _globals['_MESSAGE']._serialized_start=94
   _globals['_MESSAGE']._serialized_end=162
   _globals['_SAMPLING']._serialized_start=165
@@ -53,39 +53,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USAGE']._serialized_start=834
   _globals['_USAGE']._serialized_end=933
   _globals['_GENERATEMANYREQUEST']._serialized_start=936
-  _globals['_GENERATEMANYREQUEST']._serialized_end=1107
-  _globals['_CANCEL']._serialized_start=1109
-  _globals['_CANCEL']._serialized_end=1117
-  _globals['_GENERATEMANYRESPONSE']._serialized_start=1119
-  _globals['_GENERATEMANYRESPONSE']._serialized_end=1194
-  _globals['_NUMBEREDEVENT']._serialized_start=1197
-  _globals['_NUMBEREDEVENT']._serialized_end=1389
-  _globals['_FAILURE']._serialized_start=1392
-  _globals['_FAILURE']._serialized_end=1608
-  _globals['_FAILURE_METADATAENTRY']._serialized_start=1561
-  _globals['_FAILURE_METADATAENTRY']._serialized_end=1608
-  _globals['_COUNTTOKENSREQUEST']._serialized_start=1610
-  _globals['_COUNTTOKENSREQUEST']._serialized_end=1694
-  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1696
-  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1752
-  _globals['_LISTMODELSREQUEST']._serialized_start=1754
-  _globals['_LISTMODELSREQUEST']._serialized_end=1773
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1775
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1840
-  _globals['_MODEL']._serialized_start=1843
-  _globals['_MODEL']._serialized_end=1983
-  _globals['_LOADADAPTERREQUEST']._serialized_start=1985
-  _globals['_LOADADAPTERREQUEST']._serialized_end=2033
-  _globals['_LOADADAPTERRESPONSE']._serialized_start=2035
-  _globals['_LOADADAPTERRESPONSE']._serialized_end=2100
-  _globals['_UNLOADADAPTERREQUEST']._serialized_start=2102
-  _globals['_UNLOADADAPTERREQUEST']._serialized_end=2138
-  _globals['_UNLOADADAPTERRESPONSE']._serialized_start=2140
-  _globals['_UNLOADADAPTERRESPONSE']._serialized_end=2180
-  _globals['_LOADREQUEST']._serialized_start=2182
-  _globals['_LOADREQUEST']._serialized_end=2195
-  _globals['_LOADRESPONSE']._serialized_start=2197
-  _globals['_LOADRESPONSE']._serialized_end=2318
-  _globals['_INFERENCESERVICE']._serialized_start=2543
-  _globals['_INFERENCESERVICE']._serialized_end=3243
+  _globals['_GENERATEMANYREQUEST']._serialized_end=1148
+  _globals['_CANCEL']._serialized_start=1150
+  _globals['_CANCEL']._serialized_end=1158
+  _globals['_GENERATEMANYRESPONSE']._serialized_start=1160
+  _globals['_GENERATEMANYRESPONSE']._serialized_end=1235
+  _globals['_NUMBEREDEVENT']._serialized_start=1238
+  _globals['_NUMBEREDEVENT']._serialized_end=1430
+  _globals['_FAILURE']._serialized_start=1433
+  _globals['_FAILURE']._serialized_end=1649
+  _globals['_FAILURE_METADATAENTRY']._serialized_start=1602
+  _globals['_FAILURE_METADATAENTRY']._serialized_end=1649
+  _globals['_COUNTTOKENSREQUEST']._serialized_start=1651
+  _globals['_COUNTTOKENSREQUEST']._serialized_end=1735
+  _globals['_COUNTTOKENSRESPONSE']._serialized_start=1737
+  _globals['_COUNTTOKENSRESPONSE']._serialized_end=1793
+  _globals['_LISTMODELSREQUEST']._serialized_start=1795
+  _globals['_LISTMODELSREQUEST']._serialized_end=1814
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1816
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1881
+  _globals['_MODEL']._serialized_start=1884
+  _globals['_MODEL']._serialized_end=2024
+  _globals['_LOADADAPTERREQUEST']._serialized_start=2026
+  _globals['_LOADADAPTERREQUEST']._serialized_end=2074
+  _globals['_LOADADAPTERRESPONSE']._serialized_start=2076
+  _globals['_LOADADAPTERRESPONSE']._serialized_end=2141
+  _globals['_UNLOADADAPTERREQUEST']._serialized_start=2143
+  _globals['_UNLOADADAPTERREQUEST']._serialized_end=2179
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_start=2181
+  _globals['_UNLOADADAPTERRESPONSE']._serialized_end=2221
+  _globals['_LOADREQUEST']._serialized_start=2223
+  _globals['_LOADREQUEST']._serialized_end=2236
+  _globals['_LOADRESPONSE']._serialized_start=2238
+  _globals['_LOADRESPONSE']._serialized_end=2359
+  _globals['_INFERENCESERVICE']._serialized_start=2584
+  _globals['_INFERENCESERVICE']._serialized_end=3284
 # @@protoc_insertion_point(module_scope)

@@ -425,6 +425,16 @@ _PLATFORM = {
         },
         needs=None,
     ),
+    "GET /livez": Operation("getLiveness", _json(ref("Alive"), "The process answers."), needs=None),
+    "GET /healthz": Operation("getHealthz", _json(ref("Alive"), "As /livez."), needs=None),
+    "GET /readyz": Operation(
+        "getReadiness",
+        {
+            200: Answer("Requests are welcome.", {JSON: ref("Readiness")}),
+            503: Answer("Requests should go elsewhere.", {JSON: ref("Readiness")}),
+        },
+        needs=None,
+    ),
     "GET /metrics": Operation(
         "getMetrics",
         {200: Answer("Prometheus' text.", {"text/plain": text()})},

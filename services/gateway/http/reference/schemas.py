@@ -220,6 +220,25 @@ HEALTH = record(
         "services": by_name(text(enum=["SERVING", "NOT_SERVING", "UNREACHABLE"])),
     }
 )
+ALIVE = record({"status": always("alive")})
+READINESS = record(
+    {
+        "status": text(enum=["ready", "degraded", "unready"]),
+        "reason": text("What is away; empty where nothing is."),
+        "dependencies": many(
+            record(
+                {
+                    "name": text("database, credentials, sandbox, inference, or a connector."),
+                    "state": text(
+                        "SERVING, NOT_SERVING, UNREACHABLE, or of a database MIGRATIONS_PENDING."
+                    ),
+                    "essential": truth("The gateway is not ready without it."),
+                    "since": text("When it was first seen so.", format="date-time"),
+                }
+            )
+        ),
+    }
+)
 USED = {
     "requests": whole(),
     "runs": whole(),
@@ -295,7 +314,9 @@ def components() -> dict[str, Schema]:
         "Thread": THREAD,
         "ThreadTold": THREAD_TOLD,
         "Model": MODEL,
+        "Alive": ALIVE,
         "Health": HEALTH,
+        "Readiness": READINESS,
         "Caller": CALLER,
         "Key": KEY,
         "KeyMade": KEY_MADE,

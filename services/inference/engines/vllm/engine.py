@@ -243,6 +243,8 @@ class VllmEngine:
             uuid.uuid4().hex,
             lora_request=adapter.lora if adapter else None,
             priority=request.priority,
+            # vLLM makes spans of its own where it has a collector (--otlp-traces-endpoint)
+            trace_headers=request.trace or None,
         )
         return outputs
 
