@@ -214,6 +214,8 @@ class _Call:
             span.fail(self.reason or code.name)
         elif self.reason:
             span.tell({"isobath.reason": self.reason})
+        # gRPC's own way out of an abort is an exception
+        span.settle()
 
     def _ended_as(self) -> grpc.StatusCode:
         return self.code or _code_of(self._context.code())

@@ -82,6 +82,10 @@ class Marked:
             self._span.set_attributes(_clean({"error.type": reason}))
             self._span.set_status(Status(StatusCode.ERROR, redact("reason", reason)))  # type: ignore[arg-type]
 
+    def settle(self) -> None:
+        """All is said: what is raised from here on is no fault of it."""
+        self._failed = True
+
     def end(self) -> None:
         self._span.end()
 

@@ -32,8 +32,9 @@ def test_every_module_with_metrics_is_in_the_table() -> None:
 
 
 def _imports_metrics(node: ast.AST) -> bool:
-    named = isinstance(node, ast.ImportFrom) and node.module == "prometheus_client"
-    return named and bool({alias.name for alias in node.names} & KINDS)
+    if not isinstance(node, ast.ImportFrom) or node.module != "prometheus_client":
+        return False
+    return bool({alias.name for alias in node.names} & KINDS)
 
 
 @pytest.mark.parametrize("metric", ALL, ids=lambda metric: metric._name)
