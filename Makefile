@@ -4,10 +4,14 @@ VENV ?= .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ENGINE ?= rules
-SERVICES := gateway credentials pg_connector blob_connector file_connector sandbox inference
+# of the Dockerfile, each isobath/TARGET; inference-vllm is not among them: its base is many gigabytes
+IMAGES ?= gateway credentials pg-connector blob-connector file-connector sandbox inference
+CONTAINERS ?= docker
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images k8s-check clean
+.PHONY: help env demo up certs test test-vllm test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -100,9 +104,23 @@ bench-inference: ## tokens per second beside `vllm serve` on CPU; and on a GPU, 
 requirements: env ## which requirements have a passing test, as of the last `make test`
 	@$(RUN)/python -m dev.requirements
 
-images: ## build one container image per service
-	for service in $(SERVICES); do \
-	  docker build --build-arg SERVICE=$$service --tag isobath/$$(echo $$service | tr _ -) . || exit 1; \
+images: ## build the container images; IMAGES=… some of them, CONTAINERS=podman, BUILD_ARGS=--build-arg…
+	for image in $(IMAGES); do \
+	  $(CONTAINERS) build --target $$image --tag isobath/$$image --tag isobath/$$image:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) $(BUILD_ARGS) . || exit 1; \
+	done
+
+images-check: env ## build the images as root with podman, and run the services from them
+	ISOBATH_IMAGES=yes $(RUN)/python -m pytest tests/images
+
+sbom: ## bills of materials of the services' locks, as CycloneDX in dist/sbom
+	test -x .venv-sbom/bin/python || $(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  -r requirements/sbom.txt
+	mkdir -p dist/sbom
+	for image in $(IMAGES); do \
+	  .venv-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --sv 1.6 \
+	    --output-file dist/sbom/isobath-$$image.cdx.json requirements/$$image.txt || exit 1; \
 	done
 
 k8s-check: env ## the manifests in all combinations: schemas of several Kubernetes versions, who may reach whom, checkov
@@ -113,4 +131,4 @@ k8s-check: env ## the manifests in all combinations: schemas of several Kubernet
 	.venv-manifests/bin/checkov --directory .manifests --config-file k8s/checkov.yaml
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) .venv-manifests .manifests .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-sbom .venv-manifests .manifests .mypy_cache .ruff_cache .pytest_cache .hypothesis

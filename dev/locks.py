@@ -19,7 +19,7 @@ EXTRAS = (
     "dev",
 )
 # environments apart from the platform's own
-GROUPS = ("clients", "manifests")
+GROUPS = ("clients", "manifests", "sbom")
 
 
 def lock(name: str) -> None:
