@@ -3,7 +3,8 @@
     python -m servicekit.probe SERVICE [--public] [--http PATH]
 
 reads the service's own settings and asks its gRPC health: at the port for probes where it has one,
-else at its own, showing the service's own certificate. Ends with 0 where it serves; else with 1 and the reason."""
+else at its own, showing the service's own certificate. Ends with 0 where it serves; else with 1 and
+the reason."""
 
 import argparse
 import asyncio
