@@ -45,6 +45,8 @@ _log = logs.get(__name__)
 Closer = Callable[[str], Awaitable[None] | None]
 
 _REDEEM_TRIES = 5
+# of the credential service: what may be processed twice. Not SpendGrant, which would count twice
+_REPEATABLE = frozenset({"RedeemGrant", "GrantKeys", "WatchRevocations"})
 # Old grants are swept out whenever this many are known.
 _SWEEP_AT = 1024
 
@@ -104,7 +106,7 @@ class Gate:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             link = await stack.enter_async_context(
-                channel(self._address, token=self._token, tls=self._tls)
+                channel(self._address, token=self._token, tls=self._tls, repeatable=_REPEATABLE)
             )
             self._stub = rpc.CredentialServiceStub(link)
             self._feed = Feed(link, self._patience, self._withdraw)

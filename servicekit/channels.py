@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -13,6 +13,8 @@ import grpc
 
 from servicekit import context, metrics, tracing
 from servicekit.addresses import is_unix
+from servicekit.balanced import WATCHING, Balanced
+from servicekit.names import is_several, listed
 from servicekit.secrets import Secret
 from servicekit.status import REQUEST_ID_KEY, decode
 from servicekit.tls import Material, Tls, channel_credentials
@@ -52,6 +54,7 @@ async def channel(
     tls: Tls | None = None,
     tls_name: str = "",
     default_timeout_s: float = 30.0,
+    repeatable: Collection[str] = (),
 ) -> AsyncIterator[grpc.aio.Channel]:
     """A channel whose calls carry the request id, the token, and a deadline: what was given, or
     `default_timeout_s` for calls with one answer, and never beyond the incoming call's own. With
@@ -60,12 +63,27 @@ async def channel(
 
     A call whose answer is a stream has no default, because watches have no end; give it a
     `timeout`, or leave it to the incoming call's deadline. Errors stay AioRpcError: see `calling`,
-    `faults`."""
-    options = OPTIONS
-    if tls_name:
-        options = (*options, ("grpc.ssl_target_name_override", tls_name))
-    shown = None if is_unix(address) else tls
-    opened = _Channel(address, options, token, shown, default_timeout_s)
+    `faults`.
+
+    An address may be several, with commas between, and each may be dns:///name:port, which is all
+    addresses of the name: calls then go to those replicas that are ready (servicekit.balanced), and
+    the methods named as `repeatable` are made again where one was lost."""
+
+    def one(at: str, name: str, *more: tuple[str, Any]) -> _Channel:
+        named = (("grpc.ssl_target_name_override", name),) if name else ()
+        shown = None if is_unix(at) else tls
+        return _Channel(at, (*OPTIONS, *named, *more), token, shown, default_timeout_s)
+
+    opened: grpc.aio.Channel
+    if is_several(address):
+        opened = Balanced(
+            listed(address),
+            lambda at, name: one(at, tls_name or name, WATCHING),
+            default_timeout_s=default_timeout_s,
+            repeatable=repeatable,
+        )
+    else:
+        opened = one(address, tls_name)
     try:
         yield opened
     finally:

@@ -1,7 +1,6 @@
 """The replicas of a service: which there are, by addresses or by a name, and a channel to each."""
 
 import asyncio
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,17 +8,14 @@ from typing import Generic, TypeVar
 
 import grpc
 
-from servicekit import logs
 from servicekit.addresses import split_host_port
 from servicekit.channels import channel
+from servicekit.names import DNS, look_up
 from servicekit.secrets import Secret
 from servicekit.tls import Tls
 
 R = TypeVar("R")
-_log = logs.get(__name__)
 
-# before a name of which each address is a replica, as a headless Service of Kubernetes has it
-DNS = "dns:///"
 LOOK_UP_S = 10.0
 
 # makes what is called of a replica from its address and a channel; what it opens goes on the stack
@@ -87,7 +83,9 @@ class Replicas(Generic[R]):
             now = asyncio.get_running_loop().time()
             if now - self._looked_up < LOOK_UP_S:
                 return
-            found = {at: name for each in self._addresses for at, name in await _found(each)}
+            found: dict[str, str] = {}
+            for each in self._addresses:
+                found.update(await look_up(each))
             if found:
                 await self._change_to(found)
                 self._looked_up = now
@@ -116,18 +114,3 @@ class Replicas(Generic[R]):
         """What stands in the certificate of a replica whose address nobody lists."""
         names = (each for each in self._addresses if each.startswith(DNS))
         return next((split_host_port(each.removeprefix(DNS))[0] for each in names), "")
-
-
-async def _found(address: str) -> list[tuple[str, str]]:
-    """Addresses to dial, each with the name in its certificate where the address has none."""
-    if not address.startswith(DNS):
-        return [(address, "")]
-    name, port = split_host_port(address.removeprefix(DNS))
-    loop = asyncio.get_running_loop()
-    try:
-        infos = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
-        _log.warning("name_not_found", name=name, error=str(exc))
-        return []
-    hosts = sorted({str(info[4][0]) for info in infos})
-    return [(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", name) for host in hosts]

@@ -6,7 +6,12 @@ import resource
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from os import environ
 from pathlib import Path
@@ -44,6 +49,12 @@ class ServerSettings:
     health_bind: str = ""
     # running calls have this long to end by themselves
     drain_s: float = 10.0
+    # before that, new calls are still taken for so long, in seconds: whoever balances them learns
+    # late that this service is NOT_SERVING
+    linger_s: float = 0.0
+    # a connection is told to open anew after so long, in seconds, and up to a tenth more or less,
+    # so that clients which balance by connection find new replicas; 0 = never
+    connection_age_s: float = 0.0
     # JSON {identity: sha256 of its token, or a list of them}; unset = callers are known by their
     # certificates, or without TLS this machine only, everybody is "local"
     callers_file: Path | None = None
@@ -96,7 +107,10 @@ class Server:
         # what its services said before it listens
         self._withheld: set[str] = set()
         self._hurried = asyncio.Event()
+        # NOT_SERVING, to be stopped
         self.draining = asyncio.Event()
+        # and no new calls
+        self.closing = asyncio.Event()
         self._gave_up: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.port = 0
         self.metrics_port = 0
@@ -179,14 +193,24 @@ class Server:
             self.health_port = await stack.enter_async_context(health.listening(self._health, bind))
 
     async def stop(self) -> None:
-        """NOT_SERVING first, then no new calls, then waits for the running ones up to `drain_s`."""
+        """NOT_SERVING first; after `linger_s` no new calls, and endless streams end; then waits for
+        the running ones up to `drain_s`."""
         self.draining.set()
         self._health.set_all(False)
         await self._health.told()
+        await self._linger()
+        self.closing.set()
         self._pipeline.drain()
         await self._stop_within(self._settings.drain_s)
         if not await self._pipeline.idle(_CLEANUP_S):
             _log.error("handlers_left_behind")
+
+    async def _linger(self) -> None:
+        if not self._settings.linger_s or self.has_given_up:
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.linger_s):
+                await self._hurried.wait()
 
     async def _stop_within(self, grace_s: float) -> None:
         stopping = asyncio.create_task(self._grpc.stop(grace_s))
@@ -245,7 +269,9 @@ def _refuse_open_door(settings: ServerSettings) -> None:
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, Any]]:
+    aged = [("grpc.max_connection_age_ms", round(settings.connection_age_s * 1000))]
     return [
+        *(aged if settings.connection_age_s else []),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", METADATA_LIMIT_BYTES),

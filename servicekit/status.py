@@ -264,6 +264,11 @@ def packed(error: grpc.RpcError) -> tuple[int, bytes]:
     return _code(error).value[0], status.SerializeToString() if status is not None else b""
 
 
+def has_details(error: grpc.RpcError) -> bool:
+    """Whether a service of ours has answered this, and not the transport on its way there."""
+    return _details(error) is not None
+
+
 def unpacked(code: int, status: bytes) -> RemoteFault:
     """What `packed` or `encode` made. Never raises."""
     known = code_of(code)

@@ -10,7 +10,7 @@ from services.gateway.access.keys import KeyDraft
 from services.gateway.access.scopes import Scope
 from services.gateway.gateway import Gateway, opened
 from services.gateway.http.app import application
-from services.gateway.http.listener import listening
+from services.gateway.http.listener import Ending, listening
 from services.gateway.servicer import register
 from services.gateway.settings import Settings
 
@@ -24,7 +24,8 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         host, port = split_host_port(settings.http_bind)
         watching = gateway.readiness.watching(server.draining, server.set_serving)
         await stack.enter_async_context(watching)
-        await stack.enter_async_context(listening(application(gateway), host, port))
+        ending = Ending(server.draining, server.closing, settings.server.drain_s)
+        await stack.enter_async_context(listening(application(gateway), host, port, ending))
         yield
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 
+from connectorkit.directory import Connector, Directory
 from isobath.connector.v1 import connector_pb2 as connector
 from isobath.connector.v1 import connector_pb2_grpc as connector_stubs
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_stubs
@@ -28,7 +29,10 @@ _log = logs.get(__name__)
 
 # a service that restarts is back within some seconds: 0.1 + 0.3 + 0.9 s, and up to half again
 _RETRIES = 3
-_DESCRIBE_S = 5.0
+# of the credential service: what may be processed twice
+_REPEATABLE = frozenset(
+    {"DescribeSecret", "DeleteSecret", "MintGrant", "RevokeGrant", "ListDeclaredSources"}
+)
 
 
 async def call(service: str, awaitable: Awaitable[T]) -> T:
@@ -68,42 +72,29 @@ async def _named_faults(service: str, messages: AsyncIterator[Any]) -> AsyncIter
 class Connectors:
     """Connectors by the type of source that each says it serves."""
 
-    def __init__(self, channels: dict[str, grpc.aio.Channel]) -> None:
-        self._stubs = {a: connector_stubs.ConnectorServiceStub(c) for a, c in channels.items()}
-        self._described: dict[str, connector.DescribeResponse] = {}
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
 
     async def types(self) -> list[connector.DescribeResponse]:
         """What is served now; a connector that is away is left out until it answers."""
-        unknown = [address for address in self._stubs if address not in self._described]
-        await asyncio.gather(*(self._describe(address) for address in unknown))
-        return sorted(self._described.values(), key=lambda each: each.type)
-
-    async def _describe(self, address: str) -> None:
-        request = connector.DescribeRequest()
-        try:
-            answer = await calling(self._stubs[address].Describe(request, timeout=_DESCRIBE_S))
-        except RemoteFault as fault:
-            _log.warning("connector_away", address=address, reason=fault.reason)
-            return
-        self._described[address] = answer
+        await self._directory.ask()
+        return self._directory.known()
 
     async def describe(self, type: str) -> connector.DescribeResponse:
         """What the connector of this type says. Raises `Unsupported`, `ServiceLost`."""
-        return (await self._of(type))[1]
+        return (await self._of(type)).described
 
     async def stub(self, type: str) -> connector_stubs.ConnectorServiceStub:
         """The connector of this type. Raises `Unsupported`, `ServiceLost`."""
-        return self._stubs[(await self._of(type))[0]]
+        return (await self._of(type)).stub
 
-    async def _of(self, type: str) -> tuple[str, connector.DescribeResponse]:
-        for _ in range(2):
-            for address, described in self._described.items():
-                if described.type == type:
-                    return address, described
-            await self.types()
-        if len(self._described) < len(self._stubs):
+    async def _of(self, type: str) -> Connector:
+        found = await self._directory.of_type(type)
+        if found is not None:
+            return found
+        if not self._directory.complete:
             raise ServiceLost(f"{type} connector")
-        served = ", ".join(sorted(each.type for each in self._described.values()))
+        served = ", ".join(each.type for each in self._directory.known())
         raise Unsupported(
             f"there is no connector for the type {type!r}", ability=type, remedy=f"Use {served}."
         )
@@ -148,10 +139,12 @@ async def connected(
     async with AsyncExitStack() as stack:
 
         async def opened(address: str) -> grpc.aio.Channel:
-            return await stack.enter_async_context(channel(address, token=token, tls=tls))
+            return await stack.enter_async_context(
+                channel(address, token=token, tls=tls, repeatable=_REPEATABLE)
+            )
 
         channels = {"credentials": await opened(credentials)}
-        data = {address: await opened(address) for address in connectors}
+        data = await stack.enter_async_context(Directory(connectors, token, tls))
         yield Services(
             credentials=credentials_stubs.CredentialServiceStub(channels["credentials"]),
             connectors=Connectors(data),
@@ -159,5 +152,5 @@ async def connected(
                 sandboxes.reaching(sandbox, placing, token, tls)
             ),
             models=await stack.enter_async_context(models.reaching(inference, token, tls)),
-            others={**channels, **{f"connector {a}": c for a, c in data.items()}},
+            others={**channels, **{f"connector {a}": c for a, c in data.channels.items()}},
         )

@@ -12,7 +12,7 @@ from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit import context, tracing
 from servicekit.channels import faults, streaming
-from servicekit.status import RemoteFault, code_of, unpacked
+from servicekit.status import RemoteFault, code_of, has_details, unpacked
 from services.gateway.errors import ServiceLost, named
 
 _NAME = "isobath.inference.v1.InferenceService/GenerateMany"
@@ -123,8 +123,7 @@ class Multiplexed:
                 async for response in faults(call):
                     self._take(response)
         except RemoteFault as fault:
-            # the server's end of it may come as a cancellation
-            if fault.reason != "CANCELLED":
+            if not _is_transports(fault):
                 lost = named("inference", fault)
         finally:
             # gRPC reads on in a task of its own, which a call that has ended does not stop
@@ -138,6 +137,13 @@ class Multiplexed:
             # of an answer that was cancelled meanwhile there may still be some
             if answer := self._answers.get(event.number):
                 answer.put(event)
+
+
+def _is_transports(fault: RemoteFault) -> bool:
+    """Whether the call was cut off: the server's end may come as a cancellation, or as a stream
+    that was reset."""
+    cut = fault.reason in ("CANCELLED", "INTERNAL")
+    return cut and isinstance(fault.__cause__, grpc.RpcError) and not has_details(fault.__cause__)
 
 
 async def _requests(

@@ -56,7 +56,12 @@ async def _key(
 ) -> str | Callable[[], Awaitable[str]]:
     if not settings.credentials:
         return settings.openai_api_key.reveal()
-    opened = channel(settings.credentials, token=settings.token, tls=server.tls)
+    opened = channel(
+        settings.credentials,
+        token=settings.token,
+        tls=server.tls,
+        repeatable=frozenset({"ReadModelKey"}),
+    )
     return ModelKey(await stack.enter_async_context(opened))
 
 

@@ -241,3 +241,28 @@ async def test_request_ids_travel_with_each_answer(no_leaks):
         with context.entered_request("mine-1"), pytest.raises(RemoteFault) as fault:
             await answer(found.models, "crash")
         assert "mine-1" in fault.value.message
+
+
+@pytest.mark.req("K3")
+async def test_replicas_restart_one_after_the_other_and_no_turn_fails(no_leaks):
+    async with fleet(2) as found, asyncio.TaskGroup() as group:
+        ended, answered = asyncio.Event(), 0
+
+        async def turns(key: str) -> None:
+            nonlocal answered
+            while not ended.is_set():
+                assert await answer(found.models, "one two three", key=key) == "one two three "
+                answered += 1
+
+        for number in range(8):
+            group.create_task(turns(f"thread-{number}"))
+        for number in range(2):
+            before = answered
+            server = found.servers[number]
+            await found.stacks[number].aclose()
+            again = replica(found.engines[number], bind=server.address)
+            await found.stacks[number].enter_async_context(again)
+            async with asyncio.timeout(20):
+                while answered < before + 50:
+                    await asyncio.sleep(0.01)
+        ended.set()

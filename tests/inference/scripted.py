@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isobath.inference.v1 import inference_pb2_grpc as rpc
-from servicekit.server import Server
+from servicekit.server import Server, ServerSettings
 from servicekit.testing import open_channel, running
 from services.inference.errors import AdapterConflict, AdapterNotFound, ModelRefused, TooBusy
 from services.inference.models import (
@@ -83,7 +83,9 @@ class Scripted:
 
 
 @asynccontextmanager
-async def replica(engine: Scripted, *, adapters: bool = True) -> AsyncIterator[Server]:
+async def replica(
+    engine: Scripted, *, adapters: bool = True, bind: str = "127.0.0.1:0"
+) -> AsyncIterator[Server]:
     @asynccontextmanager
     async def mount(server: Server, _: None) -> AsyncIterator[None]:
         servicer = InferenceServicer(engine, server.draining, engine if adapters else None)
@@ -94,7 +96,8 @@ async def replica(engine: Scripted, *, adapters: bool = True) -> AsyncIterator[S
         )
         yield
 
-    async with running((mount, None)) as server:
+    settings = ServerSettings(bind=bind, drain_s=2.0)
+    async with running((mount, None), server_settings=settings) as server:
         yield server
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -93,6 +94,44 @@ async def channel_after(probe: Probe, drain_s: float = 60.0):
     server = await running_server.__aenter__()
     async with open_channel(server) as opened:
         yield opened, lambda: running_server.__aexit__(None, None, None)
+
+
+@pytest.mark.req("K3")
+async def test_drain_takes_new_calls_while_it_lingers(no_leaks):
+    probe = Probe()
+    async with (
+        serving(mount, probe, ServerSettings(linger_s=60, drain_s=60)) as server,
+        open_channel(server) as opened,
+    ):
+        stopping = asyncio.create_task(server.stop())
+        await server.draining.wait()
+        watch = health_pb2_grpc.HealthStub(opened).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == NOT_SERVING
+        assert await method(opened, "Unary")(b"late") == b"late"
+        assert not server.closing.is_set() and not stopping.done()
+        server.hurry()
+        await asyncio.wait_for(stopping, 10)
+        assert server.closing.is_set()
+
+
+@pytest.mark.req("K3")
+async def test_connections_that_are_told_to_open_anew_fail_no_call(no_leaks):
+    probe, aged = Probe(), ServerSettings(connection_age_s=0.05)
+    async with (
+        running((mount, probe), server_settings=aged) as server,
+        open_channel(server) as opened,
+    ):
+        peers = set[int]()
+        async with asyncio.timeout(20):
+            while len(peers) < 3:
+                assert await method(opened, "Unary")(b"x") == b"x"
+                peers |= connected_to(server.port)
+
+
+def connected_to(port: int) -> set[int]:
+    """The ports of this process that are connected to that one."""
+    lines = psutil.Process().net_connections()
+    return {line.laddr.port for line in lines if line.raddr and line.raddr.port == port}
 
 
 async def test_drain_over_its_time_cancels_the_running_call(no_leaks):

@@ -137,6 +137,17 @@ async def test_server_that_the_client_does_not_believe_is_told_nothing(
         assert refused.value.code is grpc.StatusCode.UNAVAILABLE
 
 
+@pytest.mark.req("K3")
+async def test_each_replica_shows_a_certificate_with_its_own_name(files: Certificates) -> None:
+    async with served(files) as one, served(files) as other:
+        ports = [one.port, other.port]
+        listed = f"127.0.0.1:{ports[0]},localhost:{ports[1]},dns:///localhost:{ports[0]}"
+        async with channel(listed, tls=shown(files, "gateway")) as opened:
+            for _ in range(12):
+                said = await calling(method(opened, "Unary")(b"context"))
+                assert said.decode().split()[1] == "gateway"
+
+
 async def test_token_and_certificate_are_of_one(files: Certificates, tmp_path: Path) -> None:
     digests = {each: hashlib.sha256(f"{each}-token".encode()).hexdigest() for each in WHO}
     callers = tmp_path / "callers.json"
