@@ -71,6 +71,7 @@ NESTED = {
             "FILES",
             "Where the bytes of files lie",
         ),
+        Nested("keep", "upkeep/settings.py", "KeepSettings", "KEEP", "For how long what is kept"),
         Nested("oidc", "access/oidc.py", "OidcSettings", "OIDC", "Sign-in by OpenID Connect"),
         Nested("oidc", "access/quotas.py", "Quota", "OIDC_QUOTA", "What each such person may use"),
     ),

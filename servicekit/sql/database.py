@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from servicekit.sql.migrations import migrate
+from servicekit.sql.migrations import awaited, migrate
 from servicekit.sql.signals import Local, Notified, Signals
+from servicekit.sql.sqlite import INCREMENTAL
 
 # of one process at once; PostgreSQL has 100 for everybody unless it is told otherwise
 CONNECTIONS = 10
@@ -46,14 +47,21 @@ class Database:
 
 @asynccontextmanager
 async def opened(
-    url: str, migrations: Path | None = None, *, connections: int = CONNECTIONS
+    url: str,
+    migrations: Path | None = None,
+    *,
+    connections: int = CONNECTIONS,
+    schema_wait_s: float = 0.0,
 ) -> AsyncIterator[Database]:
     """An open database; closed on leaving. With `migrations`, a folder of Alembic's, its schema is
-    brought up to date, by one process at a time."""
+    brought up to date, by one process at a time; or where another one does that, waited for, for
+    `schema_wait_s`. Raises `SchemaBehind`."""
     engine = _engine(url, connections)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
-        if migrations is not None:
+        if migrations is not None and schema_wait_s:
+            await awaited(engine, migrations, schema_wait_s)
+        elif migrations is not None:
             await migrate(engine, migrations)
         signals: Signals = Local()
         if is_postgresql(engine):
@@ -94,6 +102,9 @@ def _tune_sqlite(connection: Any, _: object) -> None:
     # the driver's own implicit BEGIN would be a deferred one
     connection.isolation_level = None
     cursor = connection.cursor()
+    # of a new database: what is deleted can be given back to the disk, see `sqlite.tidied`. Before
+    # the first page is written, as the next statement does
+    cursor.execute(f"PRAGMA auto_vacuum={INCREMENTAL}")
     # readers beside one writer; a writer waits for its turn instead of failing
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")

@@ -29,6 +29,16 @@ _TOOK_TOO_LONG = "55P03"
 _log = logs.get(__name__)
 
 
+class SchemaBehind(RuntimeError):
+    """Nobody migrated in time."""
+
+    def __init__(self, found: str, wanted: str) -> None:
+        super().__init__(
+            f"the schema is at {found or 'nothing'}, and nobody has brought it to {wanted}: "
+            "run the migrations, or let services do so themselves (SCHEMA_WAIT_S = 0)"
+        )
+
+
 async def migrate(engine: AsyncEngine, folder: Path) -> None:
     """Bring the schema to its newest form. Several processes may do so at once: one works, the
     others wait and find it done. A form that a later version made stays as it is."""
@@ -40,6 +50,23 @@ async def migrate(engine: AsyncEngine, folder: Path) -> None:
     async with _alone(engine, f"migrations of {folder.parent.parent.name}"):
         if await _is_ours(engine, folder):
             await _between_others(engine, folder)
+
+
+async def awaited(engine: AsyncEngine, folder: Path, within_s: float) -> None:
+    """Until another process has brought the schema to its newest form. Raises `SchemaBehind`."""
+    try:
+        async with asyncio.timeout(within_s):
+            while await is_behind(engine, folder):
+                _log.info("schema_is_awaited", newest=newest(folder))
+                await asyncio.sleep(_PAUSE_S)
+    except TimeoutError:
+        raise SchemaBehind(await revision(engine), newest(folder)) from None
+
+
+async def is_behind(engine: AsyncEngine, folder: Path) -> bool:
+    """Whether it lacks a migration of this version; one of a later version does not."""
+    found = await revision(engine)
+    return found != newest(folder) and await _is_ours(engine, folder)
 
 
 async def revision(engine: AsyncEngine) -> str:

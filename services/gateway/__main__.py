@@ -1,10 +1,11 @@
-"""`python -m services.gateway` serves; `… keys create|list|revoke` is for who runs it."""
+"""`python -m services.gateway` serves. Its commands are for who runs it."""
 
 import argparse
 import asyncio
 import sys
 from os import environ
 
+from servicekit import logs
 from servicekit.server import main
 from servicekit.settings import SettingsError, load
 from servicekit.status import Fault
@@ -12,6 +13,7 @@ from services.gateway.access.operating import ACTIONS
 from services.gateway.access.scopes import WORDS, Scope
 from services.gateway.app import mount
 from services.gateway.settings import Settings
+from services.gateway.upkeep import commands as upkeep
 
 PREFIX = "ISOBATH_GATEWAY_"
 
@@ -30,13 +32,24 @@ def _arguments() -> argparse.Namespace:
     listed.add_argument("--ended", action="store_true", help="revoked and expired ones too")
     revoke = keys.add_parser("revoke", help="end a key, from the next request on")
     revoke.add_argument("id", help="as `keys list` shows it")
+    upkeep.add(commands)
     return parser.parse_args()
+
+
+def _act(given: argparse.Namespace) -> int:
+    logs.configure("gateway", level="WARNING")
+    told = asyncio.run(upkeep.acted(given, environ, PREFIX))
+    for line in told.lines:
+        print(line, file=sys.stderr if told.has_failed else sys.stdout)
+    return told.code
 
 
 if __name__ == "__main__":
     given = _arguments()
     if given.command is None:
         main("gateway", Settings, mount, prefix=PREFIX)
+    if given.command != "keys":
+        sys.exit(_act(given))
     try:
         settings = load(Settings, environ, prefix=PREFIX)
         told = asyncio.run(ACTIONS[given.action](settings, given))

@@ -21,6 +21,7 @@ from services.gateway.store.newest import Dated, newest_first, token_behind
 from services.gateway.store.tables import FileRow, now_ms
 
 PIECE_BYTES = 512 * 1024
+FORGET_BATCH = 500
 _log = logs.get(__name__)
 UPLOAD, ARTIFACT = "user_data", "assistants_output"
 Order = Callable[[Select[Any], type[Dated], int, str], Select[Any]]
@@ -196,12 +197,7 @@ class FileStore:
         return await self._forget(~_lives())
 
     async def _forget(self, which: ColumnElement[bool]) -> int:
-        async with self._database.begin() as session:
-            ids = (await session.scalars(select(FileRow.id).where(which))).all()
-            await session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
-        for id in ids:
-            await self._bytes.delete(id)
-        return len(ids)
+        return await forget(self._database, self._bytes, which)
 
     def _info(self, row: FileRow) -> analyst.FileInfo:
         created = Timestamp()
@@ -219,6 +215,22 @@ class FileStore:
             run_id=row.run_id,
             expires_at=expires if row.expires_ms else None,
         )
+
+
+async def forget(database: Database, store: ByteStore, which: ColumnElement[bool]) -> int:
+    """Remove files, some at a time; how many there were. Bytes that are left because the store
+    failed belong to no file any more, and go when the store is next held against the table."""
+    forgotten = 0
+    while True:
+        async with database.begin() as session:
+            query = select(FileRow.id).where(which).limit(FORGET_BATCH)
+            ids = (await session.scalars(query)).all()
+            await session.execute(delete(FileRow).where(FileRow.id.in_(ids)))
+        for id in ids:
+            await store.delete(id)
+        forgotten += len(ids)
+        if len(ids) < FORGET_BATCH:
+            return forgotten
 
 
 def _is_over(row: FileRow) -> bool:

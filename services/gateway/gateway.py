@@ -30,6 +30,7 @@ from services.gateway.settings import Settings
 from services.gateway.statuses import STATUSES
 from services.gateway.store import database
 from services.gateway.threads import Threads
+from services.gateway.upkeep.cleaning import Cleaner, cleaning
 from services.gateway.working import RunSettings
 from services.gateway.writeback import Writeback
 
@@ -97,7 +98,9 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         bytes_store = await stack.enter_async_context(
             bytestore.opened(settings.files, home, settings.upload_bytes)
         )
-        store = await stack.enter_async_context(database.opened(database_url(settings)))
+        store = await stack.enter_async_context(
+            database.opened(database_url(settings), settings.schema_wait_s)
+        )
         services = await stack.enter_async_context(
             connected(
                 credentials=settings.credentials,
@@ -128,6 +131,8 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         await runs.recover()
         stack.push_async_callback(runs.aclose)
         await stack.enter_async_context(_expiring(threads, files))
+        cleaner = Cleaner(store, bytes_store, settings.keep)
+        await stack.enter_async_context(cleaning(cleaner, settings.keep.clean_s))
         keys = Keys(store, own_key)
         await keys.seal()
         tokens = None

@@ -9,6 +9,7 @@ from servicekit.server import ServerSettings
 from services.gateway.access.oidc import OidcSettings
 from services.gateway.bytestore.settings import FilesSettings
 from services.gateway.conversation import Bounds
+from services.gateway.upkeep.settings import KeepSettings
 
 # a grant lives for a day at most, and a little longer than its run
 LONGEST_RUN_S = 23 * 3600.0
@@ -32,6 +33,11 @@ class Settings:
     database_url: Secret | None = None
     # where the bytes of files lie
     files: FilesSettings = field(default_factory=FilesSettings)
+    # 0 = gateways migrate the database when they start; otherwise they wait that long for who does,
+    # as with a Job that runs `python -m services.gateway migrate`, in seconds
+    schema_wait_s: float = 0.0
+    # for how long what is kept
+    keep: KeepSettings = field(default_factory=KeepSettings)
     # accepted as a key of `owner`; unset = one is made at the first start and printed once
     api_key: Secret | None = None
     # origins whose pages may call from a browser, such as https://chat.example.com, or *; none =

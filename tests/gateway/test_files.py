@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway import files as file_store
-from services.gateway.files import Piece
+from services.gateway.bytestore.port import Piece
 from services.gateway.http.ranges import Unsatisfiable, told, wanted
 from services.gateway.store.tables import now_ms
 from tests.gateway.conftest import KEY, Platform, platform_of

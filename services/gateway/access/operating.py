@@ -18,7 +18,7 @@ _DAY_S = 24 * 60 * 60
 @asynccontextmanager
 async def _opened(settings: Settings) -> AsyncIterator[Keys]:
     home = folder(settings.home)
-    async with database.opened(database_url(settings)) as store:
+    async with database.opened(database_url(settings), settings.schema_wait_s) as store:
         keys = Keys(store, hash_key(settings.key_hash, home))
         await keys.seal()
         yield keys

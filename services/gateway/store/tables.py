@@ -138,6 +138,8 @@ class RunRow(Base):
     __table_args__ = (
         UniqueConstraint("owner", "idempotency_key"),
         Index("runs_by_owner", "owner", "created_ms"),
+        # what clearing looks for
+        Index("runs_by_end", "ended_ms"),
     )
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     owner: Mapped[str] = mapped_column(String(200))
