@@ -35,6 +35,5 @@ async def _first_key(gateway: Gateway) -> None:
     first = KeyDraft(settings.owner, name="first key", scope=Scope.ADMIN)
     if settings.api_key is not None:
         await gateway.keys.create(first, settings.api_key.reveal())
-    elif await gateway.keys.none_yet():
-        _, key = await gateway.keys.create(first)
+    elif key := await gateway.keys.first(first):
         print(f"API key (shown once): {key}", file=sys.stderr)  # noqa: T201

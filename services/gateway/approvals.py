@@ -7,7 +7,8 @@ bound, after which what is asked is refused.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
@@ -65,6 +66,10 @@ class Decision:
     approved: bool
     comment: str = ""
     rest_of_run: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """By the names of its fields."""
+        return asdict(self)
 
     def __post_init__(self) -> None:
         if len(self.comment) > MAX_COMMENT_CHARS:

@@ -22,6 +22,7 @@ from servicekit.status import Fault, InvalidField, RemoteFault, Unsupported
 from services.gateway.clients import Services, retried
 from services.gateway.registry import DECLARED as PREFIX
 from services.gateway.registry import check
+from services.gateway.store.shared import alone
 from services.gateway.store.tables import SourceRow, now_ms
 
 # how often the credential service is asked, in seconds
@@ -68,6 +69,7 @@ class Declared:
     async def _keep(self, sources: Sequence[credentials.DeclaredSource]) -> list[str]:
         problems: list[str] = []
         async with self._database.begin() as session:
+            await alone(session, "declared sources")
             found = await session.scalars(
                 select(SourceRow).where(SourceRow.id.startswith(PREFIX, autoescape=True))
             )

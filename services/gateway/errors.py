@@ -14,6 +14,7 @@
         ├── WrittenDiffers
         ├── NotApproved
         ├── ServiceLost
+        │   └── HolderLost
         ├── FilesLost
         ├── TooBusy
         └── RunInterrupted
@@ -181,6 +182,19 @@ class FilesLost(GatewayFault):
 
     def metadata(self) -> dict[str, str]:
         return {"service": "files"}
+
+
+class HolderLost(ServiceLost):
+    """The gateway that a run goes with does not answer another one."""
+
+    remedy = (
+        "Ask again in some seconds: a run whose gateway is lost goes on with another one, or is "
+        "told as interrupted."
+    )
+
+    def __init__(self) -> None:
+        super().__init__("gateway")
+        self.message = "the gateway that this run goes with does not answer"
 
 
 class TooBusy(GatewayFault):

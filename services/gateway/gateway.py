@@ -6,8 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servicekit import context, health, logs
-from servicekit.status import Fault
+from servicekit import context, health
 from servicekit.tls import Tls
 from services.gateway.access.keys import Key, Keys, hash_key
 from services.gateway.access.oidc import Oidc
@@ -25,6 +24,7 @@ from services.gateway.measured import measuring
 from services.gateway.placement import Placements
 from services.gateway.readiness import Readiness
 from services.gateway.registry import Registry
+from services.gateway.repeating import repeating
 from services.gateway.runs import Runs
 from services.gateway.settings import Settings
 from services.gateway.statuses import STATUSES
@@ -38,7 +38,6 @@ EXPIRY_S = 60.0
 SANDBOX = "isobath.sandbox.v1.SandboxService"
 # as the sandbox's health names them
 TIERS = ("pod-vm", "namespaces", "landlock", "none")
-_log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Gateway:
         caller = await self.callers.authenticate(authorization)
         context.tell(user=caller.owner)
         require(caller.scope, needs)
-        self.usage.request(caller)
+        await self.usage.request(caller)
         return caller
 
     async def revoke_key(self, caller: Caller, id: str) -> Key:
@@ -119,7 +118,11 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
         files = FileStore(store, bytes_store, settings.upload_bytes, links)
         threads = Threads(store, services, files, settings.thread_ttl_s)
         limits = RunSettings(
-            settings.agent_model, settings.max_runs, settings.chat_rows, settings.approval_s
+            settings.agent_model,
+            settings.max_runs,
+            settings.chat_rows,
+            settings.approval_s,
+            settings.lease_s,
         )
         audit = Audit(store)
         writeback = Writeback(services, registry, files, audit, STATUSES)
@@ -128,9 +131,8 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
             store, services, registry, files, threads, limits, STATUSES, writeback, usage, audit
         )
         data = Data(registry, Grants(services), services, audit, usage)
-        await runs.recover()
-        stack.push_async_callback(runs.aclose)
-        await stack.enter_async_context(_expiring(threads, files))
+        await stack.enter_async_context(runs.at_work())
+        await stack.enter_async_context(_expiring(threads, files, usage))
         cleaner = Cleaner(store, bytes_store, settings.keep)
         await stack.enter_async_context(cleaning(cleaner, settings.keep.clean_s))
         keys = Keys(store, own_key)
@@ -147,19 +149,15 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
 
 
 @asynccontextmanager
-async def _expiring(threads: Threads, files: FileStore) -> AsyncIterator[None]:
-    """Remove threads and files whose time is over, beside everything else."""
+async def _expiring(threads: Threads, files: FileStore, usage: Usage) -> AsyncIterator[None]:
+    """Remove what is over, beside everything else."""
 
     async def sweep() -> None:
-        while True:
-            await asyncio.sleep(EXPIRY_S)
-            try:
-                await files.expire()
-                await threads.expire()
-            except Fault as fault:
-                _log.warning("expiry_failed", error=str(fault))
+        await usage.expire()
+        await files.expire()
+        await threads.expire()
 
-    task = asyncio.create_task(sweep(), name="expiry of threads")
+    task = asyncio.create_task(repeating(EXPIRY_S, sweep, "expiry of threads"))
     try:
         yield
     finally:

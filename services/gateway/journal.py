@@ -1,49 +1,56 @@
 """Events of runs: told at once to those who watch, and written to the database.
 
-One writer brings the events of all runs that go into the database, in batches; a crash loses the
-last `FLUSH_S` at most. Who lags behind, and who asks for an ended run, reads from the database.
+One writer brings the events of all runs that go here into the database, in batches; a crash loses
+the last `FLUSH_S` at most. Who lags behind, and who asks for a run that has ended or goes with
+another gateway, reads from the database.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any
 
 from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import logs
 from servicekit.sql import Database
-from services.gateway import metrics
+from services.gateway import metrics, news
 from services.gateway.event_pages import cut, packed, unpacked
-from services.gateway.live import Live, Reader
-from services.gateway.store.tables import EventRow, RunRow, now_ms
+from services.gateway.leases import Leases
+from services.gateway.live import ENDS, Live, Reader
+from services.gateway.news import News, Waiting
+from services.gateway.store.tables import EventRow, RunRow
 
 FLUSH_S = 0.2
 APPROVALS = frozenset({"approval_requested", "approval_decided"})
-# states of runs that have not ended
-GOING = ("fetching", "working", "waiting")
 _READ_ROWS = 16
+_NEVER = 2**63 - 1
 _EVENTS, _RUNS = EventRow.metadata.tables["events"], RunRow.metadata.tables["runs"]
 _log = logs.get(__name__)
 
 
 class Journal:
-    """All runs' events."""
+    """The events of all runs: of those that go here, and of all others as the database has them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, leases: Leases, news: News) -> None:
         self._database = database
+        self._leases = leases
+        self._news = news
         self._live: dict[str, Live] = {}
         self._writing = asyncio.Lock()
+        # a transaction failed, maybe only after it was committed
+        self._unsure = False
         self._writer: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    def open(self, run_id: str, owner: str) -> Live:
-        """Begin a run's events."""
-        live = self._live[run_id] = Live(run_id, owner)
+    def open(self, live: Live) -> Live:
+        """Keep a run's events from here on."""
+        self._live[live.run_id] = live
         if self._writer is None or self._writer.done():
             # of no run in particular
             self._writer = asyncio.create_task(self._keep(), name="journal", context=Context())
@@ -80,39 +87,82 @@ class Journal:
 
     async def flush(self) -> None:
         """Write what is not yet written, of all runs: many go at once, and a transaction costs the
-        same for one event as for a hundred."""
+        same for one event as for a hundred. A run's last events go with its end, see `end`."""
         async with self._writing:
-            found = [(live, live.unwritten()) for live in self._live.values()]
+            if self._unsure:
+                await self._see_what_is_written()
+            found = [(live, live.unwritten()) for live in self._live.values() if not live.ended]
             batches = [(live, batch) for live, batch in found if batch]
             if not batches:
                 return
             oldest_s = min(batch[0].at.ToNanoseconds() for _, batch in batches) / 1e9
-            await self._write(batches)
+            self._unsure = True
+            ours = await self._write(batches)
+            self._unsure = False
             metrics.FLUSH_LAG.observe(max(0.0, time.time() - oldest_s))
             for live, batch in batches:
-                live.wrote(len(batch))
+                if live.run_id in ours:
+                    live.wrote(len(batch))
+                else:
+                    self._leases.lose(live.run_id)
 
-    async def _write(self, batches: Sequence[tuple[Live, Sequence[analyst.Event]]]) -> None:
+    async def _see_what_is_written(self) -> None:
+        written = await self._last_written(list(self._live))
+        for run_id, last in written.items():
+            if (live := self._live.get(run_id)) and last > live.written:
+                live.wrote(last - live.written)
+        self._unsure = False
+
+    async def _write(
+        self, batches: Sequence[tuple[Live, Sequence[analyst.Event]]]
+    ) -> Container[str]:
+        """The runs that are still ours: of others nothing is written."""
+        ids = {live.run_id for live, _ in batches}
+        async with self._database.begin() as session:
+            if self._leases.is_shared:
+                ids = await self._leases.held(session, ids)
+                batches = [(live, batch) for live, batch in batches if live.run_id in ids]
+            if batches:
+                await self._insert(session, batches)
+        return ids
+
+    async def _insert(
+        self, session: AsyncSession, batches: Sequence[tuple[Live, Sequence[analyst.Event]]]
+    ) -> None:
         pages = [_page(live.run_id, page) for live, batch in batches for page in cut(batch)]
         states = [_state(live) for live, batch in batches if _changes_state(batch)]
-        async with self._database.begin() as session:
-            # not the ORM's: it would take as long again for its own bookkeeping
-            connection = await session.connection()
-            await connection.execute(insert(_EVENTS), pages)
-            if states:
-                run = update(_RUNS).where(_RUNS.c.id == bindparam("run"))
-                await connection.execute(run.values(state=bindparam("now")), states)
+        # not the ORM's: it would take as long again for its own bookkeeping
+        connection = await session.connection()
+        await connection.execute(insert(_EVENTS), pages)
+        if states:
+            run = update(_RUNS).where(_RUNS.c.id == bindparam("run"))
+            await connection.execute(run.values(state=bindparam("now")), states)
+        last = {live.run_id: batch[-1].sequence for live, batch in batches}
+        await news.tell(self._database, session, last)
 
-    async def close(self, live: Live) -> None:
-        """The run is over: write the last of its events."""
-        if live.written < live.told:
-            await self.flush()
+    async def end(self, live: Live, **values: object) -> None:
+        """The run is over: its last events, how its row stands, and the end of its lease, all or
+        nothing. Raises `LeaseLost`."""
+        async with self._writing:
+            if self._unsure:
+                await self._see_what_is_written()
+            batch = live.unwritten()
+            async with self._database.begin() as session:
+                await self._leases.end(session, live.run_id)
+                if batch:
+                    await self._insert(session, [(live, batch)])
+                ended = update(RunRow).where(RunRow.id == live.run_id)
+                await session.execute(ended.values(last_sequence=live.told, **values))
+            live.wrote(len(batch))
+            self._leases.forget(live.run_id)
 
     def forget(self, live: Live) -> None:
-        """Its events are written: drop them from memory."""
+        """Its events are written, or another gateway's to write: drop them from memory."""
         self._live.pop(live.run_id, None)
+        if not live.ended:
+            live.move()
 
-    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[analyst.Event]:
+    async def watch(self, run_id: str, after: int = 0) -> AsyncGenerator[analyst.Event, None]:
         """A run's events above `after`: what there was, then what comes."""
         async with aclosing(self.batches(run_id, after)) as batches:
             async for batch in batches:
@@ -124,10 +174,8 @@ class Journal:
     ) -> AsyncGenerator[Sequence[analyst.Event], None]:
         """The same, as many at a time as there are; an empty batch for each `beat_s` without one.
         What its reader does not take waits in the database."""
-        live = self._live.get(run_id)
-        if live is None:
-            after = min(after, await self._before_interruption(run_id))
-        reader = None if live is None else Reader(live, beat_s)
+        live, reader = self._source(run_id, beat_s)
+        over = False
         try:
             while True:
                 batch = None if live is None else live.since(after)
@@ -136,34 +184,50 @@ class Journal:
                 if batch:
                     yield batch
                     after = batch[-1].sequence
-                elif live is None or reader is None or live.ended:
+                    over = live is None and batch[-1].WhichOneof("event") in ENDS
+                elif over or (live is not None and live.ended):
                     return
+                elif live is None and (before := await self._before_the_end(run_id)) is not None:
+                    # one more look: what came between the two
+                    over, after = True, min(after, before)
                 elif not await reader.more():
                     yield ()
+                if live.moved if live is not None else run_id in self._live:
+                    reader.close()
+                    live, reader = self._source(run_id, beat_s)
         finally:
-            if reader is not None:
-                reader.close()
+            reader.close()
 
-    async def _before_interruption(self, run_id: str) -> int:
-        """The last sequence before the event that tells of a crash. A client may have seen higher
-        ones that the crash took along, and would not be told of the end otherwise."""
-        query = select(RunRow.last_sequence).where(
-            RunRow.id == run_id, RunRow.state == "interrupted"
-        )
+    def _source(self, run_id: str, beat_s: float | None) -> tuple[Live | None, Reader | Waiting]:
+        """Where a run's events come from now, and what tells of the next."""
+        live = self._live.get(run_id)
+        if live is None:
+            return None, self._news.waiting(run_id, beat_s)
+        return live, Reader(live, beat_s)
+
+    async def _before_the_end(self, run_id: str) -> int | None:
+        """None as long as more may come than the database has; else the last sequence before the
+        event that tells of a crash. A client may have seen higher ones that the crash took along,
+        and would not be told of the end otherwise."""
+        query = select(RunRow.last_sequence, RunRow.state, RunRow.ended_ms)
         async with self._database.begin() as session:
-            last = await session.scalar(query)
-        return 2**63 - 1 if last is None else last - 1
+            row = (await session.execute(query.where(RunRow.id == run_id))).one_or_none()
+        if row is None:
+            return _NEVER
+        if row.state == "interrupted":
+            return int(row.last_sequence) - 1
+        return None if row.ended_ms is None and self._leases.is_shared else _NEVER
 
     async def so_far(self, run_id: str) -> list[analyst.Event]:
         """What there is of a run's events by now."""
         live = self._live.get(run_id)
-        if live is None:
-            return [each async for each in self.watch(run_id)]
         found: list[analyst.Event] = []
-        while len(found) < live.told:
-            batch = live.since(len(found)) or await self._read(run_id, len(found))
+        while live is None or len(found) < live.told:
+            after = found[-1].sequence if found else 0
+            batch = None if live is None else live.since(after)
+            batch = batch or await self._read(run_id, after)
             if not batch:
-                break  # its thread was deleted meanwhile
+                break  # all of it, or its thread was deleted meanwhile
             found += batch
         return found
 
@@ -180,47 +244,18 @@ class Journal:
         return [event for event in found if event.sequence > after]
 
     async def last_sequences(self, run_ids: Sequence[str]) -> dict[str, int]:
-        """Of runs that go: it is written to their rows when they end. Other replicas' lag behind by
+        """Of runs that go: it is written to their rows when they end. Other gateways' lag behind by
         `FLUSH_S`."""
         found = {id: live.told for id in run_ids if (live := self._live.get(id))}
         others = [id for id in run_ids if id not in found]
-        if not others:
-            return found
+        return found | await self._last_written(others) if others else found
+
+    async def _last_written(self, run_ids: Sequence[str]) -> dict[str, int]:
         last = func.max(EventRow.sequence)
-        query = select(EventRow.run_id, last).where(EventRow.run_id.in_(others))
+        query = select(EventRow.run_id, last).where(EventRow.run_id.in_(run_ids))
         async with self._database.begin() as session:
             rows = (await session.execute(query.group_by(EventRow.run_id))).tuples()
-            return found | dict(rows.all())
-
-    async def interrupt_left_over(self) -> int:
-        """Give each run that a crash cut off its last event; how many there were."""
-        going = select(RunRow).where(RunRow.state.in_(GOING))
-        async with self._database.begin() as session:
-            rows = (await session.scalars(going)).all()
-            for row in rows:
-                await self._interrupt(session, row)
-        return len(rows)
-
-    async def _interrupt(self, session: Any, row: RunRow) -> None:
-        message = "the gateway was restarted while this run was going"
-        failed = analyst.RunFailed(
-            reason="RUN_INTERRUPTED",
-            message=message,
-            remedy="Ask again; what had happened is kept.",
-            metadata={"run_id": row.id},
-            code=10,
-        )
-        last = await session.scalar(
-            select(EventRow.sequence)
-            .where(EventRow.run_id == row.id)
-            .order_by(EventRow.sequence.desc())
-            .limit(1)
-        )
-        event = analyst.Event(run_id=row.id, sequence=(last or 0) + 1, failed=failed)
-        event.at.GetCurrentTime()
-        session.add(EventRow(run_id=row.id, sequence=event.sequence, event=packed([event])))
-        row.state, row.last_sequence, row.ended_ms = "interrupted", event.sequence, now_ms()
-        row.error_reason, row.error_message = "RUN_INTERRUPTED", message
+            return dict(rows.all())
 
 
 def _page(run_id: str, events: Sequence[analyst.Event]) -> Mapping[str, Any]:

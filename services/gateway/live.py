@@ -27,6 +27,8 @@ class Live:
     over: asyncio.Event = field(default_factory=asyncio.Event)
     # the database says how it ended
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+    # no longer this gateway's: what comes is in the database
+    moved: bool = False
     # approvals that it waits for
     waiting: set[str] = field(default_factory=set)
     # all that is not a block's text: what the report is made from
@@ -35,6 +37,18 @@ class Live:
     _tail: list[analyst.Event] = field(default_factory=list)
     _dropped: int = 0
     _readers: list["asyncio.Future[bool]"] = field(default_factory=list)
+
+    @classmethod
+    def resumed(cls, run_id: str, owner: str, events: Sequence[analyst.Event]) -> "Live":
+        """One that another gateway went with so far."""
+        last = events[-1].sequence if events else 0
+        steps = [event for event in events if not event.HasField("block_text")]
+        return cls(run_id, owner, told=last, written=last, steps=steps, _dropped=last)
+
+    def move(self) -> None:
+        """It is another's from now on; those who read it are told."""
+        self.moved = True
+        self._wake()
 
     @property
     def ended(self) -> bool:
@@ -66,6 +80,9 @@ class Live:
         made.at.seconds, made.at.nanos = divmod(time.time_ns(), _NS)
         self.told += 1
         self._tail.append(made)
+        self._wake()
+
+    def _wake(self) -> None:
         readers, self._readers = self._readers, []
         for reader in readers:
             if not reader.done():

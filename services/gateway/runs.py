@@ -1,54 +1,64 @@
-"""Runs: each a task of its own, which its watchers follow and anyone of its owner may cancel."""
+"""Runs: each a task of its own, which its watchers follow and anyone of its owner may cancel,
+whichever gateway it goes with."""
 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Iterator,
-    Sequence,
-)
-from contextlib import aclosing, contextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from servicekit import logs
 from servicekit.sql import Database
-from servicekit.status import InvalidField, StatusTable
+from servicekit.status import StatusTable
 from services.gateway import approvals, metrics
-from services.gateway.access.quotas import require_room
 from services.gateway.access.usage import Usage
+from services.gateway.admission import Admission, busy
 from services.gateway.approvals import Approvals, Decision
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.clients import Services
-from services.gateway.errors import Conflict, NotFound, TooBusy
+from services.gateway.commands import CANCEL, Command, Commands
+from services.gateway.errors import Conflict, TooBusy
 from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
+from services.gateway.interrupted import Interrupted
 from services.gateway.journal import Journal
+from services.gateway.leases import Leases
+from services.gateway.live import Live
+from services.gateway.news import LOOK_S, News
 from services.gateway.observed import observed
-from services.gateway.pages import Page, page_size
-from services.gateway.plan import PLAIN, Plan
+from services.gateway.plan import Plan
+from services.gateway.records import Records
 from services.gateway.registry import Registry
+from services.gateway.repeating import repeating
 from services.gateway.source import Source
-from services.gateway.store.newest import newest_first, token_behind
-from services.gateway.store.tables import EventRow, RunRow, now_ms
 from services.gateway.threads import Threads
 from services.gateway.working import CLEANUP_S, RunSettings, Work
 from services.gateway.writeback import Writeback
 
-# a day, as long as OpenAI's clients and others may expect
-KEY_LIFETIME_MS = 24 * 60 * 60 * 1000
 Exporter = Callable[[str, Sequence[analyst.Event], Figures], Document]
+_log = logs.get(__name__)
+
+
+@dataclass
+class _Going:
+    """A run that goes here."""
+
+    caller: Caller
+    thread_id: str
+    live: Live
+    approvals: Approvals
+    task: asyncio.Task[None]
 
 
 class Runs:
-    """Starts, follows and stops runs. `aclose` cancels those that still go."""
+    """Starts, follows and stops runs. `at_work` keeps those that go."""
 
     def __init__(
         self,
@@ -63,56 +73,83 @@ class Runs:
         usage: Usage,
         audit: Audit,
     ) -> None:
-        self._database = database
-        self._services = services
-        self._registry = registry
         self._files = files
         self._threads = threads
         self._settings = settings
-        self._writeback = writeback
-        self._usage = usage
         self._audit = audit
-        # what each run that goes waits for
-        self._approvals: dict[str, Approvals] = {}
-        # how many requests wait for the answer of a run
-        self._attending: Counter[str] = Counter()
-        # how many runs each caller has going
-        self._going: Counter[str] = Counter()
-        self._journal = Journal(database)
+        self._leases = Leases(database, self._lost, lease_s=settings.lease_s)
+        self._news = News(database)
+        self._journal = Journal(database, self._leases, self._news)
+        self._commands = Commands(database, self._journal, lambda: self._going, self._act)
+        self._interrupted = Interrupted(database)
+        self._records = Records(database, self._journal)
+        self._admission = Admission(
+            database,
+            self._leases,
+            services,
+            registry,
+            files,
+            writeback,
+            usage,
+            settings.agent_model,
+        )
         self._work = Work(
             database, services, files, threads, self._journal, settings, statuses, writeback, usage
         )
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        # the run that each busy thread is busy with
+        self._going: dict[str, _Going] = {}
+        # how many requests wait for the answer of a run
+        self._attending: Counter[str] = Counter()
+        # the run that each thread is busy with, here
         self._busy_threads: dict[str, str] = {}
         metrics.tell_runs(
-            going=lambda: len(self._tasks),
+            going=lambda: len(self._going),
             waiting=lambda: self._journal.waiting,
             most=settings.max_runs,
         )
+        # what is asked of a run
+        self.models = self._admission.models
+        self.get = self._records.get
+        self.request = self._records.request
+        self.delete = self._records.delete
+        self.ended = self._records.ended
+        self.page = self._records.page
 
-    async def recover(self) -> int:
-        """After a crash: end the runs that it cut off."""
-        return await self._journal.interrupt_left_over()
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Tells runs that were left over their end, and serves; on leaving, what still goes is
+        cancelled and waited for."""
+        await self._interrupted.at_start()
+        async with AsyncExitStack() as stack:
+            if self._leases.is_shared:
+                await stack.enter_async_context(self._beside_others())
+            stack.push_async_callback(self.aclose)
+            yield
+
+    @asynccontextmanager
+    async def _beside_others(self) -> AsyncIterator[None]:
+        lease_s = self._leases.lease_s
+        every = (
+            (LOOK_S, self._news.look, "looking for news"),
+            (LOOK_S, self._commands.look, "looking for commands"),
+            (lease_s / 2, self._interrupted.sweep, "looking for runs that were left"),
+        )
+        kept = [self._leases.keep(), self._news.follow(), self._commands.follow()]
+        kept += [repeating(seconds, act, name) for seconds, act, name in every]
+        tasks = [asyncio.create_task(each) for each in kept]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def aclose(self) -> None:
         """Cancel what still goes, and wait for it."""
-        tasks = list(self._tasks.values())
+        tasks = [each.task for each in self._going.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._journal.aclose()
-
-    async def models(self) -> list[analyst.ChatModel]:
-        """The agent under its own name and each model's, and each model without the agent."""
-        listed = await self._services.models.list_models()
-        agent = self._settings.agent_model
-        found = {agent: analyst.ChatModel(id=agent, is_agent=True, description="the analyst")}
-        for model in listed:
-            for id, is_agent in ((model.id, True), (model.id + PLAIN, False)):
-                told = analyst.ChatModel(id=id, is_agent=is_agent, description=model.description)
-                found.setdefault(id, told)
-        return list(found.values())
 
     async def start(self, caller: Caller, plan: Plan) -> str:
         """Begin a run, and give its id; the same idempotency key gives the same run.
@@ -121,64 +158,59 @@ class Runs:
         that came with another question), `Conflict`, `TooBusy`, `QuotaExceeded`; nothing is kept
         then.
         """
-        if known := await self._known(caller, plan):
+        if known := await self._admission.known(caller, plan):
             return known
-        if len(self._tasks) >= self._settings.max_runs:
+        if len(self._going) >= self._settings.max_runs:
             metrics.REFUSED.inc()
             raise TooBusy(self._settings.max_runs)
-        require_room(caller.quota, self._going[caller.key_id])
-        plan = plan.within(await self._usage.require_left(caller))
-        model = await self._model(plan.model)
-        sources = await self._sources(caller, plan)
-        if plan.artifacts_to:
-            await self._writeback.require(caller, plan.artifacts_to)
-        for id in plan.file_ids:
-            await self._files.get(caller.owner, id, field="file_ids")
+        plan, model, sources = await self._admission.admitted(caller, plan)
         run_id = "run-" + secrets.token_hex(12)
         thread_id = "" if plan.is_plain else await self._threads.take(caller.owner, plan)
         if thread_id:
             await self._free(thread_id)
             self._busy_threads[thread_id] = run_id
         try:
-            await self._insert(caller, plan, run_id, thread_id, model)
-        except IntegrityError as twice:
+            since = await self._admission.insert(caller, plan, run_id, thread_id, model)
+        except BaseException as failed:
             self._busy_threads.pop(thread_id, None)
-            if not plan.thread_id:
+            if isinstance(failed, Exception) and not plan.thread_id:
                 await self._threads.forget(thread_id)
-            if known := await self._known(caller, plan):
-                return known
-            raise Conflict("run", plan.idempotency_key, "this key is being used") from twice
-        except BaseException:
-            self._busy_threads.pop(thread_id, None)
+            if isinstance(failed, IntegrityError):
+                return await self._admission.taken(caller, plan, thread_id, failed)
             raise
+        self._leases.hold(run_id, since)
         self._launch(caller, replace(plan, thread_id=thread_id), run_id, model, sources)
         return run_id
 
     async def _free(self, thread_id: str) -> None:
         """Wait for a run that has told its end and only tidies up. Raises `Conflict`."""
         while run_id := self._busy_threads.get(thread_id):
-            live, task = self._journal.going(run_id), self._tasks.get(run_id)
-            if task is None or (live is not None and not live.ended):
-                message = "a run of this thread is going"
-                raise Conflict("thread", thread_id, message, remedy="Wait for it, or cancel it.")
-            await asyncio.wait({task})
+            going = self._going.get(run_id)
+            if going is None or not going.live.ended:
+                raise busy(thread_id)
+            await asyncio.wait({going.task})
 
     def _launch(
         self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
     ) -> None:
-        live = self._journal.open(run_id, caller.owner)
-        waits = self._approvals[run_id] = Approvals(live, seconds=self._settings.approval_s)
+        live = self._journal.open(Live(run_id, caller.owner))
+        waits = Approvals(live, seconds=self._settings.approval_s)
         work = partial(self._work.run, caller, plan, live, waits, model, sources)
         task = asyncio.create_task(observed(work, live, plan), name=f"run {run_id}")
-        self._tasks[run_id] = task
-        self._going[caller.key_id] += 1
-        task.add_done_callback(lambda _: self._done(caller, run_id, plan.thread_id))
+        self._going[run_id] = _Going(caller, plan.thread_id, live, waits, task)
+        task.add_done_callback(lambda _: self._done(run_id, plan.thread_id))
 
-    def _done(self, caller: Caller, run_id: str, thread_id: str) -> None:
-        self._tasks.pop(run_id, None)
-        self._approvals.pop(run_id, None)
-        self._going[caller.key_id] -= 1
+    def _done(self, run_id: str, thread_id: str) -> None:
+        self._going.pop(run_id, None)
+        self._leases.forget(run_id)
         self._busy_threads.pop(thread_id, None)
+
+    def _lost(self, run_id: str) -> None:
+        """Stop a run that is not ours any more: whoever takes it tells its end."""
+        going = self._going.get(run_id)
+        if going is not None and not going.live.ended:
+            self._journal.forget(going.live)
+            going.task.cancel()
 
     async def watch(
         self, owner: str, run_id: str, after: int = 0
@@ -196,7 +228,7 @@ class Runs:
         one. Raises `NotFound`."""
         live = self._journal.going(run_id)
         if live is None or live.owner != owner:
-            await self._row(owner, run_id)
+            await self._records.require(owner, run_id)
         async with aclosing(self._journal.batches(run_id, after, beat_s=beat_s)) as batches:
             async for batch in batches:
                 yield batch
@@ -215,16 +247,17 @@ class Runs:
 
     async def so_far(self, owner: str, run_id: str) -> Sequence[analyst.Event]:
         """The run's events by now. Raises `NotFound`."""
-        await self._row(owner, run_id)
+        await self._records.require(owner, run_id)
         return await self._journal.so_far(run_id)
 
     async def cancel(self, owner: str, run_id: str) -> analyst.Run:
-        """Stop a run, and say how it stands. Raises `NotFound`."""
-        await self._row(owner, run_id)
-        task = self._tasks.get(run_id)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task}, timeout=CLEANUP_S)
+        """Stop a run, and say how it stands. Raises `NotFound`, `HolderLost`."""
+        await self._records.require(owner, run_id)
+        if (going := self._going.get(run_id)) is not None:
+            going.task.cancel()
+            await asyncio.wait({going.task}, timeout=CLEANUP_S)
+        if run_id not in self._going and self._leases.is_shared:
+            await self._commands.cancel(run_id)
         return await self.get(owner, run_id)
 
     async def approvals(self, owner: str, run_id: str) -> list[analyst.Approval]:
@@ -235,173 +268,59 @@ class Runs:
         self, caller: Caller, run_id: str, approval_id: str, decision: Decision
     ) -> analyst.Approval:
         """A person's word on what a run waits for; without an id, on the only thing. The same
-        decision again is none. Raises `NotFound`, `InvalidField`, `Conflict`."""
-        asked = approvals.meant(await self.approvals(caller.owner, run_id), approval_id)
+        decision again is none. Raises `NotFound`, `InvalidField`, `Conflict`, `HolderLost`."""
+        events = await self.so_far(caller.owner, run_id)
+        asked = approvals.meant(approvals.listed(events), approval_id)
         if not approvals.require_undecided(asked, decision):
             return asked
-        going, id = self._approvals.get(run_id), asked.requested.approval_id
-        if going is None:
-            raise Conflict("run", run_id, "the run has ended", remedy="Ask again.")
+        going, id = self._going.get(run_id), asked.requested.approval_id
+        if going is None and not self._leases.is_shared:
+            raise _over(run_id)
         word = "approve" if decision.approved else "refuse"
         await self._audit.write(caller, word, asked.requested.source_id, f"{run_id} {id}")
-        decided = going.decide(id, decision, caller.key_id)
+        if going is not None:
+            decided = going.approvals.decide(id, decision, caller.key_id)
+        else:
+            decided = await self._decided_elsewhere(caller, asked, decision, events[-1])
         now = Timestamp()
         now.GetCurrentTime()
         asked.MergeFrom(analyst.Approval(decided=decided, decided_at=now))
         return asked
 
-    async def get(self, owner: str, run_id: str) -> analyst.Run:
-        """How a run stands. Raises `NotFound`."""
-        live = self._journal.going(run_id)
-        if live is not None and live.ended:
-            await live.settled.wait()
-        (run,) = await self._shown([await self._row(owner, run_id)])
-        return run
+    async def _decided_elsewhere(
+        self, caller: Caller, asked: analyst.Approval, decision: Decision, last: analyst.Event
+    ) -> analyst.ApprovalDecided:
+        body = {**decision.as_dict(), "by": caller.key_id}
+        id = asked.requested.approval_id
+        decided = await self._commands.decide(last.run_id, last.sequence, id, body)
+        if decided is None:
+            raise _over(last.run_id)
+        approvals.require_undecided(analyst.Approval(decided=decided), decision)
+        return decided
 
-    async def _shown(self, rows: Sequence[RunRow]) -> list[analyst.Run]:
-        going = [row.id for row in rows if row.ended_ms is None]
-        last = await self._journal.last_sequences(going)
-        return [_run(row, last.get(row.id, row.last_sequence)) for row in rows]
-
-    async def request(self, owner: str, run_id: str) -> str:
-        """`Plan.request` of a run. Raises `NotFound`."""
-        await self._row(owner, run_id)
-        async with self._database.begin() as session:
-            query = select(RunRow.request_json).where(RunRow.id == run_id)
-            return await session.scalar(query) or ""
-
-    async def delete(self, owner: str, run_id: str) -> None:
-        """Forget a run that has ended, and its events; its files and what was said stay with its
-        thread. Raises `NotFound`, `Conflict`."""
-        await self.ended(owner, run_id)
-        async with self._database.begin() as session:
-            await session.execute(delete(EventRow).where(EventRow.run_id == run_id))
-            await session.execute(delete(RunRow).where(RunRow.id == run_id))
-
-    async def ended(self, owner: str, run_id: str) -> analyst.Run:
-        """A run that has ended. Raises `NotFound`, `Conflict`."""
-        run = await self.get(owner, run_id)
-        if not run.HasField("ended_at"):
-            message, remedy = "this run has not ended yet", "Wait for it, or cancel it."
-            raise Conflict("run", run_id, message, remedy=remedy)
-        return run
+    def _act(self, command: Command) -> None:
+        """What another gateway asks of a run that goes here."""
+        going = self._going.get(command.run_id)
+        if going is None:
+            return  # its end is what tells the one who asked
+        if command.kind == CANCEL:
+            going.task.cancel()
+            return
+        body = dict(command.body)
+        by, id = body.pop("by"), body.pop("approval_id")
+        try:
+            going.approvals.decide(id, Decision(**body), by)
+        except Conflict as late:
+            # the event that tells how it was decided is what the asker waits for
+            _log.info("decided_before", run_id=command.run_id, error=str(late))
 
     async def export(self, owner: str, run_id: str, make: Exporter) -> Document:
         """A run that has ended, as one document. Raises `NotFound`, `Conflict`."""
         await self.ended(owner, run_id)
-        events = [event async for event in self._journal.watch(run_id)]
+        events = await self._journal.so_far(run_id)
         figures = await self._files.whole(owner, shown(events))
         return await asyncio.to_thread(make, run_id, events, figures)
 
-    async def page(
-        self, owner: str, thread_id: str = "", size: int = 0, token: str = ""
-    ) -> Page[analyst.Run]:
-        """Runs, newest first."""
-        size = page_size(size)
-        query = select(RunRow).where(RunRow.owner == owner)
-        if thread_id:
-            query = query.where(RunRow.thread_id == thread_id)
-        query = newest_first(query, RunRow, size, token)
-        async with self._database.begin() as session:
-            rows = (await session.scalars(query)).all()
-        more = token_behind(rows[size - 1]) if len(rows) > size else ""
-        return Page(await self._shown(rows[:size]), more)
 
-    # Before a run
-
-    async def _known(self, caller: Caller, plan: Plan) -> str:
-        """The run of the plan's idempotency key, or ""."""
-        if not (key := plan.idempotency_key):
-            return ""
-        query = select(RunRow).where(RunRow.owner == caller.owner, RunRow.idempotency_key == key)
-        async with self._database.begin() as session:
-            row = await session.scalar(query)
-            if row is not None and row.created_ms < now_ms() - KEY_LIFETIME_MS:
-                row.idempotency_key, row = None, None
-        if row is None:
-            return ""
-        if row.fingerprint not in ("", plan.fingerprint):
-            raise InvalidField(
-                "idempotency-key",
-                "this Idempotency-Key came with another request before",
-                remedy="Send the same request again, or a new key.",
-            )
-        return row.id
-
-    async def _model(self, asked: str) -> str:
-        """The inference service's own id for what was asked; empty for its default."""
-        models = {each.id for each in await self.models()}
-        if asked and asked not in models:
-            remedy = f"Use one of: {', '.join(sorted(models))}."
-            raise NotFound("model", asked, field="model", remedy=remedy)
-        # the agent's own name is no model's, unless one is called the same
-        own = asked.removesuffix(PLAIN)
-        return own if own + PLAIN in models else ""
-
-    async def _sources(self, caller: Caller, plan: Plan) -> list[Source]:
-        asked = {
-            "data_sources": plan.selections,
-            "file_ids": plan.file_ids,
-            "artifacts_to": plan.artifacts_to,
-        }
-        if plan.is_plain and (field := next((name for name in asked if asked[name]), "")):
-            remedy = f"Ask {self._settings.agent_model}, or leave {field} out."
-            raise InvalidField(field, f"{plan.model} works without data", remedy=remedy)
-        found = [await self._registry.get(caller, each.source) for each in plan.selections]
-        for number, (source, chosen) in enumerate(zip(found, plan.selections, strict=True)):
-            if chosen.type and chosen.type != source.type:
-                field = f"data_sources[{number}].type"
-                raise InvalidField(field, f"{source.name} is of type {source.type}")
-        return found
-
-    async def _insert(
-        self, caller: Caller, plan: Plan, run_id: str, thread_id: str, model: str
-    ) -> None:
-        row = RunRow(
-            id=run_id,
-            owner=caller.owner,
-            thread_id=thread_id,
-            model=plan.model or model,
-            state="fetching",
-            idempotency_key=plan.idempotency_key or None,
-            fingerprint=plan.fingerprint if plan.idempotency_key else "",
-            request_json=plan.request or None,
-            created_ms=now_ms(),
-            ended_ms=None,
-            last_sequence=0,
-            usage=b"",
-            error_reason="",
-            error_message="",
-        )
-        async with self._database.begin() as session:
-            session.add(row)
-
-    async def _row(self, owner: str, run_id: str) -> RunRow:
-        async with self._database.begin() as session:
-            row = await session.get(RunRow, run_id)
-        if row is None or row.owner != owner:
-            raise NotFound("run", run_id)
-        return row
-
-
-def _run(row: RunRow, last_sequence: int) -> analyst.Run:
-    run = analyst.Run(
-        run_id=row.id,
-        thread_id=row.thread_id,
-        model=row.model,
-        state=f"RUN_STATE_{row.state.upper()}",
-        created_at=_time(row.created_ms),
-        last_sequence=last_sequence,
-        usage=analyst.RunUsage.FromString(row.usage),
-        error_reason=row.error_reason,
-        error_message=row.error_message,
-    )
-    if row.ended_ms:
-        run.ended_at.CopyFrom(_time(row.ended_ms))
-    return run
-
-
-def _time(ms: int) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromMilliseconds(ms)
-    return stamp
+def _over(run_id: str) -> Conflict:
+    return Conflict("run", run_id, "the run has ended", remedy="Ask again.")

@@ -66,6 +66,9 @@ class Settings:
     agent_model: str = "DeepAnalyze-8B"
     # runs at once; one more is refused with TOO_BUSY
     max_runs: int = 64
+    # of several gateways on one PostgreSQL: the longest that runs of one that is lost wait until
+    # another one tells their end, in seconds
+    lease_s: float = 15.0
     # rows of a selection that names no limit of its own
     chat_rows: int = 10_000
     # rows that the data endpoints give of a query that names no limit
@@ -98,6 +101,8 @@ class Settings:
         split_host_port(self.http_bind)
         if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:
             raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
+        if self.lease_s < 1:
+            raise ValueError("LEASE_S expects 1 or more")
         if self.public_url and not self.public_url.startswith(("http://", "https://")):
             raise ValueError("PUBLIC_URL expects http://… or https://…")
         if not 0 < self.run_s + self.approval_s <= LONGEST_RUN_S:

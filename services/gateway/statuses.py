@@ -19,6 +19,7 @@ STATUSES: StatusTable = {
     errors.NotApproved: Status(_Code.PERMISSION_DENIED, "NOT_APPROVED"),
     errors.ServiceLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.FilesLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.HolderLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.TooBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.RunInterrupted: Status(_Code.ABORTED, "RUN_INTERRUPTED"),
 }

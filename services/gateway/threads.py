@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.sql import Database
@@ -20,6 +20,8 @@ from services.gateway.store.tables import EventRow, MessageRow, RunRow, ThreadRo
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,59}")
 TITLE_CHARS = 80
+# the longest that the removal of a hundred threads takes
+_REMOVING_MS = 10 * 60 * 1000
 
 
 class Threads:
@@ -96,9 +98,13 @@ class Threads:
 
     async def expire(self) -> int:
         """Remove the threads whose time is over; how many there were."""
-        query = select(ThreadRow).where(ThreadRow.expires_ms < now_ms()).limit(100)
+        over = select(ThreadRow.id).where(ThreadRow.expires_ms < now_ms()).limit(100)
+        mine = over.with_for_update(skip_locked=True).scalar_subquery()
+        # another gateway leaves them alone, and takes them up should this one fail
+        taken = update(ThreadRow).where(ThreadRow.id.in_(mine))
+        taken = taken.values(expires_ms=now_ms() + _REMOVING_MS)
         async with self._database.begin() as session:
-            rows = (await session.scalars(query)).all()
+            rows = (await session.scalars(taken.returning(ThreadRow))).all()
         for row in rows:
             await self._remove(row)
         return len(rows)

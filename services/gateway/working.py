@@ -24,6 +24,7 @@ from services.gateway.errors import NotApproved
 from services.gateway.exports import HTML, rendered
 from services.gateway.files import FileStore
 from services.gateway.journal import Journal
+from services.gateway.leases import LEASE_S, LeaseLost
 from services.gateway.live import Live
 from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
@@ -50,6 +51,8 @@ class RunSettings:
     chat_rows: int
     # the longest that a run may wait for approvals, in seconds
     approval_s: float
+    # how long a run is a gateway's without being renewed, where there may be others
+    lease_s: float = LEASE_S
 
 
 class Work:
@@ -108,7 +111,9 @@ class Work:
         except BaseException as failed:
             self._failed(analysis, failed)
         finally:
-            await to_its_end(self._end(analysis))
+            # what is another's now is closed by whoever tells its end
+            if not live.moved:
+                await to_its_end(self._end(analysis))
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
         if analysis.plan.is_plain:
@@ -224,19 +229,11 @@ class Work:
 
     async def _end(self, analysis: Analysis) -> None:
         """Write the last events, say how the run stands, and close what it opened."""
-        last = analysis.live.steps[-1]
         try:
-            await self._journal.close(analysis.live)
-            await self._mark(
-                analysis.run_id,
-                state=str(last.WhichOneof("event")),
-                ended_ms=now_ms(),
-                last_sequence=analysis.live.told,
-                usage=analysis.usage.message().SerializeToString(),
-                error_reason=last.failed.reason,
-                error_message=last.failed.message,
-            )
-            await self._usage.add(analysis.caller, _used(analysis.usage.message()))
+            await self._told(analysis)
+        except LeaseLost:
+            _log.warning("run_lost", run_id=analysis.run_id)
+            return
         finally:
             analysis.live.settled.set()
             self._journal.forget(analysis.live)
@@ -246,9 +243,23 @@ class Work:
                 if analysis.chosen or analysis.plan.artifacts_to:
                     await self._grants.revoke_run(analysis.run_id)
 
+    async def _told(self, analysis: Analysis) -> None:
+        last = analysis.live.steps[-1]
+        await self._journal.end(
+            analysis.live,
+            state=str(last.WhichOneof("event")),
+            ended_ms=now_ms(),
+            usage=analysis.usage.message().SerializeToString(),
+            error_reason=last.failed.reason,
+            error_message=last.failed.message,
+        )
+        await self._usage.add(analysis.caller, _used(analysis.usage.message()))
+
     async def _mark(self, run_id: str, **values: object) -> None:
+        """Unless somebody told its end meanwhile."""
+        going = update(RunRow).where(RunRow.id == run_id, RunRow.ended_ms.is_(None))
         async with self._database.begin() as session:
-            await session.execute(update(RunRow).where(RunRow.id == run_id).values(**values))
+            await session.execute(going.values(**values))
 
 
 async def to_its_end(work: Coroutine[Any, Any, None]) -> None:

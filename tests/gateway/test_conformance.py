@@ -13,7 +13,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from services.gateway import runs
+from services.gateway import admission
 from tests.gateway.conformance import ASK, CHATS, ROUTES, Case, Reply, Route, reply_of
 from tests.gateway.conftest import ANSWER, KEY, Platform, platform_of, question
 from tests.gateway.doubles import HANG
@@ -231,7 +231,7 @@ async def test_key_is_free_again_after_a_day(
 
     first = await ask()
     assert await ask() == first
-    monkeypatch.setattr(runs, "KEY_LIFETIME_MS", -1)
+    monkeypatch.setattr(admission, "KEY_LIFETIME_MS", -1)
     second = await ask()
     monkeypatch.undo()
     assert second != first and await ask() == second

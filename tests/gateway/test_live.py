@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, nullcontext
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,28 +16,28 @@ from services.gateway.http.answering import RunResponse
 from services.gateway.http.chat import _Completions
 from services.gateway.journal import Journal
 from services.gateway.live import Live
-from services.gateway.store.database import opened
-from tests.gateway.test_store import add, run_row
+from tests.gateway.stores import Part, store, store_url
+
+__all__ = ["store", "store_url"]
 
 TEXT = analyst.BLOCK_KIND_ANALYZE
 
 
 @pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    async with opened(f"sqlite+aiosqlite:///{tmp_path}/gateway.db") as database:
-        yield database
+async def part(store: Database) -> AsyncIterator[Part]:
+    kept = Part(store)
+    yield kept
+    await kept.journal.aclose()
+
+
+@pytest.fixture
+def journal(part: Part) -> Journal:
+    return part.journal
 
 
 @pytest_asyncio.fixture
-async def journal(store: Database) -> AsyncIterator[Journal]:
-    kept = Journal(store)
-    yield kept
-    await kept.aclose()
-
-
-async def begun(journal: Journal, store: Database) -> Live:
-    await add(store, run_row("run-1"))
-    return journal.open("run-1", "ada")
+async def live(part: Part) -> Live:
+    return await part.begun("run-1")
 
 
 def numbers(events: Sequence[analyst.Event]) -> list[int]:
@@ -46,9 +45,8 @@ def numbers(events: Sequence[analyst.Event]) -> list[int]:
 
 
 async def test_written_events_leave_memory_and_are_read_from_the_database(
-    journal: Journal, store: Database
+    journal: Journal, live: Live
 ) -> None:
-    live = await begun(journal, store)
     for number in range(40):
         live.text(TEXT, str(number))
         if number % 10 == 9:
@@ -60,9 +58,8 @@ async def test_written_events_leave_memory_and_are_read_from_the_database(
 
 @pytest.mark.req("C8")
 async def test_reader_that_lags_gets_every_event_once_and_in_order(
-    journal: Journal, store: Database
+    journal: Journal, live: Live
 ) -> None:
-    live = await begun(journal, store)
     live.text(TEXT, "a")
     async with aclosing(journal.batches("run-1")) as batches:
         got = [*await anext(batches)]
@@ -76,8 +73,7 @@ async def test_reader_that_lags_gets_every_event_once_and_in_order(
     assert numbers(got) == [*range(1, 1203)]
 
 
-async def test_silence_is_told_and_events_after_it_too(journal: Journal, store: Database) -> None:
-    live = await begun(journal, store)
+async def test_silence_is_told_and_events_after_it_too(journal: Journal, live: Live) -> None:
     async with aclosing(journal.batches("run-1", beat_s=0.02)) as batches:
         assert await anext(batches) == ()
         assert await anext(batches) == ()
@@ -86,10 +82,7 @@ async def test_silence_is_told_and_events_after_it_too(journal: Journal, store: 
         assert await anext(batches) == ()
 
 
-async def test_reader_that_is_cancelled_leaves_others_alone(
-    journal: Journal, store: Database
-) -> None:
-    live = await begun(journal, store)
+async def test_reader_that_is_cancelled_leaves_others_alone(journal: Journal, live: Live) -> None:
     async with aclosing(journal.batches("run-1")) as one, aclosing(journal.batches("run-1")) as two:
         leaving, staying = asyncio.ensure_future(anext(one)), asyncio.ensure_future(anext(two))
         await asyncio.sleep(0)
@@ -100,16 +93,15 @@ async def test_reader_that_is_cancelled_leaves_others_alone(
 
 @pytest.mark.req("C8")
 async def test_writer_writes_by_itself_and_again_after_a_fault(
-    journal: Journal, store: Database, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live = await begun(journal, store)
     faults = [OSError("the disk is full")]
     write = journal._write
 
-    async def once_broken(*args: object) -> None:
+    async def once_broken(*args: object) -> object:
         if faults:
             raise faults.pop()
-        await write(*args)  # type: ignore[arg-type]
+        return await write(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(journal, "_write", once_broken)
     live.text(TEXT, "a")
@@ -121,9 +113,8 @@ async def test_writer_writes_by_itself_and_again_after_a_fault(
 
 @pytest.mark.req("C8")
 async def test_client_that_does_not_read_costs_no_memory_and_misses_nothing(
-    journal: Journal, store: Database
+    journal: Journal, live: Live
 ) -> None:
-    live = await begun(journal, store)
     reads, sent = asyncio.Event(), list[bytes]()
 
     def batches(_: str, run: str, after: int, beat_s: float | None) -> AsyncGenerator[Any, None]:

@@ -1,57 +1,29 @@
 """The database: migrations, transactions at once, events across a crash."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, select
+from sqlalchemy import Connection, select
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.sql import Database
 from services.gateway.journal import Journal
 from services.gateway.live import Live
-from services.gateway.store import database
 from services.gateway.store.newest import newest_first, token_behind
-from services.gateway.store.tables import Base, RunRow
+from services.gateway.store.tables import Base, LeaseRow, RunRow
+from tests.gateway.stores import Part, add, lease_is_over, run_row, store, store_url
+
+__all__ = ["store", "store_url"]
 
 
-@pytest_asyncio.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Database]:
-    async with database.opened(f"sqlite+aiosqlite:///{tmp_path / 'x.db'}") as opened:
-        yield opened
+async def test_migrations_make_what_the_tables_say(store: Database) -> None:
+    def differences(connection: Connection) -> object:
+        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
 
-
-def run_row(id: str, created_ms: int = 1, state: str = "working") -> RunRow:
-    return RunRow(
-        id=id,
-        owner="me",
-        thread_id="t",
-        model="m",
-        state=state,
-        idempotency_key=None,
-        created_ms=created_ms,
-        ended_ms=None,
-        last_sequence=0,
-        usage=b"",
-        error_reason="",
-        error_message="",
-    )
-
-
-async def add(store: Database, *rows: RunRow) -> None:
-    async with store.begin() as session:
-        session.add_all(rows)
-
-
-async def test_migrations_make_what_the_tables_say(store: Database, tmp_path: Path) -> None:
-    engine = create_engine(f"sqlite:///{tmp_path / 'x.db'}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    engine.dispose()
+    async with store.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
 
 
 async def test_many_readers_that_write_wait_for_each_other(store: Database) -> None:
@@ -59,7 +31,7 @@ async def test_many_readers_that_write_wait_for_each_other(store: Database) -> N
 
     async def count() -> None:
         async with store.begin() as session:
-            row = await session.get(RunRow, "run")
+            row = await session.get(RunRow, "run", with_for_update=True)
             assert row is not None
             await asyncio.sleep(0)
             row.last_sequence += 1
@@ -101,9 +73,8 @@ def notice(live: Live, text: str) -> None:
 
 @pytest.mark.req("C8")
 async def test_events_are_told_at_once_and_kept(store: Database) -> None:
-    journal = Journal(store)
-    lives = [journal.open(f"run-{n}", "ada") for n in range(3)]
-    await add(store, *(run_row(live.run_id) for live in lives))
+    part = Part(store)
+    journal, lives = part.journal, [await part.begun(f"run-{n}") for n in range(3)]
     for live in lives:
         notice(live, "a")
     watching = asyncio.create_task(_all(journal, "run-1", 0))
@@ -113,11 +84,15 @@ async def test_events_are_told_at_once_and_kept(store: Database) -> None:
     notice(lives[1], "b")
     lives[1].emit(completed=analyst.RunCompleted(answer="c"))
     assert [event.sequence for event in await watching] == [1, 2, 3]
-    await journal.close(lives[1])
-    journal.forget(lives[1])
+    await part.end(lives[1])
     read = await _all(journal, "run-1", 1)
     assert [event.sequence for event in read] == [2, 3]
     assert read[-1].completed.answer == "c"
+    async with store.begin() as session:
+        row = await session.get(RunRow, "run-1")
+        assert row is not None and (row.state, row.last_sequence) == ("completed", 3)
+        assert sorted(await session.scalars(select(LeaseRow.run_id))) == ["run-0", "run-2"]
+    await journal.aclose()
 
 
 async def _all(journal: Journal, run_id: str, after: int) -> list[analyst.Event]:
@@ -126,18 +101,23 @@ async def _all(journal: Journal, run_id: str, after: int) -> list[analyst.Event]
 
 @pytest.mark.req("C8", "S8")
 async def test_run_cut_off_by_a_crash_gets_its_last_event(store: Database) -> None:
-    await add(store, run_row("cut"), run_row("whole", state="completed"))
-    before = Journal(store)
-    live = before.open("cut", "ada")
+    await add(store, run_row("whole", state="completed"))
+    before = Part(store)
+    live = await before.begun("cut", "thread")
     notice(live, "a")
-    await before.flush()
-    after = Journal(store)
-    assert await after.interrupt_left_over() == 1
-    events = await _all(after, "cut", 0)
+    await before.journal.flush()
+    await lease_is_over(store)
+    after = Part(store)
+    assert await after.interrupted.at_start() == 1
+    events = await _all(after.journal, "cut", 0)
     assert [event.sequence for event in events] == [1, 2]
     assert events[1].failed.reason == "RUN_INTERRUPTED"
-    assert await after.interrupt_left_over() == 0
+    assert await after.interrupted.at_start() == 0
     # what a client saw and the crash took along does not hide the end
     for seen in (1, 2, 40):
-        assert [e.sequence for e in await _all(after, "cut", seen)] == [2]
-    assert await _all(after, "whole", 40) == []
+        assert [e.sequence for e in await _all(after.journal, "cut", seen)] == [2]
+    assert await _all(after.journal, "whole", 40) == []
+    # the thread is free
+    await after.begun("next", "thread")
+    for part in (before, after):
+        await part.journal.aclose()

@@ -19,6 +19,7 @@ from services.gateway.access.scopes import Scope
 from services.gateway.errors import NotFound
 from services.gateway.pages import Page, page_size
 from services.gateway.store.newest import newest_first, token_behind
+from services.gateway.store.shared import alone
 from services.gateway.store.tables import ApiKey, now_ms
 
 PREFIX = "isb-"
@@ -85,6 +86,8 @@ class Keys:
         secret = key or PREFIX + secrets.token_urlsafe(32)
         digest = self._digest(secret)
         async with self._database.begin() as session:
+            if key:
+                await alone(session, "given keys")
             row = await session.scalar(select(ApiKey).where(ApiKey.digest == digest))
             if row is None:
                 row = _new(draft, digest)
@@ -138,10 +141,16 @@ class Keys:
             row.revoked_ms = row.revoked_ms or now_ms()
             return _key(row)
 
-    async def none_yet(self) -> bool:
-        """Whether this is the first start."""
+    async def first(self, draft: KeyDraft) -> str:
+        """A key, where there is none yet: this is the first start. "" otherwise; of several
+        gateways that start at once, one makes it."""
+        secret = PREFIX + secrets.token_urlsafe(32)
         async with self._database.begin() as session:
-            return await session.scalar(select(ApiKey.id).limit(1)) is None
+            await alone(session, "first key")
+            if await session.scalar(select(ApiKey.id).limit(1)) is not None:
+                return ""
+            session.add(_new(draft, self._digest(secret)))
+        return secret
 
     async def seal(self) -> None:
         """Turn the plain hashes of the first schema into keyed ones."""

@@ -12,9 +12,9 @@ _DAY_S = 24 * 60 * 60
 class Quota:
     """0 = no limit but the platform's own. Days are those of UTC."""
 
-    # requests in a minute, counted by each replica for itself
+    # requests in a minute
     requests_per_minute: int = 0
-    # runs that go at the same time, counted by each replica for itself
+    # runs that go at the same time
     runs_at_once: int = 0
     # tokens that the model reads and writes in a day
     tokens_per_day: int = 0
@@ -83,6 +83,10 @@ class Bucket:
             self._left -= 1.0
             return 0.0
         return (1.0 - self._left) * 60.0 / self._size
+
+    def is_full(self, now_s: float) -> bool:
+        """Whether it is as good as a new one."""
+        return self._left + (now_s - self._at_s) * self._size / 60.0 >= self._size
 
     @property
     def size(self) -> int:

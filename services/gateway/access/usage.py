@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,7 +14,8 @@ from servicekit import logs
 from servicekit.sql import Database
 from servicekit.status import InvalidField
 from services.gateway.access import quotas
-from services.gateway.access.quotas import Bucket, Spent
+from services.gateway.access.buckets import Buckets, buckets_of
+from services.gateway.access.quotas import Spent
 from services.gateway.callers import Caller
 from services.gateway.errors import QuotaExceeded
 from services.gateway.store.tables import UsageRow
@@ -64,35 +64,32 @@ def _now() -> datetime.datetime:
 
 
 class Usage:
-    """Counts and quotas. Requests a minute are counted in each gateway by itself, the quotas of a
-    day in the database of all; a run that goes is counted when it ends."""
+    """Counts and quotas, of all gateways on the database; a run that goes is counted when it
+    ends."""
 
     def __init__(
         self,
         database: Database,
         *,
         now: Clock = _now,
-        monotonic: Callable[[], float] = time.monotonic,
+        buckets: Buckets | None = None,
     ) -> None:
         self._database = database
         self._now = now
-        self._monotonic = monotonic
-        self._buckets: dict[str, Bucket] = {}
+        self._buckets = buckets or buckets_of(database)
         # requests that are not written yet, by caller and day
         self._requests: Counter[tuple[str, str, str]] = Counter()
 
-    def request(self, caller: Caller) -> None:
+    async def request(self, caller: Caller) -> None:
         """Count one request. Raises `QuotaExceeded`."""
         self._requests[(caller.key_id, self.today, caller.owner)] += 1
-        per_minute = caller.quota.requests_per_minute
-        if not per_minute:
-            return
-        bucket = self._buckets.get(caller.key_id)
-        if bucket is None or bucket.size != per_minute:
-            bucket = self._buckets[caller.key_id] = Bucket(per_minute, self._monotonic())
-        if wait_s := bucket.take(self._monotonic()):
-            name = "requests_per_minute"
+        per_minute, name = caller.quota.requests_per_minute, "requests_per_minute"
+        if per_minute and (wait_s := await self._buckets.take(caller.key_id, per_minute)):
             raise QuotaExceeded(name, per_minute, per_minute, retry_after_s=wait_s)
+
+    async def expire(self) -> None:
+        """Forget the buckets of requests that are full."""
+        await self._buckets.forget()
 
     async def require_left(self, caller: Caller) -> int | None:
         """Hold that the day's quotas are not used up, and give the tokens that are left, None where

@@ -4,6 +4,7 @@ import time
 
 from sqlalchemy import (
     BigInteger,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -168,6 +169,47 @@ class EventRow(Base):
     sequence: Mapped[int] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(Integer, server_default="1")
     event: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LeaseRow(Base):
+    """A run that goes, and which gateway goes with it; gone when the run has ended. A table of its
+    own, because it is written to all the time and small: that of all runs is neither."""
+
+    __tablename__ = "run_leases"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    # of the caller that asked
+    key_id: Mapped[str] = mapped_column(String(200), index=True)
+    # a thread has one run at a time; None = a run without one
+    thread_id: Mapped[str | None] = mapped_column(String(60), unique=True)
+    # "" = no gateway's: whichever takes it first goes on with it
+    holder: Mapped[str] = mapped_column(String(40), index=True)
+    # by the database's own clock; whose lease is not renewed by then is interrupted
+    ends_ms: Mapped[int]
+    # what another gateway goes on from, see `checkpoint`
+    checkpoint: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+
+class CommandRow(Base):
+    """What a run's holder is asked to do with it; gone when that is done, or the run has ended."""
+
+    __tablename__ = "run_commands"
+    number: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    run_id: Mapped[str] = mapped_column(
+        ForeignKey("run_leases.run_id", ondelete="CASCADE"), index=True
+    )
+    # "cancel" or "decide"
+    kind: Mapped[str] = mapped_column(String(20))
+    body_json: Mapped[str] = mapped_column(Text)
+    created_ms: Mapped[int]
+
+
+class BucketRow(Base):
+    """Of one caller, what its requests in a minute are counted by, in all gateways together."""
+
+    __tablename__ = "request_buckets"
+    key_id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    # when it will be full again, by the database's own clock
+    full_ms: Mapped[float] = mapped_column(Double)
 
 
 class FileRow(Base):
