@@ -64,7 +64,7 @@ class Settings:
     inference: tuple[str, ...] = ("127.0.0.1:50055",)
     # the id under which existing clients ask for the analyst
     agent_model: str = "DeepAnalyze-8B"
-    # runs at once; one more is refused with TOO_BUSY
+    # runs at once in each gateway; one more is refused with TOO_BUSY
     max_runs: int = 64
     # of several gateways on one PostgreSQL: the longest that runs of one that is lost wait until
     # another one tells their end, in seconds
