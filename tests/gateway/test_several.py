@@ -42,7 +42,7 @@ async def stands(gateway: Platform, run: str, state: str) -> dict[str, Any]:
         if told["status"] == state:
             return told
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{run} is {told['status']}, not {state}")
+    raise AssertionError(f"{run} is {told}, not {state}")
 
 
 async def watched(
@@ -128,7 +128,7 @@ async def test_client_that_leaves_the_other_gateway_cancels_its_run(pair: list[P
         "POST", "/v1/chat/completions", json=asked, headers=key
     ) as response:
         async for line in response.aiter_lines():
-            if "hm" in line:
+            if "block_text" in line:
                 break
     await stands(one, run, "cancelled")
 
@@ -248,4 +248,4 @@ async def test_quotas_count_in_all_gateways_together(pair: list[Platform]) -> No
         if usage["runs"] == 2:
             break
         await asyncio.sleep(0.05)
-    assert (usage["runs"], usage["prompt_tokens"]) == (2, 100)
+    assert (usage["runs"], usage["prompt_tokens"]) == (2, 200)
