@@ -30,10 +30,15 @@ CHOICES = (
     frozenset({"cert-manager", "plaintext"}),
     frozenset({"postgres", "outside-state"}),
     frozenset({"azurite", "outside-state"}),
-    frozenset({"model-server-cpu", "model-server-outside", "vllm"}),
+    frozenset({"model-over-nodes", "model-server-cpu", "model-server-outside", "vllm"}),
+    frozenset({"sandbox-namespaces", "sandbox-pods"}),
+    # the one in a pod has a certificate and no other way to be known
+    frozenset({"plaintext", "sandbox-pods"}),
 )
 # what a component needs beside it
 NEEDS: Mapping[str, tuple[str, ...]] = {
+    "keda": ("monitoring",),
+    "model-over-nodes": ("model-weights",),
     "model-server-cpu": ("model-weights",),
     "vllm": ("model-weights",),
 }
@@ -69,13 +74,17 @@ def components() -> tuple[str, ...]:
 
 
 def combinations() -> Iterator[Combination]:
-    """Each overlay: alone, with each component that it takes, and with as many as go together."""
+    """Each overlay alone and with as many components as go together; and each component alone, with
+    the first overlay that takes it."""
+    alone: set[str] = set()
     for overlay in OVERLAYS:
         there = components_of(K8S / "overlays" / overlay)
         fitting = [each for each in components() if _fits(each, there)]
         yield Combination(overlay)
         for each in fitting:
-            yield Combination(overlay, _needed(each, there))
+            if each not in alone:
+                alone.add(each)
+                yield Combination(overlay, _needed(each, there))
         for kept in _as_many_as_go(fitting, there):
             yield Combination(overlay, kept)
 
@@ -94,13 +103,18 @@ def _needed(component: str, beside: Sequence[str]) -> tuple[str, ...]:
 
 def _as_many_as_go(fitting: Sequence[str], beside: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """All that can be taken at once, so often that each side of every choice was."""
-    open_choices = [sorted(choice & set(fitting)) for choice in CHOICES if choice & set(fitting)]
-    for number in range(max(map(len, open_choices), default=1)):
-        taken = {choice[number % len(choice)] for choice in open_choices}
-        chosen = [each for each in fitting if each in taken or not any(each in c for c in CHOICES)]
-        needed = dict.fromkeys(more for each in chosen for more in _needed(each, beside))
-        if len(needed) > 1:
-            yield tuple(sorted(needed))
+    chosen = [each for each in fitting if any(each in choice for choice in CHOICES)]
+    free = [each for each in fitting if each not in chosen]
+    seen = set()
+    for first in chosen or free[:1]:
+        taken: list[str] = []
+        for each in (first, *chosen, *free):
+            if _fits(each, (*beside, *taken)):
+                taken += (more for more in _needed(each, beside) if more not in taken)
+        if len(taken) > 1 and frozenset(taken) not in seen:
+            seen.add(frozenset(taken))
+            # what builds on another comes behind it
+            yield tuple(sorted(taken, key=lambda each: (each in NEEDS, each)))
 
 
 @functools.cache

@@ -19,6 +19,8 @@ class Pod:
     name: str
     namespace: str
     labels: Mapping[str, str] = field(hash=False)
+    # by their names
+    ports: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return self.name
@@ -26,7 +28,8 @@ class Pod:
 
 @dataclass(frozen=True, order=True)
 class Edge:
-    """`source` and `target`: pods by name, OUTSIDE, ANYBODY, or a namespace as `in NAME`."""
+    """`source` and `target`: pods by name, OUTSIDE, ANYBODY, or a namespace as `in NAME`. Of a range
+    of ports `port` is the first, and `protocol` tells the last too."""
 
     source: str
     target: str
@@ -62,7 +65,7 @@ class Network:
             for policy in self._of(pod, "Egress")
             for rule in policy["spec"].get("egress", ())
             for target in self._peers(policy, rule.get("to"), OUTSIDE)
-            for port, protocol in _ports(policy, rule)
+            for port, protocol in _ports(policy, rule, {})
         }
 
     def entering(self, pod: Pod) -> set[Edge]:
@@ -71,7 +74,7 @@ class Network:
             for policy in self._of(pod, "Ingress")
             for rule in policy["spec"].get("ingress", ())
             for source in self._peers(policy, rule.get("from"), ANYBODY)
-            for port, protocol in _ports(policy, rule)
+            for port, protocol in _ports(policy, rule, pod.ports)
         }
 
     def _of(self, pod: Pod, direction: str) -> Iterator[Document]:
@@ -127,8 +130,15 @@ def _holds(expression: Document, labels: Mapping[str, str]) -> bool:
     raise ValueError(expression["operator"])
 
 
-def _ports(policy: Document, rule: Document) -> Iterator[tuple[int, str]]:
+def _ports(policy: Document, rule: Document, named: Mapping[str, int]) -> Iterator[tuple[int, str]]:
+    """A name is that of a port of the pod which is reached; a pod without one is not reached."""
     if "ports" not in rule:
         raise ValueError(f"{policy['metadata']['name']} opens every port")
     for each in rule["ports"]:
-        yield int(each["port"]), each.get("protocol", "TCP")
+        protocol = each.get("protocol", "TCP")
+        if "endPort" in each:
+            protocol += f" to {each['endPort']}"
+        if isinstance(each["port"], int):
+            yield each["port"], protocol
+        elif each["port"] in named:
+            yield named[each["port"]], protocol

@@ -1,6 +1,6 @@
 """NetworkPolicies allow what the services' settings need, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -19,6 +19,8 @@ DATA: Mapping[str, Sequence[tuple[str, int]]] = {
 }
 # the emulator of a lake to try things with
 TRIED: Mapping[str, Sequence[tuple[str, int]]] = {"blob-connector": [("azurite", 10000)]}
+# machines that hold a model together choose their ports
+GROUP = ("model-server", "model-worker")
 # of Kubernetes itself, for pods that have a token for it
 API = ((OUTSIDE, 443), (OUTSIDE, 6443))
 
@@ -30,7 +32,7 @@ class Cluster:
         self.taken = {*components_of(K8S / "overlays" / combination.overlay), *combination.added}
         self.documents = documents
         self.workloads = workloads(documents)
-        self.pods = [Pod(each.name, each.namespace, each.labels) for each in self.workloads]
+        self.pods = [_pod(each) for each in self.workloads]
         self._secrets = made_secrets(combination)
         self._names = Names(list(of_kind(documents, "Service")))
         namespaces = {
@@ -40,7 +42,7 @@ class Cluster:
             }
             for each in of_kind(documents, "Namespace")
         }
-        policies = list(of_kind(documents, "NetworkPolicy"))
+        policies = [*of_kind(documents, "NetworkPolicy"), *_managed(documents)]
         self.network = Network(policies, self.pods, namespaces)
 
     def needed(self) -> set[Edge]:
@@ -48,7 +50,7 @@ class Cluster:
         for each in self.workloads:
             out = {*self._by_settings(each), *self._by_nature(each)}
             found |= out
-            if out and each.name != "sandbox-pod":
+            if out:
                 found |= {Edge(each.name, dns.target, dns.port, dns.protocol) for dns in DNS}
             found |= set(self._watched(each))
         clients = ANYBODY if "gateway-api" not in self.taken else "in gateway-system"
@@ -102,7 +104,13 @@ class Cluster:
             wanted += TRIED.get(workload.name, ())
         if workload.pod.get("automountServiceAccountToken"):
             wanted += API
-        return {Edge(workload.name, target, port) for target, port in wanted}
+        settings = environment(workload, self.documents)
+        if settings.get("ISOBATH_SANDBOX_DRIVER") == "pods":
+            wanted.append(("sandbox-pod", int(settings["ISOBATH_SANDBOX_PODS_PORT"])))
+        found = {Edge(workload.name, target, port) for target, port in wanted}
+        if workload.document["kind"] == "LeaderWorkerSet":
+            found |= {Edge(workload.name, each, 1024, "TCP to 65535") for each in GROUP}
+        return found
 
     def _watched(self, workload: Workload) -> set[Edge]:
         if "monitoring" not in self.taken:
@@ -112,6 +120,35 @@ class Cluster:
         return {
             Edge("in monitoring", workload.name, int(bind.rpartition(":")[2])) for bind in binds
         }
+
+
+def _pod(workload: Workload) -> Pod:
+    ports = {each["name"]: each["containerPort"] for each in workload.main.get("ports", ())}
+    return Pod(workload.name, workload.namespace, workload.labels, ports)
+
+
+def _managed(documents: Sequence[Document]) -> Iterator[Document]:
+    """What the controller of agent-sandbox makes of a template: both directions, whatever is said."""
+    for each in of_kind(documents, "SandboxTemplate"):
+        yield {
+            "metadata": each["metadata"],
+            "spec": {
+                "podSelector": {"matchLabels": each["spec"]["podTemplate"]["metadata"]["labels"]},
+                "policyTypes": ["Ingress", "Egress"],
+                **each["spec"]["networkPolicy"],
+            },
+        }
+
+
+@pytest.mark.req("X3")
+def test_pods_of_sessions_have_no_way_out(documents: Sequence[Document]) -> None:
+    for template in of_kind(documents, "SandboxTemplate"):
+        spec = template["spec"]
+        assert spec["networkPolicyManagement"] == "Managed"
+        assert spec["networkPolicy"]["egress"] == []
+        assert spec["podTemplate"]["spec"]["dnsPolicy"] == "None"
+        assert spec["podTemplate"]["spec"]["runtimeClassName"] == "gvisor"
+        assert spec["envVarsInjectionPolicy"] == "Disallowed"
 
 
 @pytest.mark.req("K1", "X3")

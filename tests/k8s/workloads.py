@@ -31,7 +31,8 @@ class Workload:
 
     @property
     def name(self) -> str:
-        return str(self.document["metadata"]["name"])
+        """Of its pods: one object may make pods of several kinds."""
+        return str(self.labels["app.kubernetes.io/name"])
 
     @property
     def namespace(self) -> str:
@@ -55,7 +56,9 @@ class Workload:
 
     @property
     def service(self) -> str | None:
-        """Which of our services runs in it, by its image; None for another's."""
+        """Which of our services runs in it, by its image; None for another's, or another command."""
+        if "command" in self.main:
+            return None
         image = self.main["image"].rpartition(":")[0]
         if not image.startswith(_OWN):
             return None
