@@ -141,6 +141,8 @@ async def load(parts: Parts, home: Home, company: Company, board: Board) -> Logi
 async def _start_services(
     stack: AsyncExitStack, home: Home, wanted: list[Service], listener: _Listener
 ) -> Supervisor:
+    for service in wanted:
+        home.write_environment(service.name, service.environment)
     hears = Listener(ready=listener.ready, told=listener.told, changed=listener.changed)
     with listener.showing():
         return await stack.enter_async_context(supervised(wanted, home.run, home.logs, hears))

@@ -6,6 +6,7 @@ certs/                 the services' certificates, where they show them: kept
 files/                 the folder of the source `files`: kept
 logs/                  one file a service: kept
 run/                   tokens, callers, temporary data of the services and parts: goes
+run/environment/       each service's settings, for its commands in a shell
 ready.json             URLs, key, pids: there while the platform is up
 lock                   held while the platform runs
 """
@@ -14,9 +15,10 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +113,11 @@ class Home:
         if not self.api_key.exists():
             write_private(self.api_key, f"isb-{secrets.token_urlsafe(32)}")
         return self.api_key.read_text().strip()
+
+    def write_environment(self, service: str, variables: Mapping[str, str]) -> None:
+        """For `set -a; . FILE`, and then a command of the service."""
+        lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items())]
+        write_private(self.run / "environment" / service, "".join(lines))
 
     def write_ready(self, ready: dict[str, Any]) -> None:
         write_private(self.ready, json.dumps(ready, indent=2) + "\n")
