@@ -1,4 +1,4 @@
-"""`clean` and `migrate`, for who runs the gateway and for Kubernetes' Jobs."""
+"""`clean`, `migrate` and `rotate-keys`, for who runs the gateway and for Kubernetes' Jobs."""
 
 import argparse
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ from services.gateway.gateway import database_url, folder
 from services.gateway.settings import Settings
 from services.gateway.store import database
 from services.gateway.upkeep.cleaning import Cleaner, Report, Wanted
+from services.gateway.upkeep.rotating import rotated
 from services.gateway.upkeep.told import FAILED, UNUSABLE, Commands, Told
 
 BEHIND = 3
@@ -24,7 +25,7 @@ _SHOWN = 10
 
 
 def add(commands: Commands) -> None:
-    """Both, to a parser."""
+    """All of them, to a parser."""
     clean = _command(
         commands,
         "clean",
@@ -59,6 +60,14 @@ def add(commands: Commands) -> None:
     )
     migrate.add_argument("--check", action="store_true", help="only tell how the schema stands")
     migrate.set_defaults(act=_migrate)
+    rotate = _command(
+        commands,
+        "rotate-keys",
+        "have the credential service sign grants with a new key, and encrypt every secret anew. "
+        "Nothing is interrupted: the old signing key is believed until its grants have ended.",
+        _CODES.rpartition(";")[0],
+    )
+    rotate.set_defaults(act=rotated)
 
 
 async def acted(given: argparse.Namespace, environ: Mapping[str, str], prefix: str) -> Told:
