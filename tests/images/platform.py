@@ -1,5 +1,6 @@
-"""The seven services as containers of their images: each in a network namespace of its own, with a
-read-only root, no capability, and a certificate."""
+"""The seven services as containers of their images, with what compose.yaml gives each: read-only
+root, no capability, limits, settings, secrets and certificates. Each has a network namespace of its
+own; the network between them is one, where compose.yaml has many."""
 
 import json
 import os
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dev import certs
+from tests.compose.composition import project
 from tests.images.containers import Engine, Failed, Ran
 from tests.images.stages import SERVICES
 
@@ -18,27 +19,9 @@ USER = 10001
 NETWORK = "isobath-check"
 SUBNET = "10.89.77"
 HOSTS = {target: f"{SUBNET}.{number}" for number, target in enumerate(SERVICES, start=10)}
-PORTS = {
-    "gateway": 50050,
-    "credentials": 50051,
-    "pg-connector": 50052,
-    "blob-connector": 50053,
-    "sandbox": 50054,
-    "inference": 50055,
-    "file-connector": 50056,
-}
-CONNECTORS = ("pg-connector", "blob-connector", "file-connector")
 READY_S = 120.0
-KEY = "isb-of-the-images-check"
-# a container has nothing but its volumes to write to, and may do nothing that its service need not
-CONFINED = (
-    "--read-only",
-    "--read-only-tmpfs=false",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-    "--tmpfs=/tmp:rw,mode=1777",
-    "--no-healthcheck",
-)
+# what one writes into a file of secrets for the request that is made from within
+REQUEST = "request.json"
 
 
 @dataclass(frozen=True)
@@ -73,14 +56,18 @@ class Platform:
             time.sleep(0.5)
 
     def start(self, target: str) -> None:
-        prefix = f"ISOBATH_{SERVICES[target].upper()}_"
-        given = {f"{prefix}{key}": value for key, value in self._settings(target).items()}
-        words = [f"--env={key}={value}" for key, value in given.items()]
-        words += [f"--volume={each}" for each in self._volumes(target)]
+        given = project()["services"][target]
+        words = [f"--env={key}={value}" for key, value in given["environment"].items()]
+        words += [f"--volume={each}" for each in self._volumes(target, given)]
         words += [f"--add-host={host}:{address}" for host, address in HOSTS.items()]
         words += [f"--network={NETWORK}", f"--ip={HOSTS[target]}", f"--hostname={target}"]
         self.engine.podman(
-            "run", "--detach", f"--name={_name(target)}", *CONFINED, *words, self.images[target]
+            "run",
+            "--detach",
+            f"--name={_name(target)}",
+            *_confined(given),
+            *words,
+            self.images[target],
         )
 
     def stop(self, target: str) -> int:
@@ -91,46 +78,25 @@ class Platform:
         )
         return int(told.out)
 
-    def _volumes(self, target: str) -> list[str]:
-        state = self.folder / "state" / target
-        state.mkdir(parents=True, exist_ok=True)
-        os.chown(state, USER, USER)
-        kept = [f"{state}:/var/lib/isobath", f"{self.folder / target}:/run/isobath:ro"]
-        return [*kept, *self.mounts.get(target, ())]
-
-    def _settings(self, target: str) -> dict[str, str]:
-        at = {each: f"{each}:{port}" for each, port in PORTS.items()}
-        connectors = ",".join(at[each] for each in CONNECTORS)
-        common = {
-            "SERVER_TLS_CERT_FILE": "/run/isobath/own.pem",
-            "SERVER_TLS_KEY_FILE": "/run/isobath/own.key",
-            "SERVER_TLS_CA_FILE": "/run/isobath/ca.pem",
-            "SERVER_DRAIN_S": "5",
-        }
-        credentials = {"CREDENTIALS": at["credentials"]}
-        own: dict[str, dict[str, str]] = {
-            "gateway": {
-                "API_KEY_FILE": "/run/isobath/api_key",
-                "CONNECTORS": connectors,
-                "SANDBOX": at["sandbox"],
-                "INFERENCE": at["inference"],
-                **credentials,
-            },
-            "credentials": {},
-            "pg-connector": credentials,
-            "blob-connector": credentials,
-            "file-connector": {"ROOTS": "files=/srv/files", **credentials},
-            "sandbox": {"CONNECTORS": connectors},
-            "inference": {},
-        }
-        return common | own[target]
+    def _volumes(self, target: str, given: Mapping[str, Any]) -> list[str]:
+        """Compose's volumes are folders here, those of this machine the test's own."""
+        found = []
+        for each in given["volumes"]:
+            folder = self.folder / Path(each["source"])
+            if each["type"] == "volume":
+                folder = self.folder / "volumes" / each["source"]
+                folder.mkdir(parents=True)
+                os.chown(folder, USER, USER)
+            mode = ":ro" if each.get("read_only") else ""
+            found.append(f"{folder}:{each['target']}{mode}")
+        return [*found, *self.mounts.get(target, ())]
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """A request to the gateway's HTTP API, from within its container: no port is open outside.
         Raises Failed with what it said."""
-        sent = self.folder / "gateway" / "request.json"
-        sent.write_text(json.dumps(body))
-        words = [method, path, KEY]
+        own = self.folder / "secrets" / "gateway"
+        (own / REQUEST).write_text(json.dumps(body))
+        words = [method, path, (own / "api-key").read_text()]
         done = self.exec("gateway", "python", "-P", "-c", _REQUEST, *words, timeout_s=300)
         return json.loads(done.out)
 
@@ -156,8 +122,7 @@ def platform(
     images: Mapping[str, str],
     mounts: Mapping[str, tuple[str, ...]],
 ) -> Iterator[Platform]:
-    """All seven, serving; gone on leaving."""
-    _write_secrets(folder)
+    """All seven, serving; gone on leaving. `folder` has secrets/, and files/ to be read."""
     made = Platform(engine, folder, images, mounts)
     with ExitStack() as stack:
         _clear(engine)
@@ -170,23 +135,14 @@ def platform(
         yield made
 
 
-def _write_secrets(folder: Path) -> None:
-    """For each service a folder that its account alone can read."""
-    files = certs.issue(folder / "certs", tuple(SERVICES.values()))
-    for target, service in SERVICES.items():
-        own = folder / target
-        own.mkdir(parents=True)
-        for name, source in (
-            ("own.pem", files.cert(service)),
-            ("own.key", files.key(service)),
-            ("ca.pem", files.ca),
-        ):
-            (own / name).write_bytes(source.read_bytes())
-    (folder / "gateway" / "api_key").write_text(KEY)
-    for target in SERVICES:
-        for path in (folder / target, *(folder / target).iterdir()):
-            os.chown(path, USER, USER)
-            path.chmod(0o500 if path.is_dir() else 0o400)
+def _confined(given: Mapping[str, Any]) -> list[str]:
+    limits = given["deploy"]["resources"]["limits"]
+    words = [f"--memory={limits['memory']}", f"--pids-limit={limits['pids']}"]
+    words += [f"--cap-drop={name}" for name in given["cap_drop"]]
+    words += [f"--security-opt={each}" for each in given["security_opt"]]
+    words += [f"--tmpfs={each.replace(':', ':rw,', 1)}" for each in given["tmpfs"]]
+    # nothing but what is named can be written to; the health check is run by hand
+    return [*words, "--read-only", "--read-only-tmpfs=false", "--no-healthcheck"]
 
 
 def _clear(engine: Engine) -> None:

@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pyarrow.parquet
 import pytest
 import pytest_asyncio
 
+from dev import compose_secrets
 from dev.postgres import Postgres
 from dev.question import DATA, MODEL, QUESTION, lacking
 from dev.samples import Company, facts, generate
@@ -121,23 +123,32 @@ async def shop(postgres: Postgres, company: Company) -> AsyncIterator[Login]:
     await postgres.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def state(postgres: Postgres) -> AsyncIterator[str]:
+    """A database of the gateway's, by the socket that its container has."""
+    async with postgres.database("state") as name:
+        user = f"{postgres.user}:{quote(postgres.password, safe='')}"
+        yield f"postgresql+asyncpg://{user}@/{name}?host=/run/postgresql&port={postgres.port}"
+
+
 @pytest.fixture(scope="module")
 def running(
     engine: Engine,
     images: dict[str, str],
     postgres: Postgres,
+    state: str,
     company: Company,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("platform")
-    lake = folder / "lake" / "shipments"
+    compose_secrets.write(folder / "secrets")
+    (folder / "secrets" / "gateway" / "database-url").write_text(state)
+    lake = folder / "files" / "shipments"
     lake.mkdir(parents=True)
     for month, table in company.shipments.items():
         pyarrow.parquet.write_table(table, lake / f"{month}.parquet")
-    mounts = {
-        "pg-connector": (f"{postgres.socket_folder}:/run/postgresql",),
-        "file-connector": (f"{folder / 'lake'}:/srv/files:ro",),
-    }
+    socket = (f"{postgres.socket_folder}:/run/postgresql",)
+    mounts = {"pg-connector": socket, "gateway": socket}
     with platform(engine, folder, images, mounts) as made:
         yield made
 
