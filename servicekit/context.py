@@ -93,6 +93,11 @@ def tell(**facts: str) -> None:
     _incoming.set(replace(_incoming.get(), **facts))  # type: ignore[arg-type]
 
 
+def current() -> Incoming:
+    """All of it, for work that another task does on this call's behalf."""
+    return _incoming.get()
+
+
 def set_caller(identity: str) -> None:
     _incoming.set(replace(_incoming.get(), caller=identity))
 

@@ -8,7 +8,8 @@ as what stands in a log line, and is cut; the texts of exceptions never do.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -25,6 +26,7 @@ Attributes = Mapping[str, Value]
 # of one value; of statements see `servicekit.exporting`
 _LONGEST = 256
 _LONGEST_STATEMENT = 2048
+_MOST_CHILDREN = 128
 _PROPAGATOR = TraceContextTextMapPropagator()
 CANCELLED = "isobath.cancelled"
 # as pg_connector and the gateway need it: what they may tell of a user's own query
@@ -37,6 +39,8 @@ class _State:
     tracer: Tracer | None = None
     # whether users' own statements are told
     statements: bool = False
+    # of the spans that go on: how many were begun below each
+    children: ClassVar["WeakKeyDictionary[Span, int]"] = WeakKeyDictionary()
 
 
 def use(tracer: Tracer | None, *, statements: bool = False) -> None:
@@ -102,7 +106,7 @@ def begin(name: str, *, kind: SpanKind = INTERNAL, attributes: Attributes | None
     context is that of whoever reads them. To be ended. Only a server's may be without a parent, for
     what no request asked for is not worth a trace."""
     tracer = _State.tracer
-    if tracer is None or (kind is not SERVER and _current() is None):
+    if tracer is None or (kind is not SERVER and not _has_room()):
         return NOTHING
     return Marked(tracer.start_span(name, kind=kind, attributes=_clean(attributes or {})))
 
@@ -128,6 +132,27 @@ def span(
         raise
     finally:
         contexts.detach(token)
+        marked.end()
+
+
+@contextmanager
+def leaf(
+    name: str, *, kind: SpanKind = INTERNAL, attributes: Attributes | None = None
+) -> Iterator[Marked]:
+    """The same, without becoming the current one: where nothing below it has spans."""
+    marked = begin(name, kind=kind, attributes=attributes)
+    if marked is NOTHING:
+        yield marked
+        return
+    try:
+        yield marked
+    except (asyncio.CancelledError, GeneratorExit):
+        marked.tell({CANCELLED: True})
+        raise
+    except BaseException as error:
+        marked.fail(reason_of(error))
+        raise
+    finally:
         marked.end()
 
 
@@ -197,6 +222,21 @@ def _current() -> trace.SpanContext | None:
         return None
     told = found.get_span_context()
     return told if told.is_valid else None
+
+
+def _has_room() -> bool:
+    """Whether there is a current span, with fewer below it than one may have: a scan of ten
+    thousand blobs is not as many spans."""
+    if _current() is None:
+        return False
+    parent = trace.get_current_span()
+    if not parent.is_recording():
+        return True
+    children = _State.children.get(parent, 0) + 1
+    _State.children[parent] = children
+    if children > _MOST_CHILDREN:
+        parent.set_attribute("isobath.spans_left_out", children - _MOST_CHILDREN)
+    return children <= _MOST_CHILDREN
 
 
 def _headers(context: contexts.Context) -> dict[str, str]:

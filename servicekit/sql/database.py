@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import (
 from servicekit.sql.migrations import awaited, migrate
 from servicekit.sql.signals import Local, Notified, Signals
 from servicekit.sql.sqlite import INCREMENTAL
+from servicekit.sql.traced import trace
 
 # of one process at once; PostgreSQL has 100 for everybody unless it is told otherwise
 CONNECTIONS = 10
@@ -57,6 +58,7 @@ async def opened(
     brought up to date, by one process at a time; or where another one does that, waited for, for
     `schema_wait_s`. Raises `SchemaBehind`."""
     engine = _engine(url, connections)
+    trace(engine)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
         if migrations is not None and schema_wait_s:

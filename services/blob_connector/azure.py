@@ -2,8 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import quote
 from azure.storage.blob import BlobProperties
 from azure.storage.blob.aio import BlobClient, BlobPrefix, ContainerClient
 
-from servicekit import logs
+from servicekit import logs, tracing
 from services.blob_connector import errors
 from services.blob_connector.faults import Words
 from services.blob_connector.identity import Place
@@ -202,7 +202,8 @@ class Container:
         attempt = 1
         while True:
             try:
-                return await self._ranges.get(url, blob.name, blob.etag, (offset, length))
+                with self._traced("GET", {"isobath.bytes": length}):
+                    return await self._ranges.get(url, blob.name, blob.etag, (offset, length))
             except Again as again:
                 if attempt > self._settings.retries:
                     raise again.fault from again
@@ -257,6 +258,20 @@ class Container:
         asked = {_ASKED[kind]: moment} if version else {}
         return self._client.get_blob_client(self.place.prefix + name, **asked)
 
-    def spoken(self, name: str, *, writing: bool = False) -> AbstractContextManager[None]:
+    @contextmanager
+    def spoken(self, name: str, *, writing: bool = False) -> Iterator[None]:
         """The SDK's errors as ours."""
-        return self.words.spoken(name, writing=writing)
+        with self._traced("WRITE" if writing else "READ"), self.words.spoken(name, writing=writing):
+            yield
+
+    def _traced(
+        self, operation: str, more: tracing.Attributes | None = None
+    ) -> AbstractContextManager[tracing.Marked]:
+        """A request to the service as traces show it: without a blob's name."""
+        told = {
+            "az.namespace": "Microsoft.Storage",
+            "server.address": self._client.primary_hostname or "",
+            "isobath.operation": operation,
+            **(more or {}),
+        }
+        return tracing.leaf(f"blob {operation}", kind=tracing.CLIENT, attributes=told)

@@ -18,6 +18,7 @@ from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from isobath.sandbox.v1.sandbox_pb2_grpc import SandboxServiceStub
+from servicekit import tracing
 from servicekit.status import RemoteFault
 from services.gateway import metrics, render
 from services.gateway.approvals import Approvals
@@ -166,6 +167,10 @@ class Analysis:
 
     async def fetch(self) -> list[DataFile]:
         """Bring uploads and selections into the workspace; all files that lie there then."""
+        with tracing.span("fetch", attributes={"isobath.selections": len(self.chosen)}):
+            return await self._fetch()
+
+    async def _fetch(self) -> list[DataFile]:
         async with asyncio.TaskGroup() as group:
             uploads = [group.create_task(self._send(id)) for id in self.plan.file_ids]
             imports = group.create_task(self._import())
@@ -276,9 +281,13 @@ class Analysis:
         action = conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
         while not isinstance(action, Finish):
             if isinstance(action, Generate):
-                action = conversation.advance(await self._generate(action))
+                with tracing.span("turn"):
+                    turn = await self._generate(action)
+                action = conversation.advance(turn)
             else:
-                action = conversation.advance(await self._execute(action))
+                with tracing.span("program", attributes={"isobath.round": action.round}):
+                    ran = await self._execute(action)
+                action = conversation.advance(ran)
         return action
 
     async def _live_sources(self) -> list[LiveSource]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from services.pg_connector.binary.decoding import way_of
 from services.pg_connector.faults import Doing
 from services.pg_connector.reading import Reading
+from services.pg_connector.traced import statement
 from services.pg_connector.values import Column
 
 # The client library hands over what a read of the socket brought. Larger pieces cost less in all
@@ -122,7 +123,9 @@ async def _fill(
 ) -> None:
     try:
         work = reading.connection.copy_from_query(copy.sql, output=gathering.put, format=copy.form)
-        tag = await reading.run(work, doing)
+        with statement(reading.held.place, "COPY", doing.sql) as span:
+            tag = await reading.run(work, doing)
+            span.tell({"db.response.returned_rows": int(tag.removeprefix("COPY "))})
     except Exception as exc:
         await gathering.coming.put(exc)
         return

@@ -20,6 +20,7 @@ from services.pg_connector.faults import Doing, translating
 from services.pg_connector.places import Place, place_of
 from services.pg_connector.securing import Login, login_of
 from services.pg_connector.settings import Settings
+from services.pg_connector.traced import statement
 from services.pg_connector.turns import Turns
 
 T = TypeVar("T")
@@ -254,7 +255,8 @@ class Pools:
 
     def _new(self, pool: _Pool) -> "asyncpg.Pool[Any]":
         async def connected(*_: Any, **given: Any) -> Any:
-            return await connect(pool.place, pool.login, self._settings, **given)
+            with statement(pool.place, "CONNECT"):
+                return await connect(pool.place, pool.login, self._settings, **given)
 
         return asyncpg.create_pool(
             min_size=0,

@@ -12,6 +12,7 @@ import asyncpg
 from servicekit import logs
 from services.pg_connector.faults import Doing
 from services.pg_connector.pools import Held
+from services.pg_connector.traced import statement
 
 T = TypeVar("T")
 _log = logs.get(__name__)
@@ -86,7 +87,8 @@ class Reading:
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
         """For our own statements."""
-        rows: list[Any] = await self.run(self.connection.fetch(sql, *args))
+        with statement(self.held.place, sql.split(None, 1)[0]):
+            rows: list[Any] = await self.run(self.connection.fetch(sql, *args))
         return rows
 
 
@@ -98,7 +100,8 @@ async def reading(
     always rolled back. Raises PgFault."""
     transaction = held.connection.transaction(isolation="repeatable_read", readonly=True)
     work = Reading(held, timeout_s)
-    await work.run(transaction.start())
+    with statement(held.place, "BEGIN"):
+        await work.run(transaction.start())
     try:
         if snapshot:
             await work.run(held.connection.execute(_same(snapshot)))

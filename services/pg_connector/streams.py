@@ -18,6 +18,7 @@ from services.pg_connector.faults import Doing
 from services.pg_connector.parallel import Part, merged
 from services.pg_connector.parameters import bound
 from services.pg_connector.reading import Reading
+from services.pg_connector.traced import statement
 from services.pg_connector.values import Column, Shown, batch_of, column_of, schema_of
 
 T = TypeVar("T")
@@ -136,9 +137,18 @@ class Rows:
                     yield batch
 
     async def _records(self, threads: Limiter) -> AsyncGenerator[pa.RecordBatch, None]:
+        async with aclosing(self._fetched(threads)) as batches:
+            with statement(self._reading.held.place, "SELECT", self._work.sql) as span:
+                count = 0
+                async for batch in batches:
+                    count += batch.num_rows
+                    yield batch
+                span.tell({"db.response.returned_rows": count})
+
+    async def _fetched(self, threads: Limiter) -> AsyncGenerator[pa.RecordBatch, None]:
         run = self._reading.run
-        statement, doing = await self._as_text()
-        cursor = await run(_opened(statement, self._prepared.arguments), doing)
+        asked, doing = await self._as_text()
+        cursor = await run(_opened(asked, self._prepared.arguments), doing)
         wanted = _FIRST_ROWS
         while True:
             rows = await run(cursor.fetch(wanted), doing)
@@ -187,13 +197,14 @@ async def _opened(statement: Any, arguments: Sequence[Any]) -> Any:
 async def prepared(reading: Reading, work: Work) -> Rows:
     """Has the server parse it as it stands, so that positions hold. Raises PgFault."""
     doing = reading.doing(sql=work.sql, path=work.path)
-    statement = await reading.run(reading.connection.prepare(work.sql), doing)
-    attributes = statement.get_attributes()
+    with statement(reading.held.place, "PREPARE", work.sql if work.is_query else ""):
+        parsed = await reading.run(reading.connection.prepare(work.sql), doing)
+    attributes = parsed.get_attributes()
     if not attributes:
         raise QueryFailed("the query gives no columns", sqlstate="42601", sql=work.sql)
-    arguments = bound(work.parameters, [kind.name for kind in statement.get_parameters()])
+    arguments = bound(work.parameters, [kind.name for kind in parsed.get_parameters()])
     columns = await _columns(reading, work, attributes, arguments)
-    return Rows(reading, work, columns, Prepared(statement, arguments))
+    return Rows(reading, work, columns, Prepared(parsed, arguments))
 
 
 def _projected(sql: str, columns: Sequence[Column]) -> tuple[str, int]:

@@ -7,18 +7,18 @@ pass through as the connector wrote them."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from isobath.connector.v1 import connector_pb2 as pb
-from servicekit import logs
+from servicekit import context, logs, tracing
 from servicekit.channels import calling, faults, streaming
 from servicekit.status import Fault, InvalidField, RemoteFault
-from services.sandbox import asks
+from services.sandbox import asks, metrics
 from services.sandbox.approvals import Approvals, wished
 from services.sandbox.connectors import Reaching
 from services.sandbox.errors import NoSuchSource, NothingToWrite
@@ -95,6 +95,19 @@ class Broker:
         self._session_id, self._sources = session_id, sources
         self._connectors, self._approvals, self._limit = connectors, approvals, limit
         self._open: dict[asyncio.Task[None], set[str]] = {}
+        # of the program that runs: whose request it is, and its trace
+        self._asker: tuple[context.Incoming, str] | None = None
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Within it, what is asked belongs to the current call: the kernel itself knows nothing of
+        it. One program runs at a time."""
+        asker = self._asker = (context.current(), tracing.carried())
+        try:
+            yield
+        finally:
+            if self._asker is asker:
+                self._asker = None
 
     async def run(self, door: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -140,17 +153,30 @@ class Broker:
 
     async def _answer(self, asked: dict[str, Any], talk: "_Talk") -> None:
         """One question; what fails is told in the talk itself."""
-        try:
-            await self._do(asked, talk)
-        except Fault as exc:
-            reason = exc.reason if isinstance(exc, RemoteFault) else asks.reason(exc)
-            if reason in _REFUSED:
-                self._audit(asked, reason)
-            # the kernel reads no answer before it has sent everything
-            async for _ in talk.uploaded():
-                pass
-            failed = {"reason": reason, "message": exc.message, "remedy": exc.remedy}
-            await talk.send(Kind.FAILED, {**failed, "fields": exc.metadata()})
+        incoming, trace = self._asker or (context.current(), "")
+        operation = metrics.broker_operation(asked.get("do"))
+        outcome = "left"
+        with context.entered(incoming), tracing.continued(trace):
+            try:
+                with tracing.span(f"broker {operation}"):
+                    await self._do(asked, talk)
+                outcome = "ok"
+            except Fault as exc:
+                outcome = await self._refused(exc, asked, talk)
+            finally:
+                metrics.BROKER.labels(operation, outcome).inc()
+
+    async def _refused(self, exc: Fault, asked: dict[str, Any], talk: "_Talk") -> str:
+        """Tells the program, and says what the metrics call it."""
+        reason = exc.reason if isinstance(exc, RemoteFault) else asks.reason(exc)
+        if reason in _REFUSED:
+            self._audit(asked, reason)
+        # the kernel reads no answer before it has sent everything
+        async for _ in talk.uploaded():
+            pass
+        failed = {"reason": reason, "message": exc.message, "remedy": exc.remedy}
+        await talk.send(Kind.FAILED, {**failed, "fields": exc.metadata()})
+        return "refused" if reason in _REFUSED else "failed"
 
     def _audit(self, asked: dict[str, Any], reason: str) -> None:
         source = self._sources.all().get(str(asked.get("source")))
@@ -170,6 +196,7 @@ class Broker:
             return
         source = self._sources.named(asked.get("source"))
         talk.used.add(source.name)
+        tracing.tell({"isobath.source.id": source.source_id, "isobath.source.type": source.type})
         stub = await self._connectors.of_type(source.type)
         if operation == "fetch":
             fetch = asks.fetch(asked, source.grant)

@@ -123,7 +123,7 @@ class Execution:
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
     _timer: Timer | None = None
 
-    async def run(self, code: str) -> None:
+    async def run(self, code: str) -> Ended:
         before = await self._snapshot()
         window = Window(self.terms.head_bytes, self.terms.tail_bytes)
         start = time.monotonic()
@@ -143,6 +143,7 @@ class Execution:
         ended.cut_bytes = window.cut_bytes
         metrics.ended(ended.outcome, ended.cause, ended.elapsed_s)
         await self.tell(ended)
+        return ended
 
     @contextmanager
     def resting(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from servicekit import context, logs
+from servicekit import context, logs, tracing
 from servicekit.limits import Limiter
 from services.sandbox.approvals import Approvals
 from services.sandbox.broker import Broker, Sources
@@ -227,7 +227,9 @@ class LiveSession:
         try:
             if notice is not None:
                 await said.put(notice)
-            await execution.run(code)
+            with tracing.span("kernel") as span, self._broker.asking():
+                ended = await execution.run(code)
+                span.tell({"isobath.program.outcome": ended.outcome, "isobath.cpu_s": ended.cpu_s})
         except Exception:
             _log.exception("execution_failed", session=self.session_id)
             execution.cell.kill("crash")

@@ -63,6 +63,14 @@ def tell_room(
     SLOTS.set(slots)
 
 
+_OPERATIONS = frozenset({"sources", "fetch", "upload", "list", "tables", "schema"})
+
+
+def broker_operation(asked: object) -> str:
+    """A program may ask for anything."""
+    return asked if isinstance(asked, str) and asked in _OPERATIONS else "other"
+
+
 def ended(outcome: str, cause: str, seconds: float) -> None:
     """A program's end, and its kernel's, if it had a cause to end too."""
     PROGRAMS.labels(outcome).inc()
