@@ -1,5 +1,6 @@
 """Write the table of metrics into `docs/observability.md`, from the metrics themselves."""
 
+import ast
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -7,16 +8,29 @@ from pathlib import Path
 from prometheus_client.metrics import MetricWrapperBase
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "observability.md"
-# who tells what each module holds
-MODULES = {
-    "servicekit.metrics": "every service",
-    "services.gateway.metrics": "gateway",
-    "services.inference.engines.metered": "inference",
-    "services.sandbox.metrics": "sandbox",
-    "connectorkit.metrics": "connectors",
-    "services.pg_connector.metrics": "pg_connector",
-}
+ROOT = PAGE.parent.parent
+# what is there of kinds of metrics
+KINDS = {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}
+# packages of which every service, or several, have the metrics; those of services are their own
+SHARED = {"servicekit": "every service", "connectorkit": "connectors"}
 BEGIN, END = "<!-- metrics: python -m dev.metrics_reference -->", "<!-- /metrics -->"
+
+
+def modules() -> dict[str, str]:
+    """Those that make metrics, each with who tells them."""
+    found = {}
+    for package in (*SHARED, "services"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if any(map(_imports_metrics, ast.walk(ast.parse(path.read_text())))):
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                found[".".join(parts)] = SHARED.get(package) or parts[1]
+    return found
+
+
+def _imports_metrics(node: ast.AST) -> bool:
+    if not isinstance(node, ast.ImportFrom) or node.module != "prometheus_client":
+        return False
+    return bool({alias.name for alias in node.names} & KINDS)
 
 
 def metrics(module: str) -> Iterator[MetricWrapperBase]:
@@ -29,7 +43,7 @@ def metrics(module: str) -> Iterator[MetricWrapperBase]:
 def table() -> str:
     """All of them, a line each."""
     rows = ["| metric | kind | labels | told by | meaning |", "| --- | --- | --- | --- | --- |"]
-    for module, teller in MODULES.items():
+    for module, teller in modules().items():
         rows += [_row(metric, teller) for metric in metrics(module)]
     return "\n".join(rows)
 
