@@ -28,6 +28,14 @@ class Outcome:
 
 
 @dataclass
+class Traced:
+    """What is noted meanwhile. `requests`: ids as the services' logs have them."""
+
+    hops: int = 0
+    requests: list[str] = field(default_factory=list)
+
+
+@dataclass
 class Outcomes:
     """All of a run of the load."""
 
@@ -39,18 +47,16 @@ class Outcomes:
         self._phases.append((name, time.monotonic()))
 
     @contextmanager
-    def one(self, kind: str) -> Iterator[dict[str, int]]:
-        """While a user does one thing; what is raised is its fault. Gives where hops are
-        counted."""
-        began, counted, fault = time.monotonic(), {"hops": 0}, ""
+    def one(self, kind: str) -> Iterator[Traced]:
+        """While a user does one thing; what is raised is its fault."""
+        began, traced, fault = time.monotonic(), Traced(), ""
         try:
-            yield counted
+            yield traced
         except Exception as error:  # each is told, whatever it is
-            fault = f"{type(error).__name__}: {error}"[:400]
+            last = " ".join(traced.requests[-2:])
+            fault = f"{type(error).__name__}: {error}"[:400] + f" (requests {last})"
         now = time.monotonic()
-        self.all.append(
-            Outcome(kind, now - began, self._during(began, now), fault, counted["hops"])
-        )
+        self.all.append(Outcome(kind, now - began, self._during(began, now), fault, traced.hops))
 
     def _during(self, began: float, ended: float) -> tuple[str, ...]:
         ends = [at for _, at in self._phases[1:]] + [float("inf")]

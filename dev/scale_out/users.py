@@ -7,13 +7,14 @@ its events without a gap and without a repetition.
 import asyncio
 import json
 import random
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from dev.scale_out.outcomes import Outcomes, Wrong
+from dev.scale_out.outcomes import Outcomes, Traced, Wrong
 from isobath_client.aio.client import AsyncIsobath
 from servicekit.secrets import Secret
 
@@ -49,7 +50,7 @@ class Users:
     _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def kinds(self) -> Mapping[str, Callable[["Session", dict[str, int]], Awaitable[None]]]:
+    def kinds(self) -> Mapping[str, Callable[["Session", Traced], Awaitable[None]]]:
         """By what they do."""
         return {
             "chat, streamed": streamed,
@@ -81,10 +82,12 @@ class Users:
             headers=headers, timeout=httpx.Timeout(PATIENCE_S, connect=5.0), trust_env=False
         ) as client:
             session = Session(self, client)
+            client.event_hooks = {"request": [session.numbered]}
             while not self._stopped.is_set():
-                with self.outcomes.one(kind) as counted:
+                with self.outcomes.one(kind) as traced:
+                    session.traced = traced
                     async with asyncio.timeout(PATIENCE_S):
-                        await act(session, counted)
+                        await act(session, traced)
 
 
 @dataclass
@@ -93,6 +96,12 @@ class Session:
 
     users: Users
     client: httpx.AsyncClient
+    traced: Traced = field(default_factory=Traced)
+
+    async def numbered(self, request: httpx.Request) -> None:
+        """Under an id that the services' logs have too."""
+        request.headers["x-request-id"] = id = secrets.token_hex(8)
+        self.traced.requests.append(id)
 
     def asked(self, **more: Any) -> dict[str, Any]:
         """A request for one of the questions."""
@@ -132,7 +141,7 @@ class Session:
         except httpx.TransportError:
             await asyncio.sleep(_PAUSE_S)
 
-    async def events(self, run: str, counted: dict[str, int]) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, run: str, traced: Traced) -> AsyncIterator[dict[str, Any]]:
         """All events of a run, some from each gateway. Raises Wrong for a gap or a repetition."""
         after = 0
         while True:
@@ -148,7 +157,7 @@ class Session:
                 some -= 1
                 if not some:
                     break
-            counted["hops"] += 1
+            traced.hops += 1
 
 
 async def _read(response: httpx.Response) -> bytes:
@@ -170,7 +179,7 @@ def _require_answer(answer: str) -> None:
         raise Wrong(f"the answer is {answer!r}")
 
 
-async def streamed(session: Session, _: dict[str, int]) -> None:
+async def streamed(session: Session, _: Traced) -> None:
     """As the OpenAI SDK does: it cannot take up a stream that broke off."""
     body, answer, done = session.asked(stream=True), "", False
     async with session.client.stream(
@@ -191,13 +200,13 @@ async def streamed(session: Session, _: dict[str, int]) -> None:
     _require_answer(answer)
 
 
-async def whole(session: Session, _: dict[str, int]) -> None:
+async def whole(session: Session, _: Traced) -> None:
     """The answer in one piece."""
     told = await session.front("POST", "/v1/chat/completions", json=session.asked())
     _require_answer(told["choices"][0]["message"]["content"])
 
 
-async def by_sdk(session: Session, _: dict[str, int]) -> None:
+async def by_sdk(session: Session, _: Traced) -> None:
     """Our own client, which takes up again what broke off."""
     question, data = session.users.drawn.choice(QUESTIONS)
     said = [f"{each['source']}:{each.get('table') or each['path']}" for each in data]
@@ -206,11 +215,11 @@ async def by_sdk(session: Session, _: dict[str, int]) -> None:
         _require_answer((await client.ask(question, data=said)).answer)
 
 
-async def hopping(session: Session, counted: dict[str, int]) -> None:
+async def hopping(session: Session, traced: Traced) -> None:
     """A run in the background, followed from gateway to gateway; then its files."""
     run = await session.front("POST", "/v1/runs", json=session.asked())
     last: dict[str, Any] = {}
-    async for event in session.events(run["id"], counted):
+    async for event in session.events(run["id"], traced):
         last = event
     if "completed" not in last:
         raise Wrong(f"{run['id']} ended with {last}")
@@ -224,7 +233,7 @@ async def hopping(session: Session, counted: dict[str, int]) -> None:
             raise Wrong(f"{file['name']} has {len(content.content)} bytes of {file['size_bytes']}")
 
 
-async def cancelled(session: Session, _: dict[str, int]) -> None:
+async def cancelled(session: Session, _: Traced) -> None:
     """Cancelled at a gateway that need not be the one where it runs."""
     run = await session.front("POST", "/v1/runs", json=session.asked())
     await asyncio.sleep(session.users.drawn.uniform(0.0, 0.5))
@@ -233,14 +242,14 @@ async def cancelled(session: Session, _: dict[str, int]) -> None:
         raise Wrong(f"{run['id']} is {stood['status']} after cancel")
 
 
-async def approved(session: Session, counted: dict[str, int]) -> None:
+async def approved(session: Session, traced: Traced) -> None:
     """What a run waits for is approved at any gateway."""
     to = {"source": "lake", "prefix": "results/{run_id}/"}
     body = session.asked(approval=["write"], artifacts_to=to)
     run = await session.front("POST", "/v1/runs", json=body)
     last: dict[str, Any] = {}
     was_asked = False
-    async for event in session.events(run["id"], counted):
+    async for event in session.events(run["id"], traced):
         last = event
         if asked := event.get("approval_requested"):
             was_asked = True
@@ -250,7 +259,7 @@ async def approved(session: Session, counted: dict[str, int]) -> None:
         raise Wrong(f"{run['id']} ended with {last}, asked: {was_asked}")
 
 
-async def two_turns(session: Session, _: dict[str, int]) -> None:
+async def two_turns(session: Session, _: Traced) -> None:
     """The second turn finds the files of the first, wherever either is answered."""
     first = await session.front("POST", "/v1/chat/completions", json=session.asked())
     thread = first["choices"][0]["message"]["thread_id"]
@@ -260,7 +269,7 @@ async def two_turns(session: Session, _: dict[str, int]) -> None:
     _require_answer(second["choices"][0]["message"]["content"])
 
 
-async def looked_at(session: Session, _: dict[str, int]) -> None:
+async def looked_at(session: Session, _: Traced) -> None:
     """Data without a run."""
     told = await session.front("POST", "/v1/data-sources/sales/query", json={"sql": SQL})
     if told["row_count"] != 1:
@@ -273,7 +282,7 @@ async def looked_at(session: Session, _: dict[str, int]) -> None:
     await session.front("DELETE", f"/v1/files/{made['id']}")
 
 
-async def source_life(session: Session, _: dict[str, int]) -> None:
+async def source_life(session: Session, _: Traced) -> None:
     """A source that is made is there for every gateway, and one that is deleted for none."""
     name = f"s{session.users.drawn.randrange(10**9)}"
     body = {"name": name, "type": "local_file", "config": {"root": "files"}}

@@ -26,7 +26,7 @@ _UNREAD = 4_096
 # a connection that says nothing is asked for a sign of life
 _ALIVE_EVERY_S = 10.0
 _ANSWER_S = 5.0
-_LONGEST_PAUSE_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _log = logs.get(__name__)
 
@@ -114,9 +114,9 @@ class Notified:
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._arguments = arguments
         self._listeners = _Listeners()
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._closing = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -127,10 +127,14 @@ class Notified:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        if self._task is None:
+            return
+        self._closing = True
+        self._changed.set()
+        # a statement that is cut would leave its connection to be broken off
+        await asyncio.wait({self._task}, timeout=_ANSWER_S)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     async def tell(self, session: AsyncSession, channel: str, payload: str) -> None:
         _checked(channel, payload)
@@ -146,30 +150,31 @@ class Notified:
             yield unread.read()
 
     async def _keep(self) -> None:
-        pause_s = 0.1
-        while True:
+        pause_s = _FIRST_PAUSE_S
+        while not self._closing:
             try:
                 async with self._connected() as connection:
-                    pause_s = 0.1
+                    pause_s = _FIRST_PAUSE_S
                     await self._listen(connection)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 _log.warning("signals_lost", error=type(error).__name__)
-            await asyncio.sleep(pause_s)
-            pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
+                await asyncio.sleep(pause_s)
+                pause_s = min(_LONGEST_PAUSE_S, pause_s * 2)
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
         connection = await asyncpg.connect(**self._arguments, timeout=_ANSWER_S)
         try:
             yield connection
+            await connection.close(timeout=_ANSWER_S)
         finally:
             connection.terminate()
 
     async def _listen(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Until the connection breaks, which raises."""
+        """Until this is left, or the connection breaks, which raises."""
         heard = set[str]()
         connection.add_termination_listener(lambda _: self._changed.set())
-        while True:
+        while not self._closing:
             self._changed.clear()
             for channel in self._listeners.channels:
                 if channel not in heard:
