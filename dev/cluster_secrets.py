@@ -30,14 +30,20 @@ SANDBOXES = "isobath-sandboxes"
 SANDBOX_POD = "sandbox_pod"
 _LABELS = {"app.kubernetes.io/part-of": "isobath"}
 Manifest = dict[str, object]
+_AZURITE = (
+    "DefaultEndpointsProtocol=http;BlobEndpoint=http://azurite:10000/isobath;"
+    "AccountName=isobath;AccountKey="
+)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """`database_url`: "" = the PostgreSQL that the component postgres runs. `plaintext`: tokens
-    instead of certificates. `model_key`: of a model server elsewhere; "" = none."""
+    """`database_url`: "" = the PostgreSQL that the component postgres runs, and Azurite for files.
+    `files`: the connection string of another account; "" = the pods' own identity. `plaintext`:
+    tokens instead of certificates. `model_key`: of a model server elsewhere; "" = none."""
 
     database_url: str = ""
+    files: str = ""
     keys: bool = True
     certificates: bool = True
     plaintext: bool = False
@@ -70,6 +76,9 @@ def _keys(wanted: Wanted) -> Iterator[Manifest]:
         yield secret("postgres", {"password": password})
         account = base64.b64encode(secrets.token_bytes(64)).decode()
         yield secret("azurite", {"accounts": f"isobath:{account}"})
+        yield secret("gateway-files", {"connection-string": _AZURITE + account})
+    elif wanted.files:
+        yield secret("gateway-files", {"connection-string": wanted.files})
     if wanted.model_key:
         yield secret("model-key", {"key": wanted.model_key})
 
@@ -133,6 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         type=Path,
         help="holds postgresql+asyncpg://…, where the database lies outside of the cluster",
     )
+    parser.add_argument(
+        "--files-connection-string-file",
+        type=Path,
+        help="holds that of the storage account of the gateways' files, there",
+    )
     parser.add_argument("--model-key-file", type=Path, help="holds the key of a model server")
     identity = parser.add_mutually_exclusive_group()
     identity.add_argument(
@@ -146,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     wanted = Wanted(
         database_url=_read(asked.database_url_file),
+        files=_read(asked.files_connection_string_file),
         keys=not asked.only_certificates,
         certificates=not asked.no_certificates,
         plaintext=asked.plaintext,

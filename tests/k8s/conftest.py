@@ -20,6 +20,7 @@ from dev.manifests import (
 )
 from tests.k8s.workloads import secret_values
 
+FILES = "AccountName=account;AccountKey=a2V5;EndpointSuffix=core.windows.net"
 ALL = tuple(combinations())
 
 
@@ -52,6 +53,7 @@ def made_secrets(combination: Combination) -> dict[tuple[str, str], dict[str, st
         database_url=""
         if "postgres" in taken
         else "postgresql+asyncpg://isobath:word@state.postgres.example.com:5432/isobath",
+        files=FILES,
         certificates="cert-manager" not in taken,
         plaintext="plaintext" in taken,
         model_key="word" if "model-server-outside" in taken else "",

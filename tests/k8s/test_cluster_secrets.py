@@ -56,6 +56,7 @@ def test_keys_are_new_each_time_and_follow_the_schema() -> None:
         "credentials",
         "postgres",
         "azurite",
+        "gateway-files",
     ]
     for one, other in zip(first, second, strict=True):
         kubernetes_validate.validate(one, "1.37", strict=True)

@@ -18,7 +18,15 @@ DATA: Mapping[str, Sequence[tuple[str, int]]] = {
     "model-fetch": [(OUTSIDE, 443)],
 }
 # the emulator of a lake to try things with
-TRIED: Mapping[str, Sequence[tuple[str, int]]] = {"blob-connector": [("azurite", 10000)]}
+TRIED: Mapping[str, Sequence[tuple[str, int]]] = {
+    "blob-connector": [("azurite", 10000)],
+    "container": [("azurite", 10000)],
+}
+JOBS = {
+    "gateway-migrate": ("DATABASE_URL",),
+    "gateway-clean": ("DATABASE_URL", "FILES_URL"),
+    "gateway-backup": ("DATABASE_URL", "FILES_URL"),
+}
 # machines that hold a model together choose their ports
 GROUP = ("model-server", "model-worker")
 # of Kubernetes itself, for pods that have a token for it
@@ -59,7 +67,7 @@ class Cluster:
     def _by_settings(self, workload: Workload) -> set[Edge]:
         found = set()
         for name, value in environment(workload, self.documents).items():
-            if name.endswith("_BIND"):
+            if name.endswith("_BIND") or not _asks(workload, name):
                 continue
             for address in addresses(self._content(workload, name, value)):
                 found.add(self._edge(workload, address))
@@ -113,13 +121,18 @@ class Cluster:
         return found
 
     def _watched(self, workload: Workload) -> set[Edge]:
-        if "monitoring" not in self.taken:
+        if "monitoring" not in self.taken or not workload.endless:
             return set()
         settings = environment(workload, self.documents)
         binds = [value for name, value in settings.items() if name.endswith("_METRICS_BIND")]
         return {
             Edge("in monitoring", workload.name, int(bind.rpartition(":")[2])) for bind in binds
         }
+
+
+def _asks(workload: Workload, variable: str) -> bool:
+    """Jobs have the settings of a gateway, and use what their command needs."""
+    return workload.endless or any(each in variable for each in JOBS.get(workload.name, ()))
 
 
 def _pod(workload: Workload) -> Pod:

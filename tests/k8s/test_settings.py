@@ -114,7 +114,8 @@ def test_secrets_and_maps_that_pods_name_are_made(
     }
     for workload in workloads(documents):
         for volume in workload.pod.get("volumes", ()):
-            if secret := volume.get("secret", {}).get("secretName"):
+            held = volume.get("secret", {})
+            if (secret := held.get("secretName")) and not held.get("optional"):
                 assert any(each[:2] == (workload.namespace, secret) for each in made), (
                     f"{workload}: {secret}"
                 )
