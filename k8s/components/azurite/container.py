@@ -10,6 +10,6 @@ from azure.core.exceptions import ResourceExistsError
 from azure.storage.blob import ContainerClient
 
 connection_string = Path(sys.argv[1]).read_text().strip()
-with ContainerClient.from_connection_string(connection_string, sys.argv[2]) as container:
-    with suppress(ResourceExistsError):
-        container.create_container()
+container = ContainerClient.from_connection_string(connection_string, sys.argv[2])
+with container, suppress(ResourceExistsError):
+    container.create_container()
