@@ -56,7 +56,7 @@ class Revocations:
 
     def revoker(self, grant: Grant) -> Revocation | None:
         """The revocation that the grant falls under."""
-        for kind, subject in _subjects(grant):
+        for kind, subject in subjects_of(grant):
             at = self._at.get((kind, subject))
             if at is not None and grant.issued_at <= at:
                 return Revocation(kind, subject, at)
@@ -71,7 +71,8 @@ class Revocations:
             raise GrantRevoked(by.kind, by.at)
 
 
-def _subjects(grant: Grant) -> tuple[tuple[Kind, str], ...]:
+def subjects_of(grant: Grant) -> tuple[tuple[Kind, str], ...]:
+    """Whose revocation voids the grant."""
     return (
         ("grant", grant.grant_id),
         ("source", grant.source_id),

@@ -1,22 +1,24 @@
 """Opens the store and the vault, and serves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from isobath.credentials.v1.credentials_pb2_grpc import add_CredentialServiceServicer_to_server
 from servicekit.limits import Limiter
 from servicekit.secrets import Secret
 from servicekit.server import Server
-from services.credentials import audit, revoking, roles, signing, store
+from services.credentials import audit, revoking, roles, shared, signing, store
 from services.credentials.audit import Trail
 from services.credentials.clock import Clock
 from services.credentials.declarations import Declarations, DeclaredVault
 from services.credentials.declared import reference
 from services.credentials.home import Home
 from services.credentials.issuer import Issuer, Terms
-from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys
+from services.credentials.keys import DerivedKeys, GivenKeys, Keys, OwnKeys, Place
 from services.credentials.model_key import ModelKey
 from services.credentials.references import References
 from services.credentials.servicer import NAME, STATUSES, CredentialServicer, allow
@@ -40,7 +42,7 @@ async def mount(
     """`environ`: where declared sources look for `env:NAME`."""
     async with AsyncExitStack() as stack:
         clock = Clock()
-        kept = await stack.enter_async_context(store.opened(Home(settings.home), keys_of(settings)))
+        kept = await stack.enter_async_context(_store(settings, clock))
         connection = await _connection(stack, settings)
         threads = await stack.enter_async_context(Limiter("credentials-sources", 1))
         references = References(environ or {}, connection, threads)
@@ -65,6 +67,13 @@ async def mount(
         yield
 
 
+def _store(settings: Settings, clock: Clock) -> AbstractAsyncContextManager[Store]:
+    if settings.database_url is not None:
+        return shared.opened(settings.database_url, partial(keys_of, settings), clock)
+    home = Home(settings.home)
+    return store.opened(home, keys_of(settings, home))
+
+
 async def _connection(stack: AsyncExitStack, settings: Settings) -> Connection | None:
     if not settings.signs_in:
         return None
@@ -82,8 +91,12 @@ async def _follow(
             await issuer.revoke("source", source_id)
 
     await declarations.load(revoke)
-    watching = asyncio.create_task(declarations.watch(revoke), name="sources file")
-    stack.push_async_callback(_stopped, watching)
+    _beside(stack, declarations.watch(revoke), "sources file")
+
+
+def _beside(stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    """Until the stack is left."""
+    stack.push_async_callback(_stopped, asyncio.create_task(work, name=name))
 
 
 async def _stopped(task: "asyncio.Task[None]") -> None:
@@ -102,11 +115,13 @@ async def _issuer(
     leases: Roles = NoRoles()
     if connection is not None:
         leases = await stack.enter_async_context(database.roles(connection, Book(kept, clock)))
-    return Issuer(
+    keys = signing.Keys(kept, await signing.load(kept, clock.now()))
+    ledger = await revoking.load(kept, clock.now(), clock)
+    issuer = Issuer(
         vault=DeclaredVault(_vault(stack, settings, kept, connection), declarations),
         store=kept,
-        keyring=await signing.load(kept, clock.now()),
-        ledger=await revoking.load(kept, clock.now()),
+        keys=keys,
+        ledger=ledger,
         clock=clock,
         terms=Terms(
             lease=timedelta(seconds=settings.lease_s),
@@ -115,6 +130,9 @@ async def _issuer(
         ),
         roles=leases,
     )
+    _beside(stack, keys.follow(), "signing keys")
+    _beside(stack, ledger.follow(), "revocations")
+    return issuer
 
 
 def _vault(
@@ -127,16 +145,16 @@ def _vault(
     return shared
 
 
-def keys_of(settings: Settings) -> Keys:
-    home = Home(settings.home)
+def keys_of(settings: Settings, place: Place) -> Keys:
+    """`place`: where salts and wrapped keys lie."""
     if settings.key:
         return GivenKeys(settings.key)
     if settings.passphrase:
-        return DerivedKeys(home, settings.passphrase, settings.old_passphrase)
+        return DerivedKeys(place, settings.passphrase, settings.old_passphrase)
     if settings.vault_transit_key:
         mount = settings.vault_transit_mount
-        return TransitKeys(home, place_of(settings), mount, settings.vault_transit_key)
-    return OwnKeys(home)
+        return TransitKeys(place, place_of(settings), mount, settings.vault_transit_key)
+    return OwnKeys(place)
 
 
 def place_of(settings: Settings) -> hashicorp.Place:

@@ -2,7 +2,6 @@
 a chain whose head lies sealed beside it, and told to the log."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,11 +14,16 @@ from servicekit.secrets import redact
 from servicekit.status import CallerNotAllowed
 from services.credentials.clock import Clock
 from services.credentials.sealing import Seal
-from services.credentials.store import Store
+from services.credentials.store import Db, Row, Store
 
 _log = logs.get(__name__)
 _NAME = ("lid", "audit")
-_SAVE_HEAD = "INSERT OR REPLACE INTO lid VALUES ('audit', ?)"
+_SAVE_HEAD = (
+    "INSERT INTO lid VALUES ('audit', ?) ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed"
+)
+_LAST = "SELECT coalesce(max(number), 0) FROM audit"
+# one chain, whoever writes: each batch goes on where the last one ended
+_LOCK = "audit"
 # Lines are read in pieces, for there may be many.
 _PIECE = 1000
 
@@ -35,8 +39,8 @@ class _Batch:
 class Trail:
     """What is answered was written first: when a record cannot be kept, the call fails."""
 
-    def __init__(self, store: Store, head: Head, clock: Clock) -> None:
-        self._store, self._head, self._clock = store, head, clock
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._writing = asyncio.Lock()
         self._batch = _Batch()
 
@@ -75,42 +79,47 @@ class Trail:
         async with self._writing:
             if batch.head is None:
                 self._batch = _Batch()
-                before = self._head
                 batch.head = await self._store.run(
-                    lambda db, seal: _write(db, seal, before, batch.records)
+                    lambda db, seal: _write(db, seal, batch.records), _LOCK
                 )
-                self._head = batch.head
             return batch.head
 
 
 async def load(store: Store, clock: Clock) -> Trail:
-    def read(db: sqlite3.Connection, seal: Seal) -> tuple[Head, int]:
-        (last,) = db.execute("SELECT coalesce(max(number), 0) FROM audit").fetchone()
-        return sealed_head(db, seal), last
-
-    head, last = await store.run(read)
+    head, last = await store.run(_ends, _LOCK)
     if head.number != last:
         # Going on keeps the evidence; stopping would serve whoever did it.
         _log.error("audit_was_tampered_with", sealed=head.number, found=last)
-    return Trail(store, Head(max(head.number, last), head.digest), clock)
+    return Trail(store, clock)
 
 
-def sealed_head(db: sqlite3.Connection, seal: Seal) -> Head:
+def _ends(db: Db, seal: Seal) -> tuple[Head, int]:
+    """The head that was sealed, and the number of the last record."""
+    last = db.execute(_LAST).fetchone()
+    return sealed_head(db, seal), last[0] if last else 0
+
+
+def sealed_head(db: Db, seal: Seal) -> Head:
     """Raises StoreDamaged."""
     row = db.execute("SELECT sealed FROM lid WHERE name = 'audit'").fetchone()
     return Head() if row is None else Head(*seal.open(_NAME, row[0]))
 
 
-def lines(db: sqlite3.Connection) -> Iterator[str]:
+def lines(db: Db) -> Iterator[str]:
     """All records, oldest first, as JSON."""
     after = 0
-    query = "SELECT number, line FROM audit WHERE number > ? ORDER BY number LIMIT ?"
-    while found := db.execute(query, (after, _PIECE)).fetchall():
+    while found := page(db, after):
         yield from (line for _, line in found)
         after = found[-1][0]
 
 
-def verified(db: sqlite3.Connection, seal: Seal) -> Head:
+def page(db: Db, after: int) -> list[Row]:
+    """The next records after that number: number and JSON."""
+    query = "SELECT number, line FROM audit WHERE number > ? ORDER BY number LIMIT ?"
+    return db.execute(query, (after, _PIECE)).fetchall()
+
+
+def verified(db: Db, seal: Seal) -> Head:
     """Raises ChainBroken, StoreDamaged."""
     head, sealed = followed(lines(db)), sealed_head(db, seal)
     if head != sealed:
@@ -131,9 +140,12 @@ def facts_of(grant: Grant) -> dict[str, Any]:
     }
 
 
-def _write(db: sqlite3.Connection, seal: Seal, head: Head, records: list[dict[str, Any]]) -> Head:
+def _write(db: Db, seal: Seal, records: list[dict[str, Any]]) -> Head:
+    sealed, last = _ends(db, seal)
+    head, rows = Head(max(sealed.number, last), sealed.digest), list[tuple[int, str]]()
     for record in records:
         line, head = linked(head, record)
-        db.execute("INSERT INTO audit VALUES (?, ?)", (head.number, line))
+        rows.append((head.number, line))
+    db.executemany("INSERT INTO audit VALUES (?, ?)", rows)
     db.execute(_SAVE_HEAD, (seal.close(_NAME, [head.number, head.digest]),))
     return head

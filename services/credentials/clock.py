@@ -12,8 +12,19 @@ class Clock:
 
     def __init__(self, read: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._read = read
+        self._ahead = timedelta()
         self._last = datetime.min.replace(tzinfo=UTC)
 
     def now(self) -> datetime:
-        self._last = max(self._read(), self._last + _TICK)
+        self._last = max(self._read() + self._ahead, self._last + _TICK)
         return self._last
+
+    def heard(self, now: datetime) -> None:
+        """What the clock of the database says, which all replicas go by: what is read here is never
+        before that, and not after what it says then."""
+        self._ahead = now - self._read()
+        self.passed(now)
+
+    def passed(self, at: datetime) -> None:
+        """Something happened then: what is read from now on is later."""
+        self._last = max(self._last, at)

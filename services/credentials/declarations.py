@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sqlite3
 import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from services.credentials.clock import Clock
 from services.credentials.declared import DeclaredWrong, Entry, Problem
 from services.credentials.errors import SecretNotFound
 from services.credentials.references import References
-from services.credentials.store import Store
+from services.credentials.store import Db, Store
 from services.credentials.vaults.port import Change, Description, Record, Vault
 
 _log = logs.get(__name__)
@@ -28,6 +27,10 @@ _MAX_BYTES = 1024 * 1024
 _LOOK_S = 2.0
 # digest of a source that is not declared any more; its version is kept, for it may come again
 _GONE = ""
+_SAVE = (
+    "INSERT INTO declared VALUES (?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET "
+    "version = excluded.version, digest = excluded.digest"
+)
 
 Revoke = Callable[[str], Awaitable[None]]
 
@@ -113,12 +116,14 @@ class Declarations:
         return Record(source_id, one.entry.owner, one.version, fields, one.since, bound)
 
     async def _apply(self, found: Sequence[Entry], revoke: Revoke) -> None:
-        """Revokes first: stopped in between, it is done again at the next start."""
-        stored = await self._store.run(lambda db, _: _read(db))
-        after, void = _versions(stored, found)
-        for source_id in void:
-            await revoke(source_id)
-        await self._store.run(lambda db, _: _write(db, after))
+        """Revokes first: stopped in between, it is done again at the next start. Of several
+        replicas with one file, the first that sees it changed does all this."""
+        async with self._store.alone("declared"):
+            stored = await self._store.run(lambda db, _: _read(db))
+            after, void = _versions(stored, found)
+            for source_id in void:
+                await revoke(source_id)
+            await self._store.run(lambda db, _: _write(db, after))
         at = self._clock.now()
         self._now = {
             each.source_id: self._kept(each, after[each.source_id][0], at) for each in found
@@ -187,14 +192,14 @@ def _versions(
     return after, void
 
 
-def _read(db: sqlite3.Connection) -> dict[str, tuple[int, str]]:
+def _read(db: Db) -> dict[str, tuple[int, str]]:
     rows = db.execute("SELECT source_id, version, digest FROM declared").fetchall()
     return {source_id: (version, digest) for source_id, version, digest in rows}
 
 
-def _write(db: sqlite3.Connection, after: Mapping[str, tuple[int, str]]) -> None:
+def _write(db: Db, after: Mapping[str, tuple[int, str]]) -> None:
     rows = [(source_id, *kept) for source_id, kept in after.items()]
-    db.executemany("INSERT OR REPLACE INTO declared VALUES (?, ?, ?)", rows)
+    db.executemany(_SAVE, rows)
 
 
 def _state(path: Path) -> tuple[int, ...]:

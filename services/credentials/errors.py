@@ -7,6 +7,7 @@ CredentialsFault
 ├── VaultFault
 │   ├── VaultUnavailable    away, sealed or too busy; a retry may help
 │   └── VaultRefused        it does not let this service do it; somebody has to change its policy
+├── StoreAway               its database does not answer; a retry may help
 ├── StoreDamaged            a record that does not decrypt to what it should be
 └── WatcherTooSlow          it is cut off and takes the whole list anew
 
@@ -67,6 +68,17 @@ class VaultUnavailable(VaultFault):
 
 class VaultRefused(VaultFault):
     remedy = "Give the token of the credential service a policy for its folder in Vault."
+
+
+class StoreAway(CredentialsFault):
+    remedy = "Try again shortly; if it lasts, see whether the credential service's database is up."
+    retry_after_s = 1.0
+
+    def __init__(self, why: str) -> None:
+        super().__init__("the credential service cannot reach its database", why)
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": "credentials' database"}
 
 
 class StoreDamaged(CredentialsFault):

@@ -47,6 +47,14 @@ class Home:
         except BlockingIOError as exc:
             raise StoreUnusable(f"{self.folder} is in use by another credential service") from exc
 
+    def require_new(self, name: str) -> None:
+        """A new key for a store that is there would lock everybody out of it."""
+        if self.database.exists():
+            raise StoreUnusable(
+                f"{self.database} is there, but {self.folder / name} is not: bring it back, "
+                "or set KEY, PASSPHRASE or VAULT_TRANSIT_KEY to what it was made with"
+            )
+
     def kept(self, name: str) -> bytes | None:
         """What a file holds; None where there is none."""
         path = self.folder / name

@@ -10,17 +10,17 @@ from grants import tokens
 from grants.attenuation import attenuate
 from grants.binding import binding_of
 from grants.claims import Grant, Json
-from grants.errors import GrantUnbound
-from grants.revocations import Kind, Revocation
+from grants.errors import GrantUnbound, KeyUnknown
+from grants.revocations import Kind, Revocation, subjects_of
 from grants.spending import Amount, is_bounded
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
-from services.credentials import signing, spending
+from services.credentials import spending
 from services.credentials.clock import Clock
 from services.credentials.errors import SecretNotFound
 from services.credentials.revoking import Ledger
 from services.credentials.roles import Allowed, require_allowed
-from services.credentials.signing import Keyring, PublicKey
+from services.credentials.signing import Keys, PublicKey
 from services.credentials.store import Store
 from services.credentials.vaults.database import Holder, Leased, NoRoles, Roles
 from services.credentials.vaults.port import Change, Description, Record, Vault
@@ -57,7 +57,7 @@ class Issuer:
         self,
         vault: Vault,
         store: Store,
-        keyring: Keyring,
+        keys: Keys,
         ledger: Ledger,
         clock: Clock,
         terms: Terms,
@@ -65,11 +65,12 @@ class Issuer:
     ) -> None:
         self._vault = vault
         self._store = store
-        self._keyring = keyring
+        self._keys = keys
         self._clock = clock
         self._terms = terms
         self._roles = roles or NoRoles()
         self.ledger = ledger
+        ledger.on_heard = self.heard
 
     def require_role(self, owner: str, config: Mapping[str, Json]) -> str | None:
         """The role of Vault's database engine that the source names. Raises InvalidField."""
@@ -90,9 +91,13 @@ class Issuer:
     async def describe(self, source_id: str) -> Description:
         return await self._vault.describe(source_id)
 
-    def mint(self, wish: Wish) -> Minted:
+    async def mint(self, wish: Wish) -> Minted:
         """Raises InvalidField."""
         wish.check()
+        # what was revoked before, wherever, is not to void a grant that is minted now
+        await self.ledger.refresh(
+            [("source", wish.source_id), ("owner", wish.owner), ("run", wish.run_id)]
+        )
         now = self._clock.now()
         return self._signed(wish.grant(_grant_id(), now), now)
 
@@ -100,7 +105,7 @@ class Issuer:
         """Raises InvalidField, BeyondGrant, GrantRevoked. What it may read is taken of the wider
         one, so that several narrower ones do not read more than that together."""
         narrower.check(wide)
-        self.ledger.revocations.check(wide)
+        await self._require_valid(wide)
         now = self._clock.now()
         grant = attenuate(wide, narrower.bounds(now))
         if is_bounded(wide):
@@ -114,20 +119,32 @@ class Issuer:
         return self._signed(replace(grant, grant_id=_grant_id(), parents=parents), now)
 
     def _signed(self, grant: Grant, now: datetime) -> Minted:
-        token = tokens.mint(grant, self._keyring.signer(now))
+        token = tokens.mint(grant, self._keys.ring.signer(now))
         if len(token) > tokens.MAX_TOKEN_CHARS:
             raise InvalidField("config", "the grant would be too large: shorten config or scopes")
         return Minted(token, grant)
 
-    def verify(self, token: str) -> Grant:
+    async def verify(self, token: str) -> Grant:
         """Whether it was revoked, `redeem` asks: the audit is to name a grant that was. Raises
         GrantError."""
+        try:
+            return self._verified(token)
+        except KeyUnknown:
+            await self._keys.renew()
+            return self._verified(token)
+
+    def _verified(self, token: str) -> Grant:
         now = self._clock.now()
-        return tokens.verify(token, self._keyring.verifiers(now), now)
+        return tokens.verify(token, self._keys.ring.verifiers(now), now)
+
+    async def _require_valid(self, grant: Grant) -> None:
+        """Raises GrantRevoked, also for what another replica has revoked."""
+        await self.ledger.refresh(subjects_of(grant))
+        self.ledger.revocations.check(grant)
 
     async def redeem(self, grant: Grant) -> Redeemed:
         """Raises GrantRevoked, GrantUnbound, SecretNotFound."""
-        self.ledger.revocations.check(grant)
+        await self._require_valid(grant)
         record = await self._vault.get(grant.source_id)
         if record.owner != grant.owner:
             raise SecretNotFound(grant.source_id)
@@ -161,7 +178,7 @@ class Issuer:
 
     async def spend(self, grant: Grant, wanted: Amount) -> Amount:
         """Raises GrantRevoked, BeyondGrant."""
-        self.ledger.revocations.check(grant)
+        await self._require_valid(grant)
         return await spending.take(self._store, grant, wanted, self._clock.now())
 
     async def hand_back(self, grant: Grant, unused: Amount) -> None:
@@ -175,16 +192,21 @@ class Issuer:
         elif kind == "owner":
             await self._roles.forget("owner", subject)
 
-    def public_keys(self) -> list[PublicKey]:
-        return self._keyring.published(self._clock.now())
+    async def public_keys(self) -> list[PublicKey]:
+        await self._keys.renew()
+        return self._keys.ring.published(self._clock.now())
 
     async def rotate(self) -> tuple[str, int]:
         """The new signing key's id, and how many secrets lie under a new key now."""
         resealed = await self._store.reseal()
-        before = self._keyring
-        now = self._clock.now()
-        self._keyring = await signing.rotate(self._store, before, now, self._terms.key_lead)
-        return self._keyring.keys[-1].key.key_id, resealed
+        return await self._keys.rotate(self._clock.now, self._terms.key_lead), resealed
+
+    async def heard(self, revocation: Revocation) -> None:
+        """What another replica has revoked: it has taken the leases back already."""
+        if revocation.kind == "source":
+            await self._roles.heard("source_id", revocation.subject)
+        elif revocation.kind == "owner":
+            await self._roles.heard("owner", revocation.subject)
 
 
 def _grant_id() -> str:

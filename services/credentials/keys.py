@@ -6,19 +6,31 @@ encrypted anew, `finish` forgets the old ones. Wherever that stops, there is a k
 
 import base64
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from servicekit.secrets import Secret
-from services.credentials.errors import StoreUnusable
-from services.credentials.home import Home
 from services.credentials.sealing import new_key, parse_keys
 
 # OWASP's first choice (Password Storage Cheat Sheet): 128 * 8 * 2**17 = 128 MiB, some 0.4 s
 _COST, _BLOCK, _LANES = 2**17, 8, 1
 _SALT_BYTES = 16
+
+
+class Place(Protocol):
+    """Where what belongs to the keys is kept: the home, or the database that replicas share."""
+
+    def kept(self, name: str) -> bytes | None:
+        """What was kept; None where nothing was."""
+
+    def keep(self, name: str, content: bytes) -> None:
+        """All or nothing."""
+
+    def require_new(self, name: str) -> None:
+        """A new key for a store that is there would lock everybody out. Raises StoreUnusable."""
 
 
 class Keys(Protocol):
@@ -30,6 +42,9 @@ class Keys(Protocol):
 
     def finish(self) -> tuple[Secret, ...]:
         """That one alone, or with those that others keep."""
+
+
+KeysOf = Callable[[Place], Keys]
 
 
 @dataclass
@@ -52,13 +67,13 @@ class GivenKeys:
 class OwnKeys:
     """In a file in the home, made with the store."""
 
-    home: Home
+    home: Place
 
     def held(self) -> tuple[Secret, ...]:
         kept = self.home.kept("store.key")
         if kept is not None:
             return parse_keys(Secret(kept))
-        require_new(self.home, "store.key")
+        self.home.require_new("store.key")
         self._write((new_key(),))
         return self.held()
 
@@ -78,16 +93,16 @@ class OwnKeys:
 
 @dataclass
 class DerivedKeys:
-    """From a passphrase by scrypt, and a salt in the home that is no secret. An old passphrase
+    """From a passphrase by scrypt, and a salt beside the store that is no secret. An old passphrase
     decrypts only, until the store was encrypted anew."""
 
-    home: Home
+    home: Place
     passphrase: Secret
     old: Secret | None = None
 
     def held(self) -> tuple[Secret, ...]:
         if self.home.kept("store.salt") is None:
-            require_new(self.home, "store.salt")
+            self.home.require_new("store.salt")
             self._write([os.urandom(_SALT_BYTES)])
         phrases = [self.passphrase, *([self.old] if self.old else [])]
         return tuple(_derived(phrase, salt) for phrase in phrases for salt in self._salts())
@@ -112,12 +127,3 @@ class DerivedKeys:
 def _derived(passphrase: Secret, salt: bytes) -> Secret:
     derive = Scrypt(salt=salt, length=32, n=_COST, r=_BLOCK, p=_LANES)
     return Secret(base64.urlsafe_b64encode(derive.derive(passphrase.reveal_bytes())))
-
-
-def require_new(home: Home, name: str) -> None:
-    """A new key for a store that is there would lock everybody out of it."""
-    if home.database.exists():
-        raise StoreUnusable(
-            f"{home.database} is there, but {home.folder / name} is not: bring it back, "
-            "or set KEY, PASSPHRASE or VAULT_TRANSIT_KEY to what it was made with"
-        )

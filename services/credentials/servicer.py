@@ -40,6 +40,7 @@ STATUSES: StatusTable = {
     errors.VersionConflict: Status(grpc.StatusCode.ABORTED, "CONFLICT"),
     errors.VaultUnavailable: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.VaultRefused: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.StoreAway: Status(grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.StoreDamaged: Status(grpc.StatusCode.INTERNAL, "INTERNAL"),
     errors.WatcherTooSlow: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_BUSY"),
 }
@@ -131,7 +132,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
         async with self._trail.audited(
             "mint_grant", source_id=request.source_id, owner=request.owner
         ) as told:
-            minted = self._issuer.mint(_wish(request))
+            minted = await self._issuer.mint(_wish(request))
             told.update(facts_of(minted.grant))
         return pb.MintGrantResponse(
             grant=minted.token,
@@ -144,7 +145,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     ) -> pb.NarrowGrantResponse:
         async with self._trail.audited("narrow_grant") as told:
             with refusing():
-                wide = self._issuer.verify(request.grant)
+                wide = await self._issuer.verify(request.grant)
                 told.update(facts_of(wide), of=wide.grant_id)
                 minted = await self._issuer.narrow(wide, _narrower(request))
             told.update(facts_of(minted.grant))
@@ -165,7 +166,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
     ) -> pb.RedeemGrantResponse:
         async with self._trail.audited("redeem_grant") as told:
             with refusing():
-                grant = self._issuer.verify(request.grant)
+                grant = await self._issuer.verify(request.grant)
                 told.update(facts_of(grant))
                 redeemed = await self._issuer.redeem(grant)
             told["version"] = redeemed.record.version
@@ -182,7 +183,7 @@ class CredentialServicer(rpc.CredentialServiceServicer):
                 raise InvalidField(name, f"{name} is below 0")
         async with self._trail.audited("spend_grant") as told:
             with refusing():
-                grant = self._issuer.verify(request.grant)
+                grant = await self._issuer.verify(request.grant)
                 told.update(facts_of(grant))
                 if unused != Amount():
                     await self._issuer.hand_back(grant, unused)
@@ -215,13 +216,14 @@ class CredentialServicer(rpc.CredentialServiceServicer):
                     yield event
 
     async def GrantKeys(self, request: pb.GrantKeysRequest, context: Any) -> pb.GrantKeysResponse:
+        published = await self._issuer.public_keys()
         keys = [
             pb.GrantKey(
                 key_id=key.key_id,
                 public_key=key.public.public_bytes_raw(),
                 not_after=_timestamp(key.not_after) if key.not_after else None,
             )
-            for key in self._issuer.public_keys()
+            for key in published
         ]
         return pb.GrantKeysResponse(keys=keys)
 

@@ -25,9 +25,13 @@ class Settings:
     home: Path = field(default_factory=lambda: Path("~/.isobath/credentials").expanduser())
     # embedded: a file of its own, encrypted; hashicorp: KV version 2 of a Vault server
     vault: Literal["embedded", "hashicorp"] = "embedded"
+    # postgresql+asyncpg://…, a database of this service's own that its replicas share; unset =
+    # SQLite in home, for one process
+    database_url: Secret | None = None
     # Fernet keys: the first encrypts, all decrypt; unset = kept in home, made at the first start
     key: Secret | None = None
-    # instead of KEY: the store's key is derived from it by scrypt, with a salt that lies in home
+    # instead of KEY: the store's key is derived from it by scrypt, with a salt that lies in home or
+    # in the database
     passphrase: Secret | None = None
     # the passphrase before: decrypts until the keys were rotated (RotateKeys)
     old_passphrase: Secret | None = None
@@ -89,6 +93,7 @@ class Settings:
             raise ValueError("KEY, PASSPHRASE, VAULT_TRANSIT_KEY: only one of them may be set")
         if self.passphrase and len(self.passphrase.reveal()) < MIN_PASSPHRASE_CHARS:
             raise ValueError(f"PASSPHRASE expects at least {MIN_PASSPHRASE_CHARS} characters")
+        self._check_database()
         for text in self.vault_roles:
             roles.allowed(text)
         if self.model_key and reference(self.model_key) is None:
@@ -100,6 +105,24 @@ class Settings:
     def signs_in(self) -> bool:
         """Whether there is a Vault to ask, for more than the key of the store."""
         return self.vault == "hashicorp" or bool(self.vault_token or self.vault_role)
+
+    def _check_database(self) -> None:
+        if self.database_url is None:
+            return
+        if not self.database_url.reveal().startswith("postgresql+asyncpg://"):
+            raise ValueError(
+                "DATABASE_URL expects postgresql+asyncpg://USER:PASSWORD@HOST/DATABASE"
+            )
+        if not (self.key or self.passphrase or self.vault_transit_key):
+            raise ValueError(
+                "DATABASE_URL expects KEY, PASSPHRASE or VAULT_TRANSIT_KEY, the same for every "
+                "replica: a key of one home would lock the others out"
+            )
+        if self.vault_wrapped_secret_id:
+            raise ValueError(
+                "VAULT_WRAPPED_SECRET_ID opens once, for one replica: with DATABASE_URL give "
+                "VAULT_SECRET_ID, or VAULT_AUTH=kubernetes"
+            )
 
     def _check_vault(self) -> None:
         if self.vault_auth == "token":

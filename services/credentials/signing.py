@@ -1,8 +1,8 @@
 """The keys that grants are signed with: which one signs, which are published, until when."""
 
 import secrets
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -11,9 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from grants.revocations import KEPT_FOR
 from grants.tokens import SigningKey
+from servicekit import logs
 from servicekit.secrets import Secret
+from services.credentials.errors import StoreAway
+from services.credentials.hearing import hearing
 from services.credentials.sealing import Seal
-from services.credentials.store import Store
+from services.credentials.store import Db, Store
+
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,35 +72,73 @@ def new_key(active_from: datetime) -> TimedKey:
     return TimedKey(SigningKey(key_id, Ed25519PrivateKey.generate()), active_from)
 
 
+# one makes keys, whoever is asked
+_LOCK = "signing keys"
+_CHANNEL = "signing_keys"
+# how often one looks whether another replica made a key, beside what is told; far less than a lead
+_LOOK_S = 2.0
+
+
+class Keys:
+    """The keyring as the store has it, which other replicas change too."""
+
+    def __init__(self, store: Store, ring: Keyring) -> None:
+        self._store = store
+        self.ring = ring
+
+    async def rotate(self, now: Callable[[], datetime], lead: timedelta) -> str:
+        """The id of the new key."""
+        self.ring = await rotate(self._store, now, lead)
+        return self.ring.keys[-1].key.key_id
+
+    async def renew(self) -> None:
+        """Looks at what others made."""
+        if self._store.signals is not None:
+            self.ring = await self._store.run(lambda db, seal: Keyring(tuple(_read(db, seal))))
+
+    async def follow(self) -> None:
+        """Until it is cancelled. Alone there is nothing to follow."""
+        if self._store.signals is None:
+            return
+        async with aclosing(hearing(self._store.signals, _CHANNEL, _LOOK_S)) as told:
+            async for _ in told:
+                try:
+                    await self.renew()
+                except StoreAway as exc:
+                    _log.warning("signing_keys_not_read", why=str(exc))
+
+
 async def load(store: Store, now: datetime) -> Keyring:
     """The keys of the store; its first one is made now."""
 
-    def read_or_make(db: sqlite3.Connection, seal: Seal) -> Keyring:
+    def read_or_make(db: Db, seal: Seal) -> Keyring:
         keys = tuple(_read(db, seal))
         if not keys:
             keys = (new_key(now),)
             _write(db, seal, keys[0])
         return Keyring(keys)
 
-    return await store.run(read_or_make)
+    return await store.run(read_or_make, _LOCK)
 
 
-async def rotate(store: Store, keyring: Keyring, now: datetime, lead: timedelta) -> Keyring:
+async def rotate(store: Store, clock: Callable[[], datetime], lead: timedelta) -> Keyring:
     """A keyring with a new key that signs once every verifier had the time to learn of it."""
-    fresh = new_key(now + lead)
-    after = keyring.adding(fresh, now)
-    kept = {timed.key.key_id for timed in after.keys}
-    gone = [(timed.key.key_id,) for timed in keyring.keys if timed.key.key_id not in kept]
 
-    def write(db: sqlite3.Connection, seal: Seal) -> None:
+    def work(db: Db, seal: Seal) -> Keyring:
+        now, before = clock(), Keyring(tuple(_read(db, seal)))
+        fresh = new_key(now + lead)
+        after = before.adding(fresh, now)
+        kept = {timed.key.key_id for timed in after.keys}
+        gone = [(timed.key.key_id,) for timed in before.keys if timed.key.key_id not in kept]
         _write(db, seal, fresh)
         db.executemany("DELETE FROM signing_keys WHERE key_id = ?", gone)
+        db.tell(_CHANNEL, fresh.key.key_id)
+        return after
 
-    await store.run(write)
-    return after
+    return await store.run(work, _LOCK)
 
 
-def _read(db: sqlite3.Connection, seal: Seal) -> Iterator[TimedKey]:
+def _read(db: Db, seal: Seal) -> Iterator[TimedKey]:
     rows = db.execute("SELECT key_id, active_from, sealed FROM signing_keys ORDER BY active_from")
     for key_id, active_from, sealed in rows.fetchall():
         raw = bytes.fromhex(seal.open(_name(key_id, active_from), sealed))
@@ -103,7 +146,7 @@ def _read(db: sqlite3.Connection, seal: Seal) -> Iterator[TimedKey]:
         yield TimedKey(SigningKey(key_id, private), datetime.fromisoformat(active_from))
 
 
-def _write(db: sqlite3.Connection, seal: Seal, timed: TimedKey) -> None:
+def _write(db: Db, seal: Seal, timed: TimedKey) -> None:
     active_from = timed.active_from.isoformat(timespec="microseconds")
     raw = Secret(timed.key.private.private_bytes_raw().hex())
     sealed = seal.close(_name(timed.key.key_id, active_from), raw.reveal())

@@ -1,12 +1,15 @@
-"""The SQLite file of the service, worked on by one thread."""
+"""What the service keeps, and where: by itself a SQLite file, worked on by one thread."""
 
+import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any, Protocol, TypeVar
 
 from servicekit.limits import Limiter
+from servicekit.sql import Signals
 from services.credentials.errors import StoreDamaged, StoreUnusable
 from services.credentials.home import Home
 from services.credentials.keys import Keys, OwnKeys
@@ -55,12 +58,66 @@ CREATE TABLE IF NOT EXISTS leases (
 CREATE TABLE IF NOT EXISTS audit (number INTEGER PRIMARY KEY, line TEXT NOT NULL) STRICT;
 """
 # table and primary key of all that is sealed
-_SEALED = (("lid", "name"), ("secrets", "source_id"), ("signing_keys", "key_id"))
-_LID = ("lid", "store")
+SEALED = (("lid", "name"), ("secrets", "source_id"), ("signing_keys", "key_id"))
+LID = ("lid", "store")
+
+Row = tuple[Any, ...]
 
 
-class Store:
-    """Work is given as `fn(connection, seal)` and runs in one transaction: all of it or nothing."""
+class Rows(Protocol):
+    @property
+    def rowcount(self) -> int: ...
+    def fetchone(self) -> Row | None: ...
+    def fetchall(self) -> list[Row]: ...
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+class Db(Protocol):
+    """A connection within a transaction. Statements are what SQLite and PostgreSQL both take, with
+    question marks for values."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows: ...
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> object: ...
+    def tell(self, channel: str, payload: str) -> None:
+        """The other replicas, when this is committed."""
+
+
+Work = Callable[[Db, Seal], T]
+
+
+class Store(Protocol):
+    """Work is given as `fn(db, seal)` and runs in one transaction: all of it or nothing."""
+
+    @property
+    def signals(self) -> Signals | None:
+        """What other replicas tell; None where there are none."""
+
+    async def run(self, work: Work[T], lock: str = "") -> T:
+        """No two works under one lock run at once. Raises StoreAway."""
+
+    def alone(self, lock: str) -> AbstractAsyncContextManager[None]:
+        """While nobody else is in a block of that name; works in it have their own transactions."""
+
+    async def reseal(self) -> int:
+        """Encrypts everything under a new key, or under the first of those that were configured.
+        Returns how many secrets that were."""
+
+
+class FileDb:
+    """SQLite's own connection; there is nobody else to tell."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+
+    def tell(self, channel: str, payload: str) -> None:
+        """Of what this one process did it knows."""
+
+
+class FileStore:
+    """Every work has the file for itself, whatever its lock."""
+
+    signals: Signals | None = None
 
     def __init__(
         self,
@@ -73,18 +130,22 @@ class Store:
         self._connection = connection
         self._seal = seal
         self._keys = keys
+        self._alone: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def run(self, work: Callable[[sqlite3.Connection, Seal], T]) -> T:
+    async def run(self, work: Work[T], lock: str = "") -> T:
         return await self._threads.run(self._run, work)
+
+    def alone(self, lock: str) -> AbstractAsyncContextManager[None]:
+        return self._alone[lock]
 
     async def reseal(self) -> int:
         """Encrypts everything under a new key, or under the first of those that were configured.
         Returns how many secrets that were."""
         return await self._threads.run(self._reseal)
 
-    def _run(self, work: Callable[[sqlite3.Connection, Seal], T]) -> T:
+    def _run(self, work: Work[T]) -> T:
         with _transaction(self._connection) as connection:
-            return work(connection, self._seal)
+            return work(FileDb(connection), self._seal)
 
     def _reseal(self) -> int:
         count = self._renew_all(Seal(self._keys.begin()))
@@ -93,13 +154,13 @@ class Store:
 
     def _renew_all(self, seal: Seal) -> int:
         with _transaction(self._connection) as connection:
-            counts = [_renew(connection, seal, *table) for table in _SEALED]
+            counts = [_renew(connection, seal, *table) for table in SEALED]
         self._seal = seal
         return counts[1]
 
 
 @asynccontextmanager
-async def opened(home: Home, keys: Keys | None = None) -> AsyncIterator[Store]:
+async def opened(home: Home, keys: Keys | None = None) -> AsyncIterator[FileStore]:
     """The store of a folder, made when it is not there, with a key of its own when none is given.
     Raises StoreUnusable."""
     keys = keys or OwnKeys(home)
@@ -109,7 +170,7 @@ async def opened(home: Home, keys: Keys | None = None) -> AsyncIterator[Store]:
             seal = Seal(await threads.run(keys.held))
             connection = await threads.run(_connect, home, seal)
             try:
-                yield Store(threads, connection, seal, keys)
+                yield FileStore(threads, connection, seal, keys)
             finally:
                 await threads.run(connection.close)
 
@@ -146,9 +207,9 @@ def _prepare(connection: sqlite3.Connection, home: Home, seal: Seal) -> None:
 def _require_right_key(connection: sqlite3.Connection, seal: Seal) -> None:
     row = connection.execute("SELECT sealed FROM lid WHERE name = 'store'").fetchone()
     if row is None:
-        connection.execute("INSERT INTO lid VALUES ('store', ?)", (seal.close(_LID, 1),))
+        connection.execute("INSERT INTO lid VALUES ('store', ?)", (seal.close(LID, 1),))
     else:
-        seal.open(_LID, row[0])
+        seal.open(LID, row[0])
 
 
 def _renew(connection: sqlite3.Connection, seal: Seal, table: str, key: str) -> int:

@@ -52,9 +52,10 @@ class Settings:
     oidc: OidcSettings = field(default_factory=OidcSettings)
     # this service's own identity towards the others
     token: Secret | None = None
-    # where the credential service listens
+    # where the credential service listens: one address or several, or dns:///name:port
     credentials: str = "127.0.0.1:50051"
-    # addresses; what type of source each serves, it says itself
+    # addresses, each also dns:///name:port; what type of source each serves, it says itself, and
+    # those of one type share its calls
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
     # where the sandbox listens: addresses of its replicas, or dns:///name:port where each address
     # of that name is one

@@ -14,7 +14,7 @@ class Listen(ServerSettings):
 @dataclass(frozen=True)
 class Settings:
     server: Listen = field(default_factory=Listen)
-    # where the credential service listens
+    # where the credential service listens: one address or several, or dns:///name:port
     credentials: str = "127.0.0.1:50051"
     # this connector's own, shown to the credential service
     token: Secret | None = None

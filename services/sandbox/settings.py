@@ -35,7 +35,8 @@ class Settings:
     server: ServerSettings = field(default_factory=lambda: ServerSettings(bind="127.0.0.1:50054"))
     # what this service shows to the connectors
     token: Secret | None = None
-    # addresses; what type of source each serves, it says itself
+    # addresses, each also dns:///name:port; what type of source each serves, it says itself, and
+    # those of one type share its calls
     connectors: tuple[str, ...] = ("127.0.0.1:50052", "127.0.0.1:50053")
     # "local": sessions on this machine; "pods": each in a pod of Kubernetes' agent-sandbox, which
     # this service claims and drives

@@ -214,12 +214,12 @@ async def _tried(acts: list[tuple[str, int, Narrower]]) -> None:
             issuer = Issuer(
                 EmbeddedVault(kept),
                 kept,
-                await signing.load(kept, clock.now()),
+                signing.Keys(kept, await signing.load(kept, clock.now())),
                 await revoking.load(kept, clock.now()),
                 clock,
                 Terms(timedelta(seconds=900), timedelta()),
             )
-            first = issuer.mint(FIRST).grant
+            first = (await issuer.mint(FIRST)).grant
             tree, read, void = [first], Amount(), set[str]()
             for act, place, narrower in acts:
                 one = tree[place % len(tree)]

@@ -57,13 +57,13 @@ def test_clock_that_was_set_back_still_finds_a_signer() -> None:
 async def test_keys_survive_a_restart_and_old_ones_are_dropped(home: Path) -> None:
     async with store.opened(Home(home)) as kept:
         ring = await signing.load(kept, NOW)
-        ring = await signing.rotate(kept, ring, NOW, LEAD)
+        ring = await signing.rotate(kept, lambda: NOW, LEAD)
     async with store.opened(Home(home)) as kept:
         again = await signing.load(kept, NOW)
         assert [t.key.key_id for t in again.keys] == [t.key.key_id for t in ring.keys]
         assert again.verifiers(NOW).keys() == ring.verifiers(NOW).keys()
         much_later = NOW + KEPT_FOR + 2 * LEAD
-        await signing.rotate(kept, again, much_later, LEAD)
+        await signing.rotate(kept, lambda: much_later, LEAD)
         assert len((await signing.load(kept, much_later)).keys) == 2
 
 

@@ -21,7 +21,7 @@ from services.credentials.home import Home
 from services.credentials.keys import DerivedKeys, GivenKeys
 from services.credentials.sealing import new_key
 from services.credentials.settings import Settings
-from services.credentials.store import Store
+from services.credentials.store import Db, Store
 from services.credentials.vaults.embedded import EmbeddedVault
 from services.credentials.vaults.port import Change
 from tests.credentials import killing
@@ -268,7 +268,7 @@ def test_settings_that_cannot_be_meant_are_refused(given: Any) -> None:
 
 
 async def test_work_that_fails_leaves_no_trace(home: Path) -> None:
-    def fail(db: sqlite3.Connection, _: object) -> None:
+    def fail(db: Db, _: object) -> None:
         db.execute("DELETE FROM secrets")
         raise KeyError
 

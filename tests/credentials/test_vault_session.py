@@ -220,17 +220,17 @@ async def test_store_under_a_transit_key_opens_only_through_vault(
         home=home.folder, vault_url=url, vault_transit_key="isobath", vault_timeout_s=5.0,
         vault_auth="approle", vault_role="isobath", vault_secret_id=Secret(SECRET_ID),
     )  # fmt: skip
-    async with store.opened(home, keys_of(settings)) as embedded:
+    async with store.opened(home, keys_of(settings, home)) as embedded:
         await EmbeddedVault(embedded).put(change(password="planted-4711"), NOW)
         wrapped = (home.folder / "store.wrapped").read_text()
         assert await embedded.reseal() == 1
     assert wrapped not in (home.folder / "store.wrapped").read_text()
     content = b"".join(path.read_bytes() for path in home.folder.iterdir())
     assert not [key for key in kept.transit.values() if key.encode() in content]
-    async with store.opened(home, keys_of(settings)) as embedded:
+    async with store.opened(home, keys_of(settings, home)) as embedded:
         record = await EmbeddedVault(embedded).get("ds-1")
     assert record.fields == {"password": Secret("planted-4711")}
     kept.sealed = True
     with pytest.raises(StoreUnusable, match="sealed"):
-        async with store.opened(home, keys_of(settings)):
+        async with store.opened(home, keys_of(settings, home)):
             pass

@@ -63,6 +63,9 @@ class Roles(Protocol):
     async def forget(self, by: Subject, subject: str) -> None:
         """Has the leases of a source or an owner revoked, soon: Vault may be away."""
 
+    async def heard(self, by: Subject, subject: str) -> None:
+        """Another replica did: those that are held here are not given out any more."""
+
 
 class NoRoles:
     """Where no Vault is set."""
@@ -74,6 +77,9 @@ class NoRoles:
         )
 
     async def forget(self, by: Subject, subject: str) -> None:
+        """There are none."""
+
+    async def heard(self, by: Subject, subject: str) -> None:
         """There are none."""
 
 
@@ -108,12 +114,23 @@ class DatabaseRoles:
             return held
 
     async def forget(self, by: Subject, subject: str) -> None:
+        self._drop(by, subject)
+        await self._book.give_up(by, subject)
+        self._given_up.set()
+
+    async def heard(self, by: Subject, subject: str) -> None:
+        held = [lease for holder, lease in self._held.items() if getattr(holder, by) == subject]
+        self._drop(by, subject)
+        # one of ours may have been noted down after those of the source were given up
+        for lease in held:
+            await self._book.give_up("lease_id", lease.lease_id)
+        self._given_up.set()
+
+    def _drop(self, by: Subject, subject: str) -> None:
         for known in (self._coming, self._held, self._again_at):
             for holder in [each for each in known if getattr(each, by) == subject]:
                 known.pop(holder)
         self._asked = {each for each in self._asked if getattr(each, by) != subject}
-        await self._book.give_up(by, subject)
-        self._given_up.set()
 
     async def run(self) -> None:
         """Looks after the leases until it is cancelled."""
@@ -256,10 +273,13 @@ class DatabaseRoles:
 
     async def _revoke_all(self) -> None:
         for lease_id in await self._book.given_up():
+            if not await self._book.claim(lease_id):
+                continue
             try:
                 await self._connection.run(self._revoke, lease_id)
             except VaultUnavailable as exc:
                 _log.warning("database_lease_not_revoked", why=str(exc))
+                await self._book.leave(lease_id)
                 return
             except VaultRefused as exc:
                 _log.error("database_lease_not_revoked", lease_id=lease_id, why=str(exc))
@@ -273,6 +293,7 @@ class DatabaseRoles:
 @asynccontextmanager
 async def roles(connection: Connection, book: Book) -> AsyncIterator[DatabaseRoles]:
     leases = DatabaseRoles(connection, book)
+    await book.leave_all()
     keeping = asyncio.create_task(leases.run(), name="database leases")
     try:
         yield leases

@@ -1,16 +1,19 @@
 """Secrets in the service's own store, encrypted."""
 
-import sqlite3
 from datetime import datetime
 
 from servicekit.secrets import Secret
 from services.credentials.errors import SecretNotFound
 from services.credentials.sealing import Seal
-from services.credentials.store import Store
+from services.credentials.store import Db, Store
 from services.credentials.vaults.port import Change, Description, Record, changed
 
 _SELECT = "SELECT owner, version, updated_at, sealed FROM secrets WHERE source_id = ?"
-_UPSERT = "INSERT OR REPLACE INTO secrets VALUES (?, ?, ?, ?, ?)"
+_UPSERT = (
+    "INSERT INTO secrets VALUES (?, ?, ?, ?, ?) ON CONFLICT (source_id) DO UPDATE SET "
+    "owner = excluded.owner, version = excluded.version, updated_at = excluded.updated_at, "
+    "sealed = excluded.sealed"
+)
 _DELETE = "DELETE FROM secrets WHERE source_id = ?"
 
 
@@ -19,7 +22,9 @@ class EmbeddedVault:
         self._store = store
 
     async def put(self, change: Change, now: datetime) -> Description:
-        record = await self._store.run(lambda db, seal: _put(db, seal, change, now))
+        record = await self._store.run(
+            lambda db, seal: _put(db, seal, change, now), f"secret {change.source_id}"
+        )
         return record.description
 
     async def get(self, source_id: str) -> Record:
@@ -29,13 +34,13 @@ class EmbeddedVault:
         return (await self.get(source_id)).description
 
     async def delete(self, source_id: str) -> bool:
-        def delete(db: sqlite3.Connection, _: Seal) -> bool:
+        def delete(db: Db, _: Seal) -> bool:
             return db.execute(_DELETE, (source_id,)).rowcount > 0
 
-        return await self._store.run(delete)
+        return await self._store.run(delete, f"secret {source_id}")
 
 
-def _put(db: sqlite3.Connection, seal: Seal, change: Change, now: datetime) -> Record:
+def _put(db: Db, seal: Seal, change: Change, now: datetime) -> Record:
     held = _find(db, seal, change.source_id)
     record = changed(held, change, now)
     if record is not held:
@@ -43,14 +48,14 @@ def _put(db: sqlite3.Connection, seal: Seal, change: Change, now: datetime) -> R
     return record
 
 
-def _get(db: sqlite3.Connection, seal: Seal, source_id: str) -> Record:
+def _get(db: Db, seal: Seal, source_id: str) -> Record:
     record = _find(db, seal, source_id)
     if record is None:
         raise SecretNotFound(source_id)
     return record
 
 
-def _find(db: sqlite3.Connection, seal: Seal, source_id: str) -> Record | None:
+def _find(db: Db, seal: Seal, source_id: str) -> Record | None:
     row = db.execute(_SELECT, (source_id,)).fetchone()
     if row is None:
         return None
@@ -65,7 +70,7 @@ def _find(db: sqlite3.Connection, seal: Seal, source_id: str) -> Record | None:
     return Record(source_id, owner, version, secrets, at, binding)
 
 
-def _write(db: sqlite3.Connection, seal: Seal, record: Record) -> None:
+def _write(db: Db, seal: Seal, record: Record) -> None:
     fields = {name: value.reveal() for name, value in record.fields.items()}
     kept = {"fields": fields, "binding": record.binding}
     sealed = seal.close(_name(record.source_id, record.owner, record.version), kept)

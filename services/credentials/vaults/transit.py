@@ -1,4 +1,4 @@
-"""Envelope encryption: the keys of the store lie in the home, wrapped by a key that never leaves
+"""Envelope encryption: the keys of the store lie beside it, wrapped by a key that never leaves
 Vault. https://developer.hashicorp.com/vault/api-docs/secret/transit
 """
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from servicekit.secrets import Secret
 from services.credentials.errors import StoreUnusable, VaultFault
-from services.credentials.home import Home
-from services.credentials.keys import require_new
+from services.credentials.keys import Place
 from services.credentials.vaults import hashicorp
 from services.credentials.vaults.session import Session
 
@@ -19,14 +18,14 @@ _FILE = "store.wrapped"
 class TransitKeys:
     """Vault is asked at the start and at each rotation only."""
 
-    home: Home
+    home: Place
     place: hashicorp.Place
     mount: str
     name: str
 
     def held(self) -> tuple[Secret, ...]:
         if self.home.kept(_FILE) is None:
-            require_new(self.home, _FILE)
+            self.home.require_new(_FILE)
             self._write([self._new()])
         return self._unwrapped()
 
