@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from servicekit import logs
-from servicekit.addresses import split_host_port
+from servicekit.addresses import is_unix, split_host_port
 
 # before a name of which each address is a replica, as a headless Service of Kubernetes has it
 DNS = "dns:///"
@@ -20,6 +20,13 @@ def listed(address: str) -> tuple[str, ...]:
     """What stands between the commas of a setting."""
     parts = (each.strip().removeprefix(_IPV4) for each in address.split(","))
     return tuple(each for each in parts if each)
+
+
+def check_listed(address: str) -> None:
+    """Raises ValueError for what is no list of addresses."""
+    for each in listed(address):
+        if not is_unix(each):
+            split_host_port(each.removeprefix(DNS))
 
 
 def is_several(address: str) -> bool:

@@ -10,6 +10,7 @@ from connectorkit.pieces import SERIALIZERS
 from isobath.connector.v1.connector_pb2_grpc import add_ConnectorServiceServicer_to_server
 from servicekit.limits import Limiter
 from servicekit.server import Server
+from servicekit.shares import Replicas
 from services.pg_connector.describing import TYPE
 from services.pg_connector.kept import Kept
 from services.pg_connector.pools import Pools
@@ -26,6 +27,10 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         )
         threads = await stack.enter_async_context(Limiter("encode", settings.threads))
         pools = await stack.enter_async_context(Pools(gate, settings))
+        counting = asyncio.create_task(
+            Replicas(settings.replicas, server.tls).follow(pools.share), name="count replicas"
+        )
+        stack.push_async_callback(_stopped, counting)
         kept = Kept[object](settings.metadata_ttl_s, asyncio.get_running_loop().time)
         gate.on_close(lambda source_id: kept.drop(lambda key: source_id in key))
         servicer = ConnectorServicer(Reader(gate, pools, threads, settings, kept))
@@ -37,3 +42,8 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
             serializers=SERIALIZERS,
         )
         yield
+
+
+async def _stopped(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

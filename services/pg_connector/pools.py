@@ -13,6 +13,7 @@ from connectorkit.access import Gate
 from connectorkit.refusals import RevokedGrant
 from grants.claims import Grant
 from servicekit import logs
+from servicekit.shares import share
 from services.pg_connector import metrics
 from services.pg_connector.connecting import connect
 from services.pg_connector.errors import AuthenticationFailed, QueryTimeout
@@ -153,6 +154,28 @@ class Pools:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
+    def share(self, replicas: int) -> None:
+        """How many replicas the limits are for. Connections that are above this one's share are
+        closed, those that nobody uses at once, and the others when they come back."""
+        each = share(self._settings.pool_size, replicas)
+        self._turns.resize(each, share(self._settings.connections, replicas))
+        for pool in self._pools.values():
+            task = asyncio.create_task(self._shrink(pool), name="shrink pool")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _shrink(self, pool: _Pool) -> None:
+        opened = pool.connections
+        while opened and opened.get_idle_size() and opened.get_size() > self._turns.each:
+            await self._closed(await opened.acquire())
+
+    async def _closed(self, connection: Any) -> None:
+        """One that is closed comes back to its pool by itself."""
+        try:
+            await connection.close(timeout=_RELEASE_S)
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            connection.terminate()
+
     @property
     def opened(self) -> int:
         """Sources with a pool."""
@@ -230,6 +253,10 @@ class Pools:
 
     async def _release(self, pool: _Pool, connection: Any) -> None:
         """A connection that does not come clean is closed; nobody's answer depends on that."""
+        if pool.opened().get_size() > self._turns.each:
+            # the share has shrunk while it was lent
+            await self._closed(connection)
+            return
         try:
             await pool.opened().release(connection, timeout=_RELEASE_S)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as exc:

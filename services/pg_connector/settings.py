@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from servicekit.names import check_listed
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 
@@ -23,10 +24,13 @@ class Settings:
     allowed_hosts: tuple[str, ...] = ()
     # sources whose connections are kept while nobody uses them
     pools: int = 64
-    # connections to each source in use at a time
+    # connections to each source in use at a time, by all replicas together
     pool_size: int = 5
     # and to all sources together
     connections: int = 100
+    # which replicas of this service share these two evenly: how many, or where they are, as
+    # dns:///name:port or host:port,host:port, this one among them; empty = it is alone
+    replicas: str = ""
     # how long a call waits for its turn where they are all in use
     acquire_timeout_s: float = 15.0
     # an unused connection is closed after this
@@ -60,6 +64,8 @@ class Settings:
             raise ValueError(
                 "POOLS, POOL_SIZE, CONNECTIONS, CONNECT_ATTEMPTS and THREADS expect 1 or more"
             )
+        if not self.replicas.isdigit():
+            check_listed(self.replicas)
         if self.scan_connections < 1 or self.scan_split_mb < 0:
             raise ValueError("SCAN_CONNECTIONS expects 1 or more, SCAN_SPLIT_MB 0 or more")
         if min(self.statement_timeout_s, self.connect_timeout_s, self.acquire_timeout_s) <= 0:

@@ -1,7 +1,7 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,3 +190,33 @@ async def test_nothing_of_a_session_is_left(
             assert held.connection.get_server_pid() == pid
             assert await held.connection.fetchval("SHOW work_mem") != "77kB"
             assert await held.connection.fetchval("SELECT to_regclass('t')::text") is None
+
+
+@pytest.mark.req("P7", "K3")
+async def test_replicas_share_the_limits_and_those_that_come_are_made_room_for(
+    no_leaks: object, postgres: Postgres, tmp_path: Path
+) -> None:
+    settings = Settings(pool_size=4, acquire_timeout_s=0.05)
+    async with pools_on(postgres, tmp_path / "home", settings) as (pools, gate, tokens):
+        grant = gate.admit(tokens[0], "read")
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                await stack.enter_async_context(pools.held(grant))
+            (pool,) = pools._pools.values()
+            assert pool.opened().get_size() == 4
+        pools.share(2)
+        async with asyncio.timeout(10):
+            while pool.opened().get_size() > 2:
+                await asyncio.sleep(0.01)
+        async with pools.held(grant), pools.held(grant):
+            with pytest.raises(errors.PoolBusy, match="all 2 connections to"):
+                await asked(pools, grant)
+            # lent ones are closed when they come back
+            pools.share(4)
+        assert pool.opened().get_size() == 1
+        assert await asked(pools, grant) == 1
+        pools.share(1)
+        async with AsyncExitStack() as stack:
+            for _ in range(4):
+                await stack.enter_async_context(pools.held(grant))
+        assert await asked(pools, grant) == 1
