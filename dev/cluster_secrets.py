@@ -38,11 +38,13 @@ _AZURITE = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """`database_url`: "" = the PostgreSQL that the component postgres runs, and Azurite for files.
-    `files`: the connection string of another account; "" = the pods' own identity. `plaintext`:
-    tokens instead of certificates. `model_key`: of a model server elsewhere; "" = none."""
+    """`database_url`, of the gateways, and `credentials_url`: "" = the PostgreSQL of the component
+    postgres, and Azurite for files. `files`: the connection string of another account; "" = the
+    pods' own identity. `plaintext`: tokens instead of certificates. `model_key`: of a model server
+    elsewhere; "" = none."""
 
     database_url: str = ""
+    credentials_url: str = ""
     files: str = ""
     keys: bool = True
     certificates: bool = True
@@ -62,18 +64,24 @@ def manifests(wanted: Wanted) -> Iterator[Manifest]:
 
 def _keys(wanted: Wanted) -> Iterator[Manifest]:
     password = secrets.token_urlsafe(24)
-    inside = f"postgresql+asyncpg://isobath:{password}@postgres:5432/isobath"
+    sealed = secrets.token_urlsafe(24)
     yield secret(
         "gateway",
         {
-            "database-url": wanted.database_url or inside,
+            "database-url": wanted.database_url or _inside("isobath", password),
             "key-hash": secrets.token_urlsafe(32),
             "api-key": f"isb-{secrets.token_urlsafe(32)}",
         },
     )
-    yield secret("credentials", {"key": Fernet.generate_key().decode()})
+    yield secret(
+        "credentials",
+        {
+            "database-url": wanted.credentials_url or _inside("credentials", sealed),
+            "key": Fernet.generate_key().decode(),
+        },
+    )
     if not wanted.database_url:
-        yield secret("postgres", {"password": password})
+        yield secret("postgres", {"password": password, "credentials-password": sealed})
         account = base64.b64encode(secrets.token_bytes(64)).decode()
         yield secret("azurite", {"accounts": f"isobath:{account}"})
         yield secret("gateway-files", {"connection-string": _AZURITE + account})
@@ -81,6 +89,11 @@ def _keys(wanted: Wanted) -> Iterator[Manifest]:
         yield secret("gateway-files", {"connection-string": wanted.files})
     if wanted.model_key:
         yield secret("model-key", {"key": wanted.model_key})
+
+
+def _inside(name: str, password: str) -> str:
+    """The role and the database of that name in the cluster's own PostgreSQL."""
+    return f"postgresql+asyncpg://{name}:{password}@postgres:5432/{name}"
 
 
 def secret(name: str, values: Mapping[str, str], namespace: str = NAMESPACE) -> Manifest:
@@ -143,6 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="holds postgresql+asyncpg://…, where the database lies outside of the cluster",
     )
     parser.add_argument(
+        "--credentials-database-url-file",
+        type=Path,
+        help="the same, of the database of the credential service",
+    )
+    parser.add_argument(
         "--files-connection-string-file",
         type=Path,
         help="holds that of the storage account of the gateways' files, there",
@@ -158,8 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--days", type=float, default=DAYS, help="that certificates are valid")
     asked = parser.parse_args(arguments)
+    if bool(asked.database_url_file) != bool(asked.credentials_database_url_file):
+        parser.error("--database-url-file and --credentials-database-url-file go together")
     wanted = Wanted(
         database_url=_read(asked.database_url_file),
+        credentials_url=_read(asked.credentials_database_url_file),
         files=_read(asked.files_connection_string_file),
         keys=not asked.only_certificates,
         certificates=not asked.no_certificates,

@@ -49,10 +49,10 @@ def documents(combination: Combination) -> Sequence[Document]:
 def made_secrets(combination: Combination) -> dict[tuple[str, str], dict[str, str]]:
     """Those that `python -m dev.cluster_secrets` makes for it."""
     taken = {*components_of(K8S / "overlays" / combination.overlay), *combination.added}
+    outside = "postgresql+asyncpg://isobath:word@state.postgres.example.com:5432/"
     wanted = Wanted(
-        database_url=""
-        if "postgres" in taken
-        else "postgresql+asyncpg://isobath:word@state.postgres.example.com:5432/isobath",
+        database_url="" if "postgres" in taken else f"{outside}isobath",
+        credentials_url="" if "postgres" in taken else f"{outside}credentials",
         files=FILES,
         certificates="cert-manager" not in taken,
         plaintext="plaintext" in taken,

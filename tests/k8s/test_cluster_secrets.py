@@ -68,6 +68,8 @@ def test_keys_are_new_each_time_and_follow_the_schema() -> None:
 def test_database_elsewhere_is_the_one_that_is_named(tmp_path: Any) -> None:
     url = tmp_path / "url"
     url.write_text("postgresql+asyncpg://me:word@db.example.com/isobath\n")
-    made = printed("--no-certificates", "--database-url-file", str(url))
+    files = ("--database-url-file", str(url), "--credentials-database-url-file", str(url))
+    made = printed("--no-certificates", *files)
     assert [each["metadata"]["name"] for each in made] == ["gateway", "credentials"]
+    assert made[1]["stringData"]["database-url"] == url.read_text().strip()
     assert made[0]["stringData"]["database-url"] == url.read_text().strip()

@@ -28,7 +28,8 @@ def test_overlays_that_are_applied_render(command: str) -> None:
 
 
 def test_commands_of_ours_run(tmp_path: Path) -> None:
-    (tmp_path / "database-url").write_text("postgresql+asyncpg://a:b@db.example.com/isobath")
+    for name in ("gateway-url", "credentials-url"):
+        (tmp_path / name).write_text("postgresql+asyncpg://a:b@db.example.com/isobath")
     ours = [each.partition(" | ")[0] for each in COMMANDS if each.startswith("python ")]
     assert ours
     for command in ours:

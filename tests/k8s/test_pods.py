@@ -231,11 +231,13 @@ def loaded(workload: Workload, documents: Sequence[Document]) -> Any:
     assert workload.service is not None
     settings, prefix = settings_class(workload.service)
     known = dict(variables(settings, prefix))
-    environ = {
-        name if name in known else name.removesuffix("_FILE"): value if name in known else "word"
-        for name, value in environment(workload, documents).items()
-        if name.startswith(prefix)
-    }
+    environ = {}
+    for name, value in environment(workload, documents).items():
+        if name in known:
+            environ[name] = value
+        elif name.startswith(prefix):
+            word = "postgresql+asyncpg://a:b@c/d" if "DATABASE_URL" in name else "word"
+            environ[name.removesuffix("_FILE")] = word
     return load(settings, environ, prefix=prefix)
 
 
