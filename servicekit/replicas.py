@@ -57,6 +57,11 @@ class Replicas(Generic[R]):
         await self._look_up()
         return {address: each.replica for address, each in self._listed.items()}
 
+    async def known(self) -> dict[str, R]:
+        """The same, and those that are not listed any more and not closed yet."""
+        listed = await self.listed()
+        return {at: each.replica for at, each in self._leaving.items()} | listed
+
     async def at(self, address: str) -> R | None:
         """That of an address which is listed, or was a while ago."""
         await self._look_up()

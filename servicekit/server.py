@@ -5,7 +5,7 @@ import ctypes
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -34,6 +34,7 @@ _log = logs.get(__name__)
 
 # handlers that were cancelled at the end of the drain have this long for their cleanup
 _CLEANUP_S = 5.0
+_LAST_CALLS_S = 1.0
 # prctl(2)
 _PR_SET_DUMPABLE = 4
 
@@ -75,6 +76,9 @@ class ServerSettings:
             split_host_port(listener)
 
 
+Staying = Callable[[float], Awaitable[None]]
+
+
 class HasServer(Protocol):
     @property
     def server(self) -> ServerSettings: ...
@@ -106,6 +110,7 @@ class Server:
         self._names: list[str] = []
         # what its services said before it listens
         self._withheld: set[str] = set()
+        self._staying: list[Staying] = []
         self._hurried = asyncio.Event()
         # NOT_SERVING, to be stopped
         self.draining = asyncio.Event()
@@ -193,24 +198,47 @@ class Server:
             self.health_port = await stack.enter_async_context(health.listening(self._health, bind))
 
     async def stop(self) -> None:
-        """NOT_SERVING first; after `linger_s` no new calls, and endless streams end; then waits for
-        the running ones up to `drain_s`."""
+        """NOT_SERVING first; after `linger_s`, and what stays, no new calls, and endless streams
+        end; then waits for the running ones. What stays and what runs have `drain_s` together."""
         self.draining.set()
         self._health.set_all(False)
         await self._health.told()
-        await self._linger()
+        begun, left_s = asyncio.get_running_loop().time(), self._settings.drain_s
+        if self._staying:
+            await self._stay()
+            # what was called at the end of it is to be answered too
+            stayed_s = asyncio.get_running_loop().time() - begun
+            left_s = max(left_s - stayed_s, _LAST_CALLS_S)
+        await self._linger(begun + self._settings.linger_s - asyncio.get_running_loop().time())
         self.closing.set()
         self._pipeline.drain()
-        await self._stop_within(self._settings.drain_s)
+        await self._stop_within(left_s)
         if not await self._pipeline.idle(_CLEANUP_S):
             _log.error("handlers_left_behind")
 
-    async def _linger(self) -> None:
-        if not self._settings.linger_s or self.has_given_up:
+    async def _linger(self, seconds: float) -> None:
+        if seconds <= 0 or self.has_given_up:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.linger_s):
+            async with asyncio.timeout(seconds):
                 await self._hurried.wait()
+
+    def stay(self, until: Staying) -> None:
+        """When the server is to stop, all calls are served on until this is over. It is given the
+        seconds that it may take, which it keeps to."""
+        self._staying.append(until)
+
+    async def _stay(self) -> None:
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        staying, self._staying = self._staying, []
+        for until in staying:
+            work = asyncio.ensure_future(until(self._settings.drain_s))
+            await asyncio.wait({work, hurried}, return_when=asyncio.FIRST_COMPLETED)
+            work.cancel()
+            for failed in await asyncio.gather(work, return_exceptions=True):
+                if isinstance(failed, Exception):
+                    _log.error("staying_failed", exc_info=failed)
+        hurried.cancel()
 
     async def _stop_within(self, grace_s: float) -> None:
         stopping = asyncio.create_task(self._grpc.stop(grace_s))

@@ -35,7 +35,7 @@ from services.gateway.conversation import (
     Ran,
     Turn,
 )
-from services.gateway.errors import NotApproved
+from services.gateway.errors import NotApproved, WorkspaceLost
 from services.gateway.files import ARTIFACT, FileStore
 from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
@@ -64,6 +64,7 @@ EXECUTE_MARGIN_S = 30.0
 MAX_WORKSPACE_FILES = 200
 # of the model's context, for what live sources hold and the queries known of them
 SOURCES_SHARE = 0.25
+MOVED = "the run's sandbox was moved: variables of its programs are lost, files are kept"
 FILES_LOST = (
     "files that earlier programs of this thread left in its workspace are lost: the sandbox that "
     "had them has gone. What was stored with earlier answers is kept."
@@ -132,6 +133,29 @@ class Analysis:
         self.live.emit(started=started)
         if opened.lost:
             self.live.emit(notice=analyst.Notice(text=FILES_LOST))
+        self._tell_left_behind(opened)
+        await self._attach()
+
+    async def _reopen(self) -> None:
+        """The session again, which was moved to another sandbox between two programs. Raises
+        `WorkspaceLost`."""
+        self.session = opened = await self.services.sandbox.open(
+            self.caller.owner, self.thread_id, seconds=self.plan.bounds.seconds
+        )
+        if opened.lost:
+            raise WorkspaceLost
+        self.live.emit(notice=analyst.Notice(text=MOVED))
+        self._tell_left_behind(opened)
+        await self._attach()
+
+    def _tell_left_behind(self, opened: Session) -> None:
+        if count := opened.moved_without:
+            text = (
+                f"the workspace was moved without {count} links or other things that are no files"
+            )
+            self.live.emit(notice=analyst.Notice(text=text))
+
+    async def _attach(self) -> None:
         # also without a source: what a run holds is not put away under it
         sources = {each.source.id: attached(each) for each in self.chosen}
         if self.target is not None:
@@ -371,6 +395,22 @@ class Analysis:
     async def _execute(self, action: Execute) -> Ran:
         self.usage.rounds = action.round
         self.live.emit(program_started=analyst.ProgramStarted(round=action.round, code=action.code))
+        program = Program(self, action)
+        try:
+            await self._run(program, action)
+        except* RemoteFault as failed:
+            if not _is_moved(failed):
+                raise
+        if not program.ended:
+            await self._reopen()
+            await self._run(program, action)
+        output = program.output()
+        self._platform_block("Execute", output)
+        if program.kept:
+            self.tell_links(program.kept)
+        return Ran(output, self.usage.worked_s)
+
+    async def _run(self, program: Program, action: Execute) -> None:
         timeout = Duration()
         timeout.FromMilliseconds(int(action.seconds * 1000))
         request = sandbox.ExecuteRequest(
@@ -382,7 +422,6 @@ class Analysis:
         waits = self.approvals.left_s if any(map(self.guards, self._sources())) else 0.0
         limit = action.seconds + EXECUTE_MARGIN_S + waits
         running = self.stub.Execute(request, timeout=limit)
-        program = Program(self, action)
         async with asyncio.TaskGroup() as asking, stream("sandbox", running) as events:
             async for event in events:
                 if event.HasField("approval"):
@@ -390,11 +429,6 @@ class Analysis:
                 else:
                     await program.take(event)
             self.approvals.withdraw()
-        output = program.output()
-        self._platform_block("Execute", output)
-        if program.kept:
-            self.tell_links(program.kept)
-        return Ran(output, self.usage.worked_s)
 
     async def _approved(self, round: int, asked: sandbox.ApprovalRequest) -> None:
         """Ask a person, and tell the program, should it still wait."""
@@ -493,3 +527,13 @@ class Analysis:
         )
         self._urls |= {name: info.url, info.name: info.url}
         return info
+
+
+def _is_moved(failed: BaseExceptionGroup[RemoteFault]) -> bool:
+    """The sandbox does not know the session any more, and began no program."""
+    first = failed.exceptions[0]
+    return (
+        isinstance(first, RemoteFault)
+        and first.reason == "NOT_FOUND"
+        and first.fields.get("kind") == "session"
+    )

@@ -15,6 +15,7 @@
         ├── NotApproved
         ├── ServiceLost
         │   └── HolderLost
+        ├── WorkspaceLost
         ├── FilesLost
         ├── TooBusy
         └── RunInterrupted
@@ -195,6 +196,19 @@ class HolderLost(ServiceLost):
     def __init__(self) -> None:
         super().__init__("gateway")
         self.message = "the gateway that this run goes with does not answer"
+
+
+class WorkspaceLost(GatewayFault):
+    """A run's files went with the sandbox that had them."""
+
+    remedy = "Ask again: the data is fetched anew."
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the sandbox of this run was lost, and its files with it")
+
+    def metadata(self) -> dict[str, str]:
+        return {"service": "sandbox"}
 
 
 class TooBusy(GatewayFault):

@@ -38,6 +38,12 @@ HTTP_FIRST_BYTE = Histogram(
 )
 HTTP_RUNNING = Gauge("isobath_http_running", "HTTP requests being answered.", registry=REGISTRY)
 
+THREADS_MOVED = Counter(
+    "isobath_threads_moved",
+    "Threads that this gateway had leave a sandbox which was to stop.",
+    registry=REGISTRY,
+)
+
 RUNS = Counter(
     "isobath_runs",
     "Runs that ended: kind = agent or plain; outcome = completed, failed, cancelled or "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from servicekit.sql import Database
@@ -61,7 +61,7 @@ class Placing(Protocol):
         """Of a thread that is gone."""
 
     async def at(self, replica: str, limit: int) -> Sequence[Placement]:
-        """Those of a replica."""
+        """Those of a replica, and those whose workspace may be there still."""
 
 
 class Placements:
@@ -122,9 +122,21 @@ class Placements:
             await session.execute(query)
 
     async def at(self, replica: str, limit: int) -> Sequence[Placement]:
-        query = select(PlacementRow).where(PlacementRow.replica == replica).limit(limit)
+        query = (
+            select(PlacementRow)
+            .where(
+                or_(
+                    PlacementRow.replica == replica,
+                    PlacementRow.origins.contains(replica, autoescape=True),
+                )
+            )
+            # what was never used has nothing there, and comes last
+            .order_by(PlacementRow.used_ms.is_(None), PlacementRow.used_ms.desc())
+            .limit(limit)
+        )
         async with self._database.begin() as session:
-            return [_placement(row) for row in await session.scalars(query)]
+            found = [_placement(row) for row in await session.scalars(query)]
+        return [each for each in found if replica in (each.replica, *each.origins)]
 
 
 def _placement(row: PlacementRow) -> Placement:

@@ -36,6 +36,7 @@ class Program:
         self._action = action
         self._text: list[str] = []
         self.kept: list[analyst.FileInfo] = []
+        self.ended = False
 
     async def take(self, event: sandbox.ExecuteResponse) -> None:
         """One event of the sandbox."""
@@ -48,6 +49,7 @@ class Program:
             kept = await self._run.keep_artifact(self._action.round, event.artifact)
             self.kept.append(kept)
         elif kind == "finished":
+            self.ended = True
             self._finished(event.finished)
 
     def output(self) -> str:

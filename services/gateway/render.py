@@ -88,6 +88,7 @@ _CAUSES = {
     "cpu": "out of CPU time",
     "disk": "too much in the workspace",
     "processes": "too many processes",
+    "drain": "its sandbox was stopped",
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import grpc
+from sqlalchemy.exc import SQLAlchemyError
 
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
@@ -18,6 +19,7 @@ from servicekit.replicas import Replicas
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
 from servicekit.tls import Tls
+from services.gateway import metrics
 from services.gateway.errors import ServiceLost, named
 from services.gateway.placement import Placement, Placing
 from services.gateway.routing import Room, by_room, preference
@@ -31,6 +33,13 @@ _ASK_S = 2.0
 # a replica that cannot be reached for so long is given up, with the files of its threads
 AWAY_S = 5.0
 _AGAIN_S = 0.2
+# the longest that a workspace takes to move
+_MOVE_S = 600.0
+# between looks for replicas that are to stop; so many threads of one at once, and in all
+_SWEEP_S = 1.0
+_AT_ONCE = 4
+_SWEPT = 500
+_HELD_S = 2.0
 # one that is not listed any more, and that nothing was sent to for so long, is closed
 _UNUSED_S = 24 * 3600.0
 
@@ -62,12 +71,14 @@ class Replica:
 @dataclass(frozen=True)
 class Session:
     """One that is open. `stub`: of the replica that has it. `lost`: files that earlier programs of
-    the thread left are not here, though there may have been some."""
+    the thread left are not here, though there may have been some. `moved_without`: it came from
+    another replica without so many things that are no files."""
 
     id: str
     tier: str
     stub: rpc.SandboxServiceStub
     lost: bool = False
+    moved_without: int = 0
 
 
 class Sandboxes:
@@ -81,6 +92,8 @@ class Sandboxes:
         tls: Tls | None = None,
     ) -> None:
         self._placing = placing
+        # threads that a run holds where they are: when to ask again
+        self._held_until: dict[tuple[str, str], float] = {}
         self._replicas = Replicas(addresses, _opened, _unused, token=token, tls=tls)
 
     async def open(self, owner: str, thread_id: str, *, seconds: float) -> Session:
@@ -94,6 +107,9 @@ class Sandboxes:
             replica = await self._at(placed)
             tried.add(replica.address)
             try:
+                if placed.origins:
+                    placed = await self._brought(placed, replica, patience_s=AWAY_S)
+                    continue
                 opened = await _asked(replica.stub.OpenSession(request, timeout=seconds))
             except (ServiceLost, RemoteFault) as fault:
                 placed = await self._elsewhere(placed, replica, fault, tried)
@@ -101,7 +117,13 @@ class Sandboxes:
             replica.away_since = None
             lost |= placed.used and opened.fresh
             if await self._placing.change(placed, replace(placed, used=True)):
-                return Session(opened.session_id, opened.tier, replica.stub, lost=lost)
+                return Session(
+                    opened.session_id,
+                    opened.tier,
+                    replica.stub,
+                    lost=lost,
+                    moved_without=opened.moved_without,
+                )
             placed = await self._followed(placed, replica, opened.session_id)
 
     async def remove(self, owner: str, thread_id: str) -> None:
@@ -152,29 +174,132 @@ class Sandboxes:
     ) -> Placement:
         """Where to ask next after this replica failed: there again, or at another one. Raises the
         fault where there is none."""
+        if isinstance(fault, RemoteFault) and fault.reason == "CONFLICT":
+            return await self._reconciled(placed, replica)
+        # or is to stop, which it tells in the same way
         full = isinstance(fault, RemoteFault) and fault.reason == "TOO_BUSY"
-        if not isinstance(fault, ServiceLost) and (placed.used or not full):
+        if not full and not isinstance(fault, ServiceLost):
             raise fault
         given_up = not full and replica.is_lost()
         others = [each for each in await self._choices(placed.thread_id, full) if each not in tried]
         if others and (full or given_up or not placed.used):
-            return await self._placed_anew(placed, others[0], fault)
+            _log.info("thread_moves", replica=replica.address, to=others[0], why=str(fault))
+            to = placed.moved_to(others[0])
+            return to if await self._placing.change(placed, to) else await self._again(placed)
         if full or given_up:
             raise fault
         await asyncio.sleep(_AGAIN_S * random.uniform(1.0, 1.5))  # noqa: S311
         return placed
 
-    async def _placed_anew(self, placed: Placement, to: str, why: Exception) -> Placement:
-        _log.warning("thread_placed_anew", replica=placed.replica, to=to, why=str(why))
-        anew = replace(placed, replica=to, origins=(), version=placed.version + 1)
-        if await self._placing.change(placed, anew):
-            return anew
+    async def _again(self, placed: Placement) -> Placement:
+        """What it is now."""
         return await self._placed(placed.owner, placed.thread_id)
+
+    # A workspace that moves
+
+    async def _brought(self, placed: Placement, replica: Replica, patience_s: float) -> Placement:
+        """The placement once its workspace is there, wherever that turns out to be. What cannot be
+        reached for so long is given up, with the files. Raises `RemoteFault`, `ServiceLost`."""
+        until = _now() + patience_s
+        while True:
+            taken = await self._taken(placed, replica, placed.origins)
+            gone = [await self._is_lost(address) for address in taken.unreachable]
+            if taken.found or not (taken.busy_at or taken.unreachable) or (gone and all(gone)):
+                to = placed.settled()
+                break
+            if _now() >= until:
+                if taken.unreachable and not patience_s:
+                    return placed
+                to = placed.moved_to(taken.busy_at) if taken.busy_at else placed.settled()
+                break
+            await asyncio.sleep(_AGAIN_S * random.uniform(1.0, 1.5))  # noqa: S311
+        return to if await self._placing.change(placed, to) else await self._again(placed)
+
+    async def _taken(
+        self, placed: Placement, replica: Replica, origins: Sequence[str]
+    ) -> pb.TakeWorkspaceResponse:
+        request = pb.TakeWorkspaceRequest(
+            owner=placed.owner, thread_id=placed.thread_id, origins=origins
+        )
+        try:
+            return await _asked(replica.stub.TakeWorkspace(request, timeout=_MOVE_S))
+        except RemoteFault as fault:
+            if fault.code != grpc.StatusCode.UNIMPLEMENTED:
+                raise
+            # one of an earlier version, to which nothing moves
+            return pb.TakeWorkspaceResponse()
+
+    async def _is_lost(self, address: str) -> bool:
+        replica = await self._replicas.at(address)
+        return replica is not None and replica.away_since is not None and replica.is_lost()
+
+    async def _reconciled(self, placed: Placement, replica: Replica) -> Placement:
+        """After the replica said that another one has the workspace."""
+        now = await self._again(placed)
+        if now == placed:
+            # and no placement says so: whoever took it over has lost it
+            await self._taken(placed, replica, ())
+        await asyncio.sleep(_AGAIN_S * random.uniform(0.5, 1.0))  # noqa: S311
+        return now
+
+    async def empty(self) -> int:
+        """Move what lies at replicas that are to stop to the others; how many placements that were
+        not settled yet are left."""
+        if len(await self._replicas.listed()) < 2:
+            return 0
+        known = await self._replicas.known()
+        await asyncio.gather(*(self._ask(each) for each in known.values()))
+        draining = [at for at, each in known.items() if each.room and each.room.draining]
+        if not draining:
+            self._held_until.clear()
+        left = 0
+        for address in draining:
+            placements = list(await self._placing.at(address, _SWEPT))
+            # several gateways do this at once
+            random.shuffle(placements)
+            slots = asyncio.Semaphore(_AT_ONCE)
+            moved = [self._emptied(address, each, slots) for each in placements]
+            left += (await asyncio.gather(*moved)).count(False)
+        return left
+
+    async def _emptied(self, address: str, placed: Placement, slots: asyncio.Semaphore) -> bool:
+        """Whether the thread has left the address."""
+        key = (placed.owner, placed.thread_id)
+        if self._held_until.get(key, 0.0) > _now():
+            return False
+        async with slots:
+            try:
+                placed = await self._sent(address, placed)
+            except (RemoteFault, ServiceLost) as fault:
+                _log.warning("thread_not_moved", replica=address, why=str(fault))
+                return False
+        if address in (placed.replica, *placed.origins):
+            self._held_until[key] = _now() + _HELD_S
+            return False
+        metrics.THREADS_MOVED.inc()
+        return True
+
+    async def _sent(self, address: str, placed: Placement) -> Placement:
+        """The placement after a try to bring the thread away from the address."""
+        there = [each for each in await self._choices(placed.thread_id) if each != address]
+        known = await self._replicas.known()
+        there = [each for each in there if known[each].away_since is None]
+        if placed.replica not in there:
+            if not there:
+                return placed
+            to = placed.moved_to(there[0])
+            if not await self._placing.change(placed, to):
+                return await self._again(placed)
+            placed = to
+        if not placed.origins:
+            return placed
+        replica = await self._replicas.reach(placed.replica)
+        return await self._brought(placed, replica, patience_s=0.0)
 
     async def _followed(self, seen: Placement, replica: Replica, session_id: str) -> Placement:
         """The placement that another gateway has changed while a session was opened; where it is
         elsewhere now, nothing is left here."""
-        now = await self._placed(seen.owner, seen.thread_id)
+        now = await self._again(seen)
         if now.replica != replica.address:
             request = pb.CloseSessionRequest(session_id=session_id, remove_workspace=False)
             with suppress(RemoteFault):
@@ -252,7 +377,20 @@ async def reaching(
 ) -> AsyncIterator[Sandboxes]:
     """The replicas at these addresses, closed on leaving; the first call connects."""
     sandboxes = Sandboxes(addresses, placing, token, tls)
+    emptying = asyncio.create_task(_emptying(sandboxes), name="emptying of sandboxes")
     try:
         yield sandboxes
     finally:
+        emptying.cancel()
+        await asyncio.gather(emptying, return_exceptions=True)
         await sandboxes.aclose()
+
+
+async def _emptying(sandboxes: Sandboxes) -> None:
+    """Follows the replicas that are to stop, for as long as this gateway runs."""
+    while True:
+        await asyncio.sleep(_SWEEP_S * random.uniform(0.7, 1.3))  # noqa: S311
+        try:
+            await sandboxes.empty()
+        except (RemoteFault, ServiceLost, SQLAlchemyError) as fault:
+            _log.warning("sandboxes_not_emptied", why=str(fault))

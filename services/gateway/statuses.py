@@ -20,6 +20,7 @@ STATUSES: StatusTable = {
     errors.ServiceLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.FilesLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.HolderLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    errors.WorkspaceLost: Status(_Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     errors.TooBusy: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
     errors.RunInterrupted: Status(_Code.ABORTED, "RUN_INTERRUPTED"),
 }

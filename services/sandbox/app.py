@@ -14,6 +14,8 @@ from services.sandbox.home import Home
 from services.sandbox.isolation.accounts import Accounts
 from services.sandbox.isolation.port import Bounds
 from services.sandbox.live import Surroundings
+from services.sandbox.moves import Moves
+from services.sandbox.peers import Peers
 from services.sandbox.pods.relay import ALLOW as ALLOW_RELAY
 from services.sandbox.pods.relay import ENDLESS, Relay, Relayed, RelayServicer
 from services.sandbox.pods.relay import NAME as RELAY
@@ -62,6 +64,9 @@ async def mount_local(server: Server, settings: Settings) -> AsyncIterator[None]
         sessions = await stack.enter_async_context(
             Sessions(around, Home(settings.home).workspaces, rules_of(settings))
         )
+        peers = await stack.enter_async_context(Peers(settings.peers, settings.token, server.tls))
+        if settings.peers:
+            server.stay(sessions.linger)
         servicer = Servicer(
             settings,
             ground.bounds,
@@ -69,6 +74,7 @@ async def mount_local(server: Server, settings: Settings) -> AsyncIterator[None]
             sessions,
             connectors,
             threads,
+            Moves(sessions, peers, threads, settings.workspace_bytes),
             server.draining,
         )
         server.register(
@@ -88,6 +94,8 @@ async def mount_local(server: Server, settings: Settings) -> AsyncIterator[None]
         metrics.tell_tier(ground.isolation.name, ground.isolation.enforcement())
         metrics.tell_room(
             sessions=lambda: sessions.held,
+            busy=lambda: sessions.busy,
+            draining=server.draining.is_set,
             waiting=lambda: sessions.waiting,
             warm=lambda: pool.kept,
             slots=settings.sessions,

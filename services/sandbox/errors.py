@@ -5,6 +5,10 @@ SandboxFault
 ├── UnknownSession     expired, closed, or never there
 ├── SessionBusy        a program runs already
 ├── NoSlot             all slots are taken
+├── Draining           it is to stop, and takes nothing new
+├── NoWorkspace        the thread has none here
+├── WorkspaceElsewhere another replica took it over
+├── WorkspaceBusy      another call works on it
 ├── UnsafePath         a name that cannot stand in a workspace
 ├── NoSuchFile
 ├── WorkspaceFull
@@ -66,6 +70,44 @@ class NoSlot(SandboxFault):
 
     def metadata(self) -> dict[str, str]:
         return {"limit": "sessions"}
+
+
+class Draining(SandboxFault):
+    remedy = "Open the session at another replica of the sandbox."
+
+    def __init__(self) -> None:
+        super().__init__("this sandbox is to stop, and takes no new sessions", retry_after_s=1.0)
+
+    def metadata(self) -> dict[str, str]:
+        return {"limit": "draining"}
+
+
+class NoWorkspace(SandboxFault):
+    def __init__(self) -> None:
+        super().__init__("the thread has no workspace here")
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "workspace", "id": ""}
+
+
+class WorkspaceElsewhere(SandboxFault):
+    remedy = "Open the session where the workspace is now."
+
+    def __init__(self) -> None:
+        super().__init__("another replica has taken the workspace over")
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "workspace", "id": ""}
+
+
+class WorkspaceBusy(SandboxFault):
+    remedy = "Try again shortly."
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(f"the workspace is in use: {doing}")
+
+    def metadata(self) -> dict[str, str]:
+        return {"kind": "workspace", "id": ""}
 
 
 class UnsafePath(SandboxFault):

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Coroutine, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -72,14 +72,16 @@ class LiveSession:
         self._abandoned = False
         # what the workspace held when its kernel came
         self._kept_bytes = 0
+        self.calls = 0
         self.used_at = time.monotonic()
 
     # -- its life
 
-    async def open(self) -> None:
-        """Raises KernelFailed; then nothing of it is left but the workspace."""
+    async def open(self, *, moved: bool = False) -> None:
+        """`moved`: programs of this thread had another kernel, and are told so. Raises
+        KernelFailed; then nothing of it is left but the workspace."""
         await self._recover()
-        self._lost_state = False
+        self._lost_state = moved
 
     async def close(self, *, remove_workspace: bool) -> None:
         """Ends everything. Safe to call twice."""
@@ -107,6 +109,16 @@ class LiveSession:
 
     def touch(self) -> None:
         self.used_at = time.monotonic()
+
+    @contextmanager
+    def called(self) -> Iterator[Workspace]:
+        """While a call works on its files: it stays where it is."""
+        self.calls += 1
+        try:
+            yield self.workspace
+        finally:
+            self.calls -= 1
+            self.touch()
 
     def _apply(self, event: Event) -> None:
         self._state = after(self._state, event)
@@ -266,6 +278,11 @@ class LiveSession:
         self._apply(Event.INTERRUPT)
         self._execution.stop("interrupted")
         return True
+
+    def end_program(self, cause: str) -> None:
+        """With its kernel, where one is running."""
+        if self._execution is not None:
+            self._execution.cell.kill(cause)
 
     # -- sources
 

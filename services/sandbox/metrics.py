@@ -16,6 +16,16 @@ ENFORCED = Gauge(
 SESSIONS = Gauge("isobath_sandbox_sessions", "Sessions with a slot.", registry=REGISTRY)
 SLOTS = Gauge("isobath_sandbox_slots", "Sessions at once at most.", registry=REGISTRY)
 WAITING = Gauge("isobath_sandbox_waiting", "Callers in line for a slot.", registry=REGISTRY)
+BUSY = Gauge(
+    "isobath_sandbox_busy", "Sessions that cannot be put away for another.", registry=REGISTRY
+)
+DRAINING = Gauge("isobath_sandbox_draining", "1 when it is to stop.", registry=REGISTRY)
+MOVED = Counter(
+    "isobath_sandbox_moved",
+    "Workspaces that came from another replica (in) or went to one (out).",
+    ("way",),
+    registry=REGISTRY,
+)
 WARM = Gauge("isobath_sandbox_warm_kernels", "Kernels that nobody has yet.", registry=REGISTRY)
 PROGRAMS = Counter(
     "isobath_sandbox_programs", "Programs that ended, by outcome.", ("outcome",), registry=REGISTRY
@@ -54,10 +64,18 @@ def tell_tier(name: str, enforcement: Mapping[str, str]) -> None:
 
 
 def tell_room(
-    *, sessions: Callable[[], int], waiting: Callable[[], int], warm: Callable[[], int], slots: int
+    *,
+    sessions: Callable[[], int],
+    busy: Callable[[], int],
+    waiting: Callable[[], int],
+    warm: Callable[[], int],
+    draining: Callable[[], bool],
+    slots: int,
 ) -> None:
     """Asked for at each scrape."""
     SESSIONS.set_function(sessions)
+    BUSY.set_function(busy)
+    DRAINING.set_function(draining)
     WAITING.set_function(waiting)
     WARM.set_function(warm)
     SLOTS.set(slots)

@@ -22,6 +22,7 @@ from services.sandbox.connectors import Reaching
 from services.sandbox.execution import Asked, Ended, Made, Said, Shown
 from services.sandbox.importer import Done, Import, Imported, Progress, Step, Wanted
 from services.sandbox.isolation.port import Bounds, Isolation
+from services.sandbox.moves import Moves
 from services.sandbox.outputs import Text
 from services.sandbox.sessions import Sessions, key_of
 from services.sandbox.settings import Settings
@@ -36,6 +37,10 @@ STATUSES: StatusTable = {
     errors.UnknownSession: Status(_Code.NOT_FOUND, "NOT_FOUND"),
     errors.SessionBusy: Status(_Code.ABORTED, "CONFLICT"),
     errors.NoSlot: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
+    errors.Draining: Status(_Code.RESOURCE_EXHAUSTED, "TOO_BUSY"),
+    errors.NoWorkspace: Status(_Code.NOT_FOUND, "NOT_FOUND"),
+    errors.WorkspaceElsewhere: Status(_Code.ABORTED, "CONFLICT"),
+    errors.WorkspaceBusy: Status(_Code.ABORTED, "CONFLICT"),
     errors.UnsafePath: Status(_Code.FAILED_PRECONDITION, "UNSAFE_PATH"),
     errors.NoSuchFile: Status(_Code.NOT_FOUND, "PATH_NOT_FOUND"),
     errors.WorkspaceFull: Status(_Code.RESOURCE_EXHAUSTED, "WORKSPACE_FULL"),
@@ -59,7 +64,11 @@ _METHODS = (
     *("OpenSession", "AttachSources", "DetachSources", "Import", "Execute", "Interrupt"),
     *("DecideApproval", "ListFiles", "ReadFile", "WriteFile", "CloseSession", "Load"),
 )
-ALLOW: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, _CALLERS)
+_PEERS = dict.fromkeys(("ExportWorkspace", "ForgetWorkspace"), frozenset({"sandbox"}))
+ALLOW: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys((*_METHODS, "TakeWorkspace"), _CALLERS),
+    **_PEERS,
+}
 # in a pod that another sandbox service drives
 ALLOW_DRIVER: Mapping[str, frozenset[str]] = dict.fromkeys(_METHODS, frozenset({"sandbox"}))
 
@@ -87,9 +96,10 @@ class Servicer(rpc.SandboxServiceServicer):
         sessions: Sessions,
         connectors: Reaching,
         threads: Limiter,
+        moves: Moves,
         draining: asyncio.Event,
     ) -> None:
-        self._draining = draining
+        self._moves, self._draining = moves, draining
         self._settings, self._bounds, self._isolation = settings, bounds, isolation
         self._sessions, self._connectors, self._threads = sessions, connectors, threads
 
@@ -109,6 +119,7 @@ class Servicer(rpc.SandboxServiceServicer):
             enforcement=self._isolation.enforcement(),
             resumed=opened.resumed,
             fresh=opened.fresh,
+            moved_without=opened.moved_without,
         )
         response.expires_at.FromDatetime(datetime.now(UTC) + timedelta(seconds=opened.expires_in_s))
         return response
@@ -132,16 +143,17 @@ class Servicer(rpc.SandboxServiceServicer):
     async def Import(self, request: pb.ImportRequest, _: Any) -> AsyncIterator[pb.ImportResponse]:
         session = self._sessions.get(request.session_id)
         items = [_wanted(number, item) for number, item in enumerate(request.items)]
-        work = Import(self._connectors, session.workspace, self._threads, self._settings.imports)
-        async with aclosing(work.steps(items)) as steps:
-            async for step in steps:
-                session.touch()
-                yield _step(step)
+        with session.called() as workspace:
+            work = Import(self._connectors, workspace, self._threads, self._settings.imports)
+            async with aclosing(work.steps(items)) as steps:
+                async for step in steps:
+                    session.touch()
+                    yield _step(step)
 
     async def Execute(
         self, request: pb.ExecuteRequest, _: Any
     ) -> AsyncIterator[pb.ExecuteResponse]:
-        session = self._sessions.get(request.session_id)
+        session = self._sessions.for_program(request.session_id)
         async with aclosing(session.execute(request.code, self._timeout_s(request))) as said:
             async for each in said:
                 for response in _said(each):
@@ -179,7 +191,9 @@ class Servicer(rpc.SandboxServiceServicer):
         self, request: pb.ReadFileRequest, _: Any
     ) -> AsyncIterator[pb.ReadFileResponse]:
         session = self._sessions.get(request.session_id)
-        file, info = await self._threads.run(session.workspace.open_file, request.path)
+        with session.called() as workspace:
+            file, info = await self._threads.run(workspace.open_file, request.path)
+        # who has it open can read on, wherever the workspace goes
         with file:
             yield pb.ReadFileResponse(header=_file(info))
             # no more than the header says: a program may go on writing for ever
@@ -195,10 +209,10 @@ class Servicer(rpc.SandboxServiceServicer):
         if first is None or first.WhichOneof("event") != "start":
             raise InvalidField("start", "the first message is `start`")
         session = self._sessions.get(first.start.session_id)
-        room = await self._threads.run(session.workspace.room_bytes)
-        writing = session.workspace.writing(first.start.path, room_bytes=room)
-        info = await self._written(writing, requests)
-        session.touch()
+        with session.called() as workspace:
+            room = await self._threads.run(workspace.room_bytes)
+            writing = workspace.writing(first.start.path, room_bytes=room)
+            info = await self._written(writing, requests)
         return pb.WriteFileResponse(file=_file(info))
 
     async def _written(
@@ -221,6 +235,25 @@ class Servicer(rpc.SandboxServiceServicer):
             key = key_of(request.owner, request.thread_id)
             existed = await self._sessions.close_thread(key, remove_workspace=remove)
         return pb.CloseSessionResponse(existed=existed)
+
+    async def TakeWorkspace(
+        self, request: pb.TakeWorkspaceRequest, _: Any
+    ) -> pb.TakeWorkspaceResponse:
+        return await self._moves.take(request.owner, request.thread_id, request.origins)
+
+    async def ExportWorkspace(
+        self, request: pb.ExportWorkspaceRequest, _: Any
+    ) -> AsyncIterator[pb.ExportWorkspaceResponse]:
+        exporting = self._moves.export(request.owner, request.thread_id)
+        async with aclosing(exporting) as messages:
+            async for message in messages:
+                yield message
+
+    async def ForgetWorkspace(
+        self, request: pb.ForgetWorkspaceRequest, _: Any
+    ) -> pb.ForgetWorkspaceResponse:
+        await self._moves.forget(request.owner, request.thread_id, request.export_id)
+        return pb.ForgetWorkspaceResponse()
 
     async def Load(self, request: pb.LoadRequest, _: Any) -> pb.LoadResponse:
         sessions = self._sessions

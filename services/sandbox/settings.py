@@ -65,6 +65,10 @@ class Settings:
     sessions: int = 16
     # who may wait for a slot when all are in use; one more is refused at once
     line: int = 64
+    # the other replicas of this service, as the gateway knows them: addresses, or dns:///name:port
+    # where each address of that name is one. Workspaces move to them when this one is to stop, for
+    # which it has SERVER_DRAIN_S; none = they are gone then
+    peers: tuple[str, ...] = ()
     # the longest that one waits for a slot, in seconds; owners with fewer sessions go first
     wait_s: float = 10.0
     # kernels that are kept started for sessions to come

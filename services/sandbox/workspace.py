@@ -116,6 +116,14 @@ class Workspace:
         """A new file, which appears under its name when it is whole. Raises UnsafePath."""
         return Writing(self, path, room_bytes)
 
+    def make_folder(self, path: str) -> None:
+        """With those that it is in; one that is there is no error. Raises UnsafePath."""
+        try:
+            with self._folder(checked(path), create=True):
+                pass
+        except OSError as exc:
+            raise UnsafePath(path, "a link or a file stands in its way") from exc
+
     def room_bytes(self) -> int:
         return max(0, self.limit_bytes - self.usage_bytes())
 
@@ -218,6 +226,13 @@ class Writing:
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
+
+    def dress(self, mode: int, modified_ns: int) -> None:
+        """Gives it permissions, of which its owner has those to read and write, and its time."""
+        self._file.flush()
+        descriptor = self._file.fileno()
+        os.fchmod(descriptor, 0o600 | mode)
+        os.utime(descriptor, ns=(modified_ns, modified_ns))
 
     def commit(self) -> FileInfo:
         """Puts it in its place, over a file or a link that is there; never through one."""

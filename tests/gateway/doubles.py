@@ -323,6 +323,10 @@ class Sandbox(sandbox_rpc.SandboxServiceServicer):
             self.files.pop(thread, None)
         return sandbox.CloseSessionResponse(existed=True)
 
+    async def TakeWorkspace(self, request: Any, context: Any) -> sandbox.TakeWorkspaceResponse:
+        """Nothing moves between doubles."""
+        return sandbox.TakeWorkspaceResponse(found=request.thread_id in self.files)
+
     async def Load(self, request: Any, context: Any) -> sandbox.LoadResponse:
         return self.room
 

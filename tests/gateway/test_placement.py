@@ -133,8 +133,11 @@ async def test_a_placement_is_kept_as_it_is_told(stores: list[Database]) -> None
     assert await table.change(used, moved)
     assert await other.get("ann", "t") == moved and moved.origins == ("a:1", "b:1")
     assert await other.get("bob", "t") is None
-    assert await other.at("[::1]:2", 10) == [moved] and await other.at("a:1", 10) == []
+    for replica in ("[::1]:2", "a:1", "b:1"):
+        assert await other.at(replica, 10) == [moved]
+    assert await other.at("a", 10) == [] and await other.at("a:1 b:1", 10) == []
     assert await other.change(moved, moved.settled())
+    assert await other.at("a:1", 10) == []
     await other.remove("ann", "t")
     await other.remove("ann", "t")
     assert await table.get("ann", "t") is None and not await table.change(moved, moved)

@@ -5,7 +5,7 @@ import asyncio
 import inspect
 import platform
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +22,7 @@ from isobath.sandbox.v1 import relay_pb2
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.channels import calling, faults, streaming
+from servicekit.server import ServerSettings
 from servicekit.settings import SettingsError, load
 from servicekit.status import RemoteFault
 from servicekit.testing import open_channel, running
@@ -188,6 +189,58 @@ async def test_thread_keeps_its_pod_whichever_replica_is_asked(sandbox: Place, b
         await there.attach("read", run_id="of another replica", name="other")
         assert (await there.run("print(len(sources['other'].query('ROWS 3')))")).out == "3\n"
     assert (await box.run("print(kept)")).out == "41\n"
+
+
+@pytest.mark.req("K3", "X6")
+async def test_pods_go_on_through_another_replica_when_theirs_stops(sandbox: Place) -> None:
+    assert sandbox.driver is not None
+    async with AsyncExitStack() as stack:
+        own = await stack.enter_async_context(AsyncExitStack())
+        server = await own.enter_async_context(
+            running((mount, sandbox.driver), server_settings=ServerSettings(drain_s=6.0))
+        )
+        stub = rpc.SandboxServiceStub(await stack.enter_async_context(open_channel(server)))
+        idle, held = Box(stub, "idle"), Box(stub, "held")
+        for each in (idle, held):
+            await each.open()
+            await each.run("kept = 41; open('f', 'w').write('x')")
+        await held.attach("read", run_id="a run")
+        told = await calling(stub.Load(pb.LoadRequest()))
+        assert (told.slots, told.held, told.busy, told.draining) == (0, 2, 1, False)
+        stopping = asyncio.create_task(own.aclose())
+        await server.draining.wait()
+        # what nobody holds is another's at once, with its kernel
+        with pytest.raises(RemoteFault) as refused:
+            await idle.open()
+        assert (refused.value.reason, refused.value.fields["limit"]) == ("TOO_BUSY", "draining")
+        there = Box(sandbox.stub, "idle")
+        taken = pb.TakeWorkspaceRequest(thread_id="idle", owner="ann", origins=[server.address])
+        assert (await calling(sandbox.stub.TakeWorkspace(taken))).found
+        assert (await there.open()).resumed
+        assert (await there.run("print(kept)")).out == "41\n"
+        # a run stays for a while, and then goes on in the same pod
+        assert (await held.open()).resumed and (await held.run("print(kept)")).out == "41\n"
+        running_on = asyncio.create_task(held.run("import time; time.sleep(4); print(kept)"))
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await held.open()
+                except RemoteFault as fault:
+                    assert fault.fields["limit"] == "draining"
+                    break
+                await asyncio.sleep(0.1)
+        assert (await running_on).out == "41\n"
+        moved = Box(sandbox.stub, "held")
+        await moved.open()
+        await moved.attach("read", run_id="a run")
+        assert (
+            await moved.run("print(kept, len(sources['shop'].query('ROWS 3')))")
+        ).out == "41 3\n"
+        await stopping
+        for each in (there, moved):
+            await each.close()
+    request = pb.CloseSessionRequest(thread_id="idle", owner="ann", remove_workspace=True)
+    assert not (await calling(sandbox.stub.CloseSession(request))).existed
 
 
 @pytest.mark.req("X3", "S2")

@@ -158,6 +158,46 @@ async def test_drain_ends_endless_streams_at_once_and_says_why(no_leaks):
         assert probe.ended.is_set()
 
 
+@pytest.mark.req("K3", "S7")
+async def test_what_stays_is_served_until_it_is_over(no_leaks):
+    probe, over = Probe(), asyncio.Event()
+    given: list[float] = []
+
+    async def until(seconds: float) -> None:
+        given.append(seconds)
+        await over.wait()
+
+    async with (
+        serving(mount, probe, ServerSettings(drain_s=60)) as server,
+        open_channel(server) as opened,
+    ):
+        server.stay(until)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.wait_for(server.draining.wait(), 5)
+        for _ in range(3):
+            assert await method(opened, "Unary")(b"new call") == b"new call"
+        assert not stopping.done()
+        over.set()
+        await asyncio.wait_for(stopping, 20)
+    assert given == [60]
+
+
+@pytest.mark.parametrize("how", ["hurried", "fails"])
+async def test_what_stays_ends_when_it_fails_or_is_hurried(no_leaks, how):
+    async def until(_: float) -> None:
+        if how == "fails":
+            raise OSError("the disk is gone")
+        await asyncio.Event().wait()
+
+    async with serving(mount, Probe(), ServerSettings(drain_s=60)) as server:
+        server.stay(until)
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.wait_for(server.draining.wait(), 5)
+        if how == "hurried":
+            server.hurry()
+        await asyncio.wait_for(stopping, 20)
+
+
 async def test_drain_hurried_cancels_what_runs(no_leaks):
     probe = Probe()
     async with (

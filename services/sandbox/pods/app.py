@@ -26,6 +26,7 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
         reach = Reach(connectors, settings.token, server.tls)
         idle = timedelta(seconds=settings.idle_s)
         pods = await stack.enter_async_context(Pods(claims, settings.pods, reach, idle))
+        server.stay(pods.linger)
         servicer = PodServicer(pods, connectors, server.draining)
         server.register(
             NAME,

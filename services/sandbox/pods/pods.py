@@ -34,6 +34,8 @@ TIER = "pod-vm"
 _INSIDE = "pod"
 _ANSWER_S, _AGAIN_S = 5.0, 0.2
 _SWEEP_S = 60.0
+# of the time that the service has to stop: for programs that run then
+_LEAVE_S = 30.0
 # a claim is made to last for longer when this share of its time is over
 _WORN = 0.25
 
@@ -82,6 +84,10 @@ class Pods:
         self._pods: dict[str, Pod] = {}
         self._changing: dict[str, asyncio.Lock] = {}
         self._sweeping: asyncio.Task[None] | None = None
+        # no new sessions; then no programs of runs either
+        self._draining = self.leaving = False
+        # that run now, through this service
+        self.programs = 0
 
     async def __aenter__(self) -> Self:
         self._sweeping = asyncio.create_task(self._sweep(), name="sweep of pods")
@@ -109,6 +115,28 @@ class Pods:
         """Of these, the ones that a run holds."""
         return sum(bool(pod.handles) for pod in self._pods.values())
 
+    def may_open(self, owner: str, thread_id: str) -> bool:
+        """What a run holds stays here until this service stops for it too; all else may be driven
+        by another replica at once."""
+        pod = self._pods.get(_name(owner, thread_id))
+        held = pod is not None and bool(pod.handles)
+        return not self.leaving and (held or not self._draining)
+
+    async def linger(self, seconds: float) -> None:
+        """When the service is to stop: until no run holds a pod. A run that still does then goes on
+        through another replica, in the same pod."""
+        self._draining = True
+        last_s = min(seconds / 2, _LEAVE_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds - last_s):
+                while self.busy:  # noqa: ASYNC110
+                    await asyncio.sleep(_AGAIN_S)
+        self.leaving = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(last_s):
+                while self.programs:  # noqa: ASYNC110
+                    await asyncio.sleep(_AGAIN_S)
+
     async def open(
         self, owner: str, thread_id: str, limits: pb.SessionLimits, idle: timedelta | None
     ) -> tuple[Pod, pb.OpenSessionResponse]:
@@ -128,7 +156,7 @@ class Pods:
     async def of_thread(self, owner: str, thread_id: str) -> str | None:
         """The id of a thread's session, whoever opened it."""
         claim = await self._claims.get(_name(owner, thread_id))
-        return f"{claim.name}.{claim.uid}" if claim else None
+        return f"{claim.name}.{claim.uid}" if claim and not claim.gone else None
 
     async def get(self, session_id: str) -> Pod:
         """Raises UnknownSession."""

@@ -10,7 +10,7 @@ from servicekit.channels import calling, faults, streaming
 from servicekit.status import InvalidField
 from services.sandbox.approvals import Wish
 from services.sandbox.connectors import Connectors
-from services.sandbox.errors import UnknownApproval, UnknownSession
+from services.sandbox.errors import Draining, UnknownApproval, UnknownSession
 from services.sandbox.pods.carrier import Held
 from services.sandbox.pods.pods import Pod, Pods
 
@@ -22,6 +22,8 @@ class PodServicer(rpc.SandboxServiceServicer):
     async def OpenSession(self, request: pb.OpenSessionRequest, _: Any) -> pb.OpenSessionResponse:
         if not request.thread_id:
             raise InvalidField("thread_id", "a thread id is needed")
+        if not self._pods.may_open(request.owner, request.thread_id):
+            raise Draining
         idle = request.limits.idle.ToTimedelta() if request.limits.HasField("idle") else None
         pod, answer = await self._pods.open(
             request.owner, request.thread_id, request.limits, idle or None
@@ -66,7 +68,10 @@ class PodServicer(rpc.SandboxServiceServicer):
     async def Execute(
         self, request: pb.ExecuteRequest, _: Any
     ) -> AsyncIterator[pb.ExecuteResponse]:
+        if self._pods.leaving:
+            raise UnknownSession(request.session_id[:100])
         pod = await self._inside(request)
+        self._pods.programs += 1
         try:
             async with streaming(pod.stub.Execute(request)) as call:
                 async for event in faults(call):
@@ -74,6 +79,7 @@ class PodServicer(rpc.SandboxServiceServicer):
                         pod.asked[event.approval.approval_id] = Wish.of(event.approval)
                     yield event
         finally:
+            self._pods.programs -= 1
             pod.asked.clear()
             pod.carrier.forget_approvals()
 
@@ -135,6 +141,13 @@ class PodServicer(rpc.SandboxServiceServicer):
         except UnknownSession:
             return pb.CloseSessionResponse(existed=False)
         return await calling(pod.stub.CloseSession(request))
+
+    async def TakeWorkspace(
+        self, request: pb.TakeWorkspaceRequest, _: Any
+    ) -> pb.TakeWorkspaceResponse:
+        """It lies in the thread's pod, which any replica finds by its claim."""
+        found = await self._pods.of_thread(request.owner, request.thread_id)
+        return pb.TakeWorkspaceResponse(found=found is not None)
 
     async def Load(self, request: pb.LoadRequest, _: Any) -> pb.LoadResponse:
         """How many pods there may be is Kubernetes' to say."""

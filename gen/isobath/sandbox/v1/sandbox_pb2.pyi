@@ -72,7 +72,7 @@ class SessionLimits(_message.Message):
     def __init__(self, memory_bytes: _Optional[int] = ..., workspace_bytes: _Optional[int] = ..., processes: _Optional[int] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class OpenSessionResponse(_message.Message):
-    __slots__ = ("session_id", "tier", "enforcement", "resumed", "expires_at", "fresh")
+    __slots__ = ("session_id", "tier", "enforcement", "resumed", "expires_at", "fresh", "moved_without")
     class EnforcementEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -86,13 +86,15 @@ class OpenSessionResponse(_message.Message):
     RESUMED_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     FRESH_FIELD_NUMBER: _ClassVar[int]
+    MOVED_WITHOUT_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     tier: str
     enforcement: _containers.ScalarMap[str, str]
     resumed: bool
     expires_at: _timestamp_pb2.Timestamp
     fresh: bool
-    def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fresh: _Optional[bool] = ...) -> None: ...
+    moved_without: int
+    def __init__(self, session_id: _Optional[str] = ..., tier: _Optional[str] = ..., enforcement: _Optional[_Mapping[str, str]] = ..., resumed: _Optional[bool] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fresh: _Optional[bool] = ..., moved_without: _Optional[int] = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("name", "source_id", "type", "grant", "write_grant", "write_prefix", "guarded")
@@ -450,3 +452,87 @@ class LoadResponse(_message.Message):
     waiting: int
     draining: bool
     def __init__(self, slots: _Optional[int] = ..., held: _Optional[int] = ..., busy: _Optional[int] = ..., waiting: _Optional[int] = ..., draining: _Optional[bool] = ...) -> None: ...
+
+class TakeWorkspaceRequest(_message.Message):
+    __slots__ = ("thread_id", "owner", "origins")
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    ORIGINS_FIELD_NUMBER: _ClassVar[int]
+    thread_id: str
+    owner: str
+    origins: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, thread_id: _Optional[str] = ..., owner: _Optional[str] = ..., origins: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TakeWorkspaceResponse(_message.Message):
+    __slots__ = ("found", "origin", "files", "bytes", "unreachable", "busy_at")
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
+    BUSY_AT_FIELD_NUMBER: _ClassVar[int]
+    found: bool
+    origin: str
+    files: int
+    bytes: int
+    unreachable: _containers.RepeatedScalarFieldContainer[str]
+    busy_at: str
+    def __init__(self, found: _Optional[bool] = ..., origin: _Optional[str] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., unreachable: _Optional[_Iterable[str]] = ..., busy_at: _Optional[str] = ...) -> None: ...
+
+class ExportWorkspaceRequest(_message.Message):
+    __slots__ = ("thread_id", "owner")
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    thread_id: str
+    owner: str
+    def __init__(self, thread_id: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class ExportWorkspaceResponse(_message.Message):
+    __slots__ = ("entry", "piece", "summary")
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    entry: WorkspaceEntry
+    piece: bytes
+    summary: ExportSummary
+    def __init__(self, entry: _Optional[_Union[WorkspaceEntry, _Mapping]] = ..., piece: _Optional[bytes] = ..., summary: _Optional[_Union[ExportSummary, _Mapping]] = ...) -> None: ...
+
+class WorkspaceEntry(_message.Message):
+    __slots__ = ("path", "is_folder", "mode", "modified_ns")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    IS_FOLDER_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    MODIFIED_NS_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    is_folder: bool
+    mode: int
+    modified_ns: int
+    def __init__(self, path: _Optional[str] = ..., is_folder: _Optional[bool] = ..., mode: _Optional[int] = ..., modified_ns: _Optional[int] = ...) -> None: ...
+
+class ExportSummary(_message.Message):
+    __slots__ = ("export_id", "files", "bytes", "left_out", "sha256")
+    EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    export_id: str
+    files: int
+    bytes: int
+    left_out: int
+    sha256: str
+    def __init__(self, export_id: _Optional[str] = ..., files: _Optional[int] = ..., bytes: _Optional[int] = ..., left_out: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
+
+class ForgetWorkspaceRequest(_message.Message):
+    __slots__ = ("thread_id", "owner", "export_id")
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    thread_id: str
+    owner: str
+    export_id: str
+    def __init__(self, thread_id: _Optional[str] = ..., owner: _Optional[str] = ..., export_id: _Optional[str] = ...) -> None: ...
+
+class ForgetWorkspaceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -94,6 +94,21 @@ class SandboxServiceStub:
                 request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.SerializeToString,
                 response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.FromString,
                 _registered_method=True)
+        self.TakeWorkspace = channel.unary_unary(
+                '/isobath.sandbox.v1.SandboxService/TakeWorkspace',
+                request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceRequest.SerializeToString,
+                response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceResponse.FromString,
+                _registered_method=True)
+        self.ExportWorkspace = channel.unary_stream(
+                '/isobath.sandbox.v1.SandboxService/ExportWorkspace',
+                request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceRequest.SerializeToString,
+                response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceResponse.FromString,
+                _registered_method=True)
+        self.ForgetWorkspace = channel.unary_unary(
+                '/isobath.sandbox.v1.SandboxService/ForgetWorkspace',
+                request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceRequest.SerializeToString,
+                response_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceResponse.FromString,
+                _registered_method=True)
         self.Load = channel.unary_unary(
                 '/isobath.sandbox.v1.SandboxService/Load',
                 request_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.LoadRequest.SerializeToString,
@@ -195,6 +210,33 @@ class SandboxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeWorkspace(self, request, context):
+        """Brings a thread's workspace here from another replica, which forgets it when all of it is here. No session is
+        opened, and its kernel's variables are lost. Only peers that this service is set up with are asked. What is here
+        already stays. Safe to retry, and to call from several sides at once: nothing is lost whoever ends in between.
+        Errors: CONFLICT when the other replica changed it meanwhile; CHECKSUM_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportWorkspace(self, request, context):
+        """For another replica: what a thread's workspace holds, as regular files and folders. Links and whatever else is
+        left out and counted. A session on it that no run holds is ended first. Errors: CONFLICT while a run holds it, or
+        another call works on it; NOT_FOUND when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetWorkspace(self, request, context):
+        """For another replica: removes a workspace that is there in whole now. Safe to retry. Errors: CONFLICT when that was
+        not its last export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Load(self, request, context):
         """How much room there is, for choosing a replica and for scaling. No effect.
         """
@@ -259,6 +301,21 @@ def add_SandboxServiceServicer_to_server(servicer, server):
                     servicer.CloseSession,
                     request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.FromString,
                     response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.SerializeToString,
+            ),
+            'TakeWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeWorkspace,
+                    request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceRequest.FromString,
+                    response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceResponse.SerializeToString,
+            ),
+            'ExportWorkspace': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportWorkspace,
+                    request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceRequest.FromString,
+                    response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceResponse.SerializeToString,
+            ),
+            'ForgetWorkspace': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetWorkspace,
+                    request_deserializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceRequest.FromString,
+                    response_serializer=isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceResponse.SerializeToString,
             ),
             'Load': grpc.unary_unary_rpc_method_handler(
                     servicer.Load,
@@ -568,6 +625,87 @@ class SandboxService:
             '/isobath.sandbox.v1.SandboxService/CloseSession',
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionRequest.SerializeToString,
             isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.CloseSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.sandbox.v1.SandboxService/TakeWorkspace',
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceRequest.SerializeToString,
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.TakeWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/isobath.sandbox.v1.SandboxService/ExportWorkspace',
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceRequest.SerializeToString,
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ExportWorkspaceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetWorkspace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.sandbox.v1.SandboxService/ForgetWorkspace',
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceRequest.SerializeToString,
+            isobath_dot_sandbox_dot_v1_dot_sandbox__pb2.ForgetWorkspaceResponse.FromString,
             options,
             channel_credentials,
             insecure,
