@@ -119,7 +119,7 @@ sbom: ## bills of materials of the services' locks, as CycloneDX in dist/sbom
 	  -r requirements/sbom.txt
 	mkdir -p dist/sbom
 	for image in $(IMAGES); do \
-	  .venv-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --sv 1.6 \
+	  PYTHONWARNINGS=ignore .venv-sbom/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --sv 1.6 \
 	    --output-file dist/sbom/isobath-$$image.cdx.json requirements/$$image.txt || exit 1; \
 	done
 
