@@ -37,7 +37,7 @@ class Platform:
 
     def healthy(self, target: str) -> Ran:
         """The image's own HEALTHCHECK, run in its container."""
-        checked = self.engine.inspect(self.images[target])["HealthCheck"]["Test"]
+        checked = self.engine.inspect(self.images[target])["Healthcheck"]["Test"]
         return self.exec(target, *checked[1:], check=False)
 
     def logs(self, target: str) -> str:
