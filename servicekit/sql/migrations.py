@@ -39,17 +39,18 @@ class SchemaBehind(RuntimeError):
         )
 
 
-async def migrate(engine: AsyncEngine, folder: Path) -> None:
-    """Bring the schema to its newest form. Several processes may do so at once: one works, the
-    others wait and find it done. A form that a later version made stays as it is."""
+async def migrate(engine: AsyncEngine, folder: Path, to: str = "head") -> None:
+    """Bring the schema to its newest form, or up to an earlier one. Several processes may do so at
+    once: one works, the others wait and find it done. A form that a later version made stays as it
+    is."""
     if engine.dialect.name != "postgresql":
         if await _is_ours(engine, folder):
             async with engine.begin() as connection:
-                await connection.run_sync(_upgrade, folder)
+                await connection.run_sync(_upgrade, folder, to)
         return
     async with _alone(engine, f"migrations of {folder.parent.parent.name}"):
         if await _is_ours(engine, folder):
-            await _between_others(engine, folder)
+            await _between_others(engine, folder, to)
 
 
 async def awaited(engine: AsyncEngine, folder: Path, within_s: float) -> None:
@@ -75,6 +76,14 @@ async def revision(engine: AsyncEngine) -> str:
         return await connection.run_sync(_revision)
 
 
+def is_known(folder: Path, form: str) -> bool:
+    """Whether this version can make the schema's form of that name."""
+    try:
+        return ScriptDirectory.from_config(config(folder)).get_revision(form) is not None
+    except CommandError:
+        return False
+
+
 def newest(folder: Path) -> str:
     """What the newest form is called."""
     return ScriptDirectory.from_config(config(folder)).get_current_head() or ""
@@ -84,10 +93,10 @@ def _revision(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-async def _between_others(engine: AsyncEngine, folder: Path) -> None:
+async def _between_others(engine: AsyncEngine, folder: Path, to: str) -> None:
     for attempt in range(1, _ATTEMPTS):
         try:
-            await _upgrade_postgresql(engine, folder)
+            await _upgrade_postgresql(engine, folder, to)
         except DBAPIError as error:
             if _sqlstate(error) != _TOOK_TOO_LONG:
                 raise
@@ -95,35 +104,32 @@ async def _between_others(engine: AsyncEngine, folder: Path) -> None:
             await asyncio.sleep(_PAUSE_S)
         else:
             return
-    await _upgrade_postgresql(engine, folder)
+    await _upgrade_postgresql(engine, folder, to)
 
 
-async def _upgrade_postgresql(engine: AsyncEngine, folder: Path) -> None:
+async def _upgrade_postgresql(engine: AsyncEngine, folder: Path, to: str) -> None:
     # without a transaction around it: each migration has its own, or for an index that is made
     # CONCURRENTLY, none
     async with engine.connect() as connection:
         await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'"))
         await connection.commit()
         try:
-            await connection.run_sync(_upgrade, folder)
+            await connection.run_sync(_upgrade, folder, to)
         finally:
             # the setting is the session's, so that is not for the pool
             await connection.invalidate()
 
 
-def _upgrade(connection: Connection, folder: Path) -> None:
+def _upgrade(connection: Connection, folder: Path, to: str) -> None:
     told = config(folder)
     told.attributes["connection"] = connection
-    command.upgrade(told, "head")
+    command.upgrade(told, to)
 
 
 async def _is_ours(engine: AsyncEngine, folder: Path) -> bool:
     """Not where a later version has been: what it added is in nobody's way."""
     found = await revision(engine)
-    try:
-        if found:
-            ScriptDirectory.from_config(config(folder)).get_revision(found)
-    except CommandError:
+    if found and not is_known(folder, found):
         _log.warning("schema_is_newer", revision=found)
         return False
     return True

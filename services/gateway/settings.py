@@ -6,6 +6,7 @@ from pathlib import Path
 from servicekit.addresses import split_host_port
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
+from services.gateway.access.hash_keys import read_key
 from services.gateway.access.oidc import OidcSettings
 from services.gateway.bytestore.settings import FilesSettings
 from services.gateway.conversation import Bounds
@@ -45,7 +46,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     # whose the sources, files and threads of `api_key` are
     owner: str = "default"
-    # API keys are kept as hashes under this key, the same in every replica; unset = one is made in
+    # API keys are kept as hashes under this key, the same in every replica: any text, or hex: and
+    # digits; unset = one is made in
     # home at the first start, which a database of its own does not allow
     key_hash: Secret | None = None
     # sign-in by OpenID Connect, beside API keys
@@ -108,6 +110,8 @@ class Settings:
             raise ValueError("PUBLIC_URL expects http://… or https://…")
         if not 0 < self.run_s + self.approval_s <= LONGEST_RUN_S:
             raise ValueError("RUN_S and APPROVAL_S expect 23 hours at most, together")
+        if self.key_hash is not None:
+            read_key(self.key_hash.reveal())
         if self.database_url is not None and self.key_hash is None:
             raise ValueError("DATABASE_URL needs KEY_HASH, a long random word that stays the same")
 

@@ -1,11 +1,9 @@
 """Retention, orphans, the database's own upkeep, and migrations: on both databases and both stores."""
 
-import argparse
 import asyncio
 import os
 import secrets
 import sqlite3
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,7 +19,6 @@ from sqlalchemy import func, select, text
 
 from dev.azurite import Azurite
 from dev.postgres import Postgres
-from servicekit.secrets import Secret
 from servicekit.sql import Database
 from servicekit.sql.locks import alone
 from services.gateway.bytestore.place import opened as store_opened
@@ -37,27 +34,16 @@ from services.gateway.store.tables import (
     UsageRow,
     now_ms,
 )
-from services.gateway.upkeep import cleaning, commands, orphans, retention
+from services.gateway.upkeep import cleaning, orphans, retention
 from services.gateway.upkeep.cleaning import Cleaner, Report, Wanted
 from services.gateway.upkeep.orphans import Row, WrongStore, compared
 from services.gateway.upkeep.retention import DAY_MS, day_of, rules
 from services.gateway.upkeep.settings import KeepSettings
 from tests.gateway.conftest import platform_of
+from tests.gateway.places import KINDS, Place, command, place_of, process
 
 pytestmark = [pytest.mark.req("S8", "C5"), pytest.mark.usefixtures("no_leaks")]
-ROOT = Path(__file__).resolve().parents[2]
 LARGEST = 512 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a gateway's state lies."""
-
-    url: str
-    files: FilesSettings
-    home: Path
-    # the environment of a command that works on it
-    environ: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -148,29 +134,12 @@ def usage_row(age_days: float) -> UsageRow:
     return UsageRow(key_id=secrets.token_hex(4), day=day, owner="me", **dict.fromkeys(counts, 1))
 
 
-@pytest_asyncio.fixture(params=["laptop", "production"])
+@pytest_asyncio.fixture(params=KINDS)
 async def place(
     request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres, azurite: Azurite
 ) -> AsyncIterator[Place]:
-    """SQLite and a folder, or PostgreSQL and a container."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    if request.param == "laptop":
-        environ = {"ISOBATH_GATEWAY_HOME": str(home)}
-        yield Place(f"sqlite+aiosqlite:///{home / 'gateway.db'}", FilesSettings(), home, environ)
-        return
-    async with postgres.database() as name, azurite.container() as container:
-        url = postgres.dsn_of(name).replace("postgresql://", "postgresql+asyncpg://")
-        files_url = f"{azurite.account_url}/{container.container_name}"
-        environ = {
-            "ISOBATH_GATEWAY_HOME": str(home),
-            "ISOBATH_GATEWAY_DATABASE_URL": url,
-            "ISOBATH_GATEWAY_KEY_HASH": "a-long-random-word",
-            "ISOBATH_GATEWAY_FILES_URL": files_url,
-            "ISOBATH_GATEWAY_FILES_ACCOUNT_KEY": azurite.key,
-        }
-        files = FilesSettings(url=files_url, account_key=Secret(azurite.key), retries=1)
-        yield Place(url, files, home, environ)
+    async with place_of(request.param, tmp_path / "home", postgres, azurite) as made:
+        yield made
 
 
 @pytest_asyncio.fixture
@@ -180,33 +149,6 @@ async def state(place: Place) -> AsyncIterator[State]:
         store_opened(place.files, place.home, LARGEST) as store,
     ):
         yield State(place, rows, store)
-
-
-async def command(place: Place, *words: str, **more: str) -> tuple[int, str]:
-    """`… services.gateway …`, in this process: its exit code, and what it said."""
-    parser = argparse.ArgumentParser()
-    commands.add(parser.add_subparsers())
-    environ = place.environ | {f"ISOBATH_GATEWAY_{name}": value for name, value in more.items()}
-    told = await commands.acted(parser.parse_args(words), environ, "ISOBATH_GATEWAY_")
-    return told.code, "".join(f"{line}\n" for line in told.lines)
-
-
-async def process(place: Place, *words: str, **more: str) -> tuple[int, str, str]:
-    """The same as a process of its own."""
-    environ = {"PATH": os.environ["PATH"], **place.environ}
-    environ |= {f"ISOBATH_GATEWAY_{name}": value for name, value in more.items()}
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.gateway", *words,
-        cwd=ROOT, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        out, err = await started.communicate()
-    except asyncio.CancelledError:
-        started.kill()
-        await started.wait()
-        raise
-    assert started.returncode is not None
-    return started.returncode, out.decode(), err.decode()
 
 
 # Retention

@@ -14,6 +14,7 @@ from sqlalchemy import or_, select
 from servicekit.secrets import Secret
 from servicekit.sql import Database
 from servicekit.status import InvalidField
+from services.gateway.access.hash_keys import KEY_FILE, read_key
 from services.gateway.access.quotas import Quota
 from services.gateway.access.scopes import Scope
 from services.gateway.errors import NotFound
@@ -169,8 +170,8 @@ class Keys:
 def hash_key(given: Secret | None, home: Path) -> bytes:
     """Of the hashes: the one that is set, or one of this home, made when it is not there."""
     if given is not None:
-        return given.reveal().encode()
-    kept = home / "key_hash"
+        return read_key(given.reveal())
+    kept = home / KEY_FILE
     made = kept.with_suffix(f".{os.getpid()}")
     if not kept.exists():
         made.touch(mode=0o600)

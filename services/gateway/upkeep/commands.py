@@ -1,7 +1,8 @@
-"""`clean`, `migrate` and `rotate-keys`, for who runs the gateway and for Kubernetes' Jobs."""
+"""Commands for who runs the gateway, and for Kubernetes' Jobs."""
 
 import argparse
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,6 +15,8 @@ from services.gateway.bytestore import place
 from services.gateway.gateway import database_url, folder
 from services.gateway.settings import Settings
 from services.gateway.store import database
+from services.gateway.upkeep import backup, restore
+from services.gateway.upkeep.backup import Made
 from services.gateway.upkeep.cleaning import Cleaner, Report, Wanted
 from services.gateway.upkeep.rotating import rotated
 from services.gateway.upkeep.told import FAILED, UNUSABLE, Commands, Told
@@ -68,6 +71,34 @@ def add(commands: Commands) -> None:
         _CODES.rpartition(";")[0],
     )
     rotate.set_defaults(act=rotated)
+    backup = _command(
+        commands,
+        "backup",
+        "copy all rows, as they are at one moment, and the bytes of all files into a folder, while "
+        "gateways go on working. Its manifest is written last, so that a backup that was cut off "
+        "is told from a whole one. What it holds is as secret as the database.",
+        _CODES + "done, but files had lost their bytes before",
+    )
+    backup.add_argument(
+        "--to", required=True, type=Path, help="a folder that is empty, or not there"
+    )
+    backup.add_argument(
+        "--no-files", action="store_true", help="without the bytes: they are saved in another way"
+    )
+    backup.set_defaults(act=_backup)
+    restore = _command(
+        commands,
+        "restore",
+        "bring a backup into the database and the store that the settings name, which have to be "
+        "empty, whatever kind the backup is of. No gateway may run there meanwhile. One that was "
+        "cut off may be repeated.",
+        _CODES + "done, but files had lost their bytes before the backup",
+    )
+    restore.add_argument("--from", dest="source", required=True, type=Path, help="the folder")
+    restore.add_argument(
+        "--check", action="store_true", help="only verify the backup, by its checksums"
+    )
+    restore.set_defaults(act=_restore)
 
 
 async def acted(given: argparse.Namespace, environ: Mapping[str, str], prefix: str) -> Told:
@@ -135,3 +166,23 @@ async def _migrate(settings: Settings, given: argparse.Namespace) -> Told:
     if before == after:
         return Told([f"the schema is at {after} already"])
     return Told([f"the schema was at {before or 'nothing'}, and is at {after} now"])
+
+
+async def _backup(settings: Settings, given: argparse.Namespace) -> Told:
+    made = await backup.make(settings, given.to, with_files=not given.no_files)
+    return _copied(made, f"in {given.to}")
+
+
+async def _restore(settings: Settings, given: argparse.Namespace) -> Told:
+    if given.check:
+        archive = await restore.check(given.source)
+        count = len(archive.entries)
+        stands = f"whole: {count:,} files of {archive.made_at}, schema {archive.told['revision']}"
+        return Told([stands])
+    return _copied(await restore.restore(settings, given.source), "restored")
+
+
+def _copied(made: Made, where: str) -> Told:
+    told = f"{made.rows:,} rows and {made.files:,} files of {made.size_bytes:,} bytes {where}"
+    lost = [f"files without bytes: {len(made.lost):,}", *(f"  {id}" for id in made.lost[:_SHOWN])]
+    return Told([told, *(lost if made.lost else [])], LOST if made.lost else 0)
