@@ -114,6 +114,7 @@ def _addresses(layout: Layout) -> dict[str, str]:
         "ISOBATH_GATEWAY_CONNECTORS": connectors,
         "ISOBATH_SANDBOX_CONNECTORS": connectors,
         "ISOBATH_GATEWAY_SANDBOX": layout.addresses("sandbox"),
+        "ISOBATH_SANDBOX_PEERS": layout.addresses("sandbox"),
         "ISOBATH_GATEWAY_INFERENCE": layout.addresses("inference"),
         "ISOBATH_GATEWAY_PUBLIC_URL": front,
     }

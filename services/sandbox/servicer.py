@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
@@ -257,6 +258,7 @@ class Servicer(rpc.SandboxServiceServicer):
 
     async def Load(self, request: pb.LoadRequest, _: Any) -> pb.LoadResponse:
         sessions = self._sessions
+        sessions.asked_at = time.monotonic()
         return pb.LoadResponse(
             slots=self._settings.sessions,
             held=sessions.held,

@@ -38,6 +38,8 @@ _LEAVE_S = 30.0
 # after a call of such a run, before its workspace moves
 _SETTLED_S = 0.5
 _EMPTY_S = 0.05
+# gateways ask each second or so
+_NOBODY_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class Sessions:
         self._coming = 0
         # no new sessions; then none for runs either
         self._draining = self._leaving = False
+        # when a gateway last looked for room here, which all do that have a choice
+        self.asked_at = float("-inf")
         self._expiring: asyncio.Task[None] | None = None
 
     @property
@@ -280,6 +284,7 @@ class Sessions:
         if self._lock(key).locked():
             raise WorkspaceBusy("another call works on it")
         async with self._lock(key):
+            self.asked_at = time.monotonic()
             entry = self._entries.get(self._by_key.get(key, ""))
             if entry is not None:
                 if not self._may_leave(entry, time.monotonic()):
@@ -337,15 +342,25 @@ class Sessions:
         for entry in self._entries.values():
             entry.session.end_program("drain")
         if not await self._emptied(last_s):
-            _log.warning("workspaces_left_behind", count=len(self._entries) + len(self._kept))
+            _log.warning("workspaces_left_behind", count=self._left)
 
     async def _emptied(self, within_s: float) -> bool:
+        """Or nobody is there to move anything."""
+        begun = time.monotonic()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._entries or self._kept or self._coming:  # noqa: ASYNC110
+                while self._entries or self._kept or self._coming:
+                    asked = max(begun, self.asked_at)
+                    if not self.busy and time.monotonic() - asked > _NOBODY_S:
+                        _log.warning("nobody_moves_workspaces", count=self._left)
+                        return True
                     await asyncio.sleep(_EMPTY_S)
                 return True
         return False
+
+    @property
+    def _left(self) -> int:
+        return len(self._entries) + len(self._kept)
 
     # -- expiry
 

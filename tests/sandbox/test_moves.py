@@ -329,6 +329,13 @@ async def test_at_the_end_of_its_time_runs_go_on_elsewhere(no_leaks: Leaks) -> N
         await stopping
 
 
+async def test_what_nobody_comes_for_is_not_waited_for(no_leaks: Leaks) -> None:
+    async with fleet(2, drain_s=120.0) as (old, _):
+        await old.box("t", "open('f', 'w')")
+        async with asyncio.timeout(60):
+            await old.drain()
+
+
 async def test_without_peers_nobody_waits(no_leaks: Leaks) -> None:
     async with fleet(1, drain_s=60.0, peers=()) as (alone,):
         await alone.box("t", "open('f', 'w')")
