@@ -4,7 +4,7 @@ Where images come from a registry elsewhere, here the base is made of Debian's o
 (debootstrap), which have the same Python: so the Dockerfile is built where no registry is reached. What
 pip is configured with here counts in the builds too.
 
-Needs root, and of Debian: podman runc debootstrap."""
+Needs root, and of Debian: podman runc containernetworking-plugins iptables debootstrap."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ("podman", "runc", "debootstrap")
+TOOLS = ("podman", "runc", "debootstrap", "iptables")
 RELEASE = "bookworm"
 BASE = "localhost/isobath-check/python:3.11"
 BUILD_BASE = "localhost/isobath-check/python-pip:3.11"
