@@ -147,7 +147,8 @@ def _confined(given: Mapping[str, Any]) -> list[str]:
 
 def _clear(engine: Engine) -> None:
     names = [_name(target) for target in SERVICES]
-    engine.podman("rm", "--force", "--time=1", "--ignore", *names)
+    engine.podman("kill", *names, check=False)
+    engine.podman("rm", "--force", "--ignore", *names)
     if not engine.podman("network", "exists", NETWORK, check=False).code:
         engine.podman("network", "rm", "--force", NETWORK)
 

@@ -154,6 +154,9 @@ def running(
     lake.mkdir(parents=True)
     for month, table in company.shipments.items():
         pyarrow.parquet.write_table(table, lake / f"{month}.parquet")
+    # the account of the containers is not that of the server
+    postgres.socket_folder.chmod(0o711)
+    next(postgres.socket_folder.glob(".s.PGSQL.[0-9]*[0-9]")).chmod(0o777)
     socket = (f"{postgres.socket_folder}:/run/postgresql",)
     mounts = {"pg-connector": socket, "gateway": socket}
     with platform(engine, folder, images, mounts) as made:
