@@ -126,6 +126,7 @@ def _own(layout: Layout, home: Home, number: int) -> dict[str, str]:
     for name in NAMES:
         prefix = f"ISOBATH_{name.upper()}_SERVER_"
         own[f"{prefix}DRAIN_S"] = f"{DRAIN_S:g}"
+        own[f"{prefix}LINGER_S"] = f"{LINGER_S:g}"
         if number < len(layout.metrics[name]):
             own[f"{prefix}METRICS_BIND"] = f"127.0.0.1:{layout.metrics[name][number]}"
     return own
