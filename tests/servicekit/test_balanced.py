@@ -83,6 +83,7 @@ def test_an_address_may_be_several(address, each):
 @pytest.mark.req("K3")
 async def test_calls_are_shared_by_the_replicas(no_leaks):
     async with fleet(2) as found, reached(found) as opened:
+        await told_apart(opened, found)
         holding = [asyncio.ensure_future(method(opened, "Unary")(b"wait")) for _ in range(2)]
         async with asyncio.timeout(5):
             await asyncio.gather(*(probe.started.wait() for probe in found.probes))
