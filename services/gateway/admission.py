@@ -8,9 +8,11 @@ from servicekit.sql import Database
 from servicekit.status import InvalidField
 from services.gateway.access.usage import Usage
 from services.gateway.callers import Caller
+from services.gateway.checkpoint import Checkpoint
 from services.gateway.clients import Services
 from services.gateway.errors import Conflict, NotFound
 from services.gateway.files import FileStore
+from services.gateway.handover import HandOver
 from services.gateway.leases import Leases
 from services.gateway.plan import PLAIN, Plan
 from services.gateway.registry import Registry
@@ -29,6 +31,7 @@ class Admission:
         self,
         database: Database,
         leases: Leases,
+        hand_over: HandOver,
         services: Services,
         registry: Registry,
         files: FileStore,
@@ -38,6 +41,7 @@ class Admission:
     ) -> None:
         self._database = database
         self._leases = leases
+        self._hand_over = hand_over
         self._services = services
         self._registry = registry
         self._files = files
@@ -118,14 +122,15 @@ class Admission:
         return found
 
     async def insert(
-        self, caller: Caller, plan: Plan, run_id: str, thread_id: str, model: str
+        self, caller: Caller, plan: Plan, run_id: str, model: str, at: Checkpoint | None
     ) -> float:
-        """The rows of a new run, whose lease is ours; since when. Raises `QuotaExceeded`, and
-        IntegrityError where its idempotency key or its thread is taken."""
+        """The rows of a new run, whose lease is ours; since when. With a checkpoint it is left to
+        whichever gateway takes it up. Raises `QuotaExceeded`, and IntegrityError where its
+        idempotency key or its thread is taken."""
         row = RunRow(
             id=run_id,
             owner=caller.owner,
-            thread_id=thread_id,
+            thread_id=plan.thread_id,
             model=plan.model or model,
             state="fetching",
             idempotency_key=plan.idempotency_key or None,
@@ -142,7 +147,9 @@ class Admission:
         async with self._database.begin() as session:
             session.add(row)
             await session.flush()
-            await self._leases.take(session, caller, run_id, thread_id)
+            await self._leases.take(session, caller, run_id, plan.thread_id)
+            if at is not None:
+                await self._hand_over.leave(session, run_id, at)
         return since
 
     async def taken(self, caller: Caller, plan: Plan, thread_id: str, twice: IntegrityError) -> str:

@@ -6,7 +6,7 @@ Every step goes out as an event. What is raised ends the run; what was opened fo
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -24,9 +24,11 @@ from services.gateway import metrics, render
 from services.gateway.approvals import Approvals
 from services.gateway.asking import Asking
 from services.gateway.callers import Caller
+from services.gateway.checkpoint import Counted, Learned, Progress
 from services.gateway.chosen import Chosen, attached, data_file
 from services.gateway.clients import Services, call, stream
 from services.gateway.conversation import (
+    Action,
     Conversation,
     Execute,
     Fetched,
@@ -71,6 +73,9 @@ FILES_LOST = (
 )
 
 
+AtStep = Callable[["Analysis", Conversation, Generate | Execute], Awaitable[None]]
+
+
 @dataclass
 class Analysis:
     """One run at work."""
@@ -86,8 +91,12 @@ class Analysis:
     files: FileStore
     chat_rows: int
     approvals: Approvals
+    # before each step: whoever is told may end the run here
+    at_step: AtStep
     target: Target | None = None
     session: Session | None = None
+    # how far it had come with another gateway
+    before: Progress | None = None
     usage: Spent = field(init=False)
     asking: Asking = field(init=False)
     # of files that programs left, by path and by name
@@ -95,7 +104,9 @@ class Analysis:
     _inline: Inline = field(init=False)
 
     def __post_init__(self) -> None:
-        self.usage = Spent(lambda: self.approvals.waited_s)
+        so_far = self.before.used if self.before else Counted()
+        self.usage = Spent.going_on(lambda: self.approvals.waited_s, so_far)
+        self._urls.update(self.before.urls if self.before else {})
         self._inline = Inline(self._urls)
         self.asking = Asking(
             models=self.services.models,
@@ -104,6 +115,17 @@ class Analysis:
             key=self.thread_id or self.run_id,
             sampling=self.plan.sampling,
             tell=lambda text: self.live.emit(notice=analyst.Notice(text=text)),
+            learned=self.before.learned if self.before else Learned(),
+        )
+
+    def progress(self, conversation: Conversation, step: Generate | Execute) -> Progress:
+        """How far it has come, between two steps."""
+        return replace(
+            Progress.of(conversation, step, self.session_id),
+            used=self.usage.counted(),
+            granted=self.approvals.granted,
+            learned=self.asking.so_far(),
+            urls=dict(self._urls),
         )
 
     @property
@@ -136,15 +158,16 @@ class Analysis:
         self._tell_left_behind(opened)
         await self._attach()
 
-    async def _reopen(self) -> None:
-        """The session again, which was moved to another sandbox between two programs. Raises
-        `WorkspaceLost`."""
+    async def reopen(self, before_id: str = "") -> None:
+        """The session again, which was moved to another sandbox between two programs, or is taken
+        up from another gateway, which had it by that id. Raises `WorkspaceLost`."""
         self.session = opened = await self.services.sandbox.open(
             self.caller.owner, self.thread_id, seconds=self.plan.bounds.seconds
         )
         if opened.lost:
             raise WorkspaceLost
-        self.live.emit(notice=analyst.Notice(text=MOVED))
+        if opened.id != before_id:
+            self.live.emit(notice=analyst.Notice(text=MOVED))
         self._tell_left_behind(opened)
         await self._attach()
 
@@ -303,7 +326,12 @@ class Analysis:
         room = await self.asking.room_chars(SOURCES_SHARE)
         live = trimmed(await self._live_sources(), room)
         action = conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
+        return await self.go_on(conversation, action)
+
+    async def go_on(self, conversation: Conversation, action: Action) -> Finish:
+        """From there."""
         while not isinstance(action, Finish):
+            await self.at_step(self, conversation, action)
             if isinstance(action, Generate):
                 with tracing.span("turn"):
                     turn = await self._generate(action)
@@ -402,7 +430,7 @@ class Analysis:
             if not _is_moved(failed):
                 raise
         if not program.ended:
-            await self._reopen()
+            await self.reopen()
             await self._run(program, action)
         output = program.output()
         self._platform_block("Execute", output)

@@ -18,7 +18,7 @@ from services.gateway.settings import Settings
 @asynccontextmanager
 async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        gateway = await stack.enter_async_context(opened(settings, server.tls))
+        gateway = await stack.enter_async_context(opened(settings, server.tls, server.draining))
         await _first_key(gateway)
         register(server, gateway)
         host, port = split_host_port(settings.http_bind)

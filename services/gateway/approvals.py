@@ -13,6 +13,7 @@ from typing import Any
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
 from services.gateway import metrics
+from services.gateway.checkpoint import Granted
 from services.gateway.errors import Conflict, NotFound
 from services.gateway.live import ENDS, Live
 
@@ -101,7 +102,8 @@ class _Waiting:
 
 
 class Approvals:
-    """Of one run. `seconds`: for all its waiting together."""
+    """Of one run. `seconds`: for all its waiting together, of which `waited_s` are over, with
+    another gateway; `granted` is what was decided there for the rest of the run."""
 
     def __init__(
         self,
@@ -109,12 +111,22 @@ class Approvals:
         *,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        waited_s: float = 0.0,
+        granted: Iterable[Granted] = (),
     ) -> None:
         self._live, self._seconds, self._clock = live, seconds, clock
         self._waiting: dict[str, _Waiting] = {}
-        self._rest: dict[tuple[str, int], analyst.ApprovalDecided] = {}
+        self._rest = {(each.source_id, each.operation): _decided(each) for each in granted}
         self._since = 0.0
-        self._waited_s = 0.0
+        self._waited_s = waited_s
+
+    @property
+    def granted(self) -> tuple[Granted, ...]:
+        """What holds for the rest of the run."""
+        return tuple(
+            Granted(source_id, operation, each.approved, each.comment, each.decided_by)
+            for (source_id, operation), each in self._rest.items()
+        )
 
     @property
     def waited_s(self) -> float:
@@ -210,6 +222,12 @@ class Approvals:
 
 def _kind(requested: analyst.ApprovalRequested) -> tuple[str, int]:
     return requested.source_id, requested.operation
+
+
+def _decided(granted: Granted) -> analyst.ApprovalDecided:
+    return analyst.ApprovalDecided(
+        approved=granted.approved, comment=granted.comment, decided_by=granted.decided_by
+    )
 
 
 def _withdrawn(id: str) -> analyst.ApprovalDecided:

@@ -9,6 +9,7 @@ from servicekit import logs
 from servicekit.status import RemoteFault
 from services.gateway import render
 from services.gateway.budget import Budget, size
+from services.gateway.checkpoint import Learned
 from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.models import Models
 
@@ -32,6 +33,8 @@ class Asking:
     key: str
     sampling: Sampling
     tell: Callable[[str], object]
+    # by the gateway that the run went with before
+    learned: Learned = field(default_factory=Learned)
     _budget: Budget | None = None
     _told: bool = field(default=False)
 
@@ -69,11 +72,19 @@ class Asking:
         """About how many characters such a share of the model's context is, as far as is known."""
         return (await self._opened()).chars(share)
 
+    def so_far(self) -> Learned:
+        """What is known of the model's context."""
+        if self._budget is None:
+            return self.learned
+        return Learned(self._budget.context_tokens, self._budget.chars_per_token, self._told)
+
     async def _opened(self) -> Budget:
         if self._budget is None:
             listed = await self.models.list_models()
             named = [each for each in listed if each.id == self.model] or listed
-            self._budget = Budget(named[0].context_tokens if named else 0)
+            context = self.learned.context_tokens or (named[0].context_tokens if named else 0)
+            self._budget = Budget(context, self.learned.chars_per_token)
+            self._told |= self.learned.told
         return self._budget
 
     async def _fitted(self, budget: Budget, action: Generate) -> Generate:

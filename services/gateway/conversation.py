@@ -137,6 +137,11 @@ class Conversation:
     _idle: int = 0
     _last_turn: str = ""
 
+    @property
+    def standing(self) -> tuple[int, str]:
+        """Idle turns in a row, and the bound that the last turn is due to, if it is."""
+        return self._idle, self._last_turn
+
     def advance(self, happened: Input) -> Action:
         """Raises `IllegalTransition` when the state does not take this input."""
         handler = _TRANSITIONS.get((self.state, type(happened)))

@@ -89,7 +89,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Gateway]:
+async def opened(
+    settings: Settings, tls: Tls | None = None, draining: asyncio.Event | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway at work, which shows its certificate to the services that it calls; on leaving, its
     runs are cancelled and everything is closed."""
     home = folder(settings.home)
@@ -123,12 +125,23 @@ async def opened(settings: Settings, tls: Tls | None = None) -> AsyncIterator[Ga
             settings.chat_rows,
             settings.approval_s,
             settings.lease_s,
+            settings.hand_over_s,
         )
         audit = Audit(store)
         writeback = Writeback(services, registry, files, audit, STATUSES)
         usage = await stack.enter_async_context(counting(Usage(store)))
         runs = Runs(
-            store, services, registry, files, threads, limits, STATUSES, writeback, usage, audit
+            store,
+            services,
+            registry,
+            files,
+            threads,
+            limits,
+            STATUSES,
+            writeback,
+            usage,
+            audit,
+            draining or asyncio.Event(),
         )
         data = Data(registry, Grants(services), services, audit, usage)
         await stack.enter_async_context(runs.at_work())

@@ -8,7 +8,7 @@ another gateway, reads from the database.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Container, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import Context
 from typing import Any
@@ -155,6 +155,21 @@ class Journal:
                 await session.execute(ended.values(last_sequence=live.told, **values))
             live.wrote(len(batch))
             self._leases.forget(live.run_id)
+
+    async def leave(self, live: Live, leaving: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        """All its events so far, and what `leaving` does, all or nothing; then it is another's.
+        Raises what `leaving` does."""
+        async with self._writing:
+            if self._unsure:
+                await self._see_what_is_written()
+            batch = live.unwritten()
+            async with self._database.begin() as session:
+                await leaving(session)
+                if batch:
+                    await self._insert(session, [(live, batch)])
+            live.wrote(len(batch))
+            self._leases.forget(live.run_id)
+            self.forget(live)
 
     def forget(self, live: Live) -> None:
         """Its events are written, or another gateway's to write: drop them from memory."""

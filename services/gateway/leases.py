@@ -71,8 +71,12 @@ class Leases:
             require_room(caller.quota, going or 0)
 
     async def take(
-        self, session: AsyncSession, caller: Caller, run_id: str, thread_id: str
-    ) -> None:
+        self,
+        session: AsyncSession,
+        caller: Caller,
+        run_id: str,
+        thread_id: str,
+    ) -> LeaseRow:
         """In the transaction that makes the run's row: it is ours from its end on, after `hold`.
         Raises `QuotaExceeded`, and IntegrityError where the thread has a run already."""
         if caller.quota.runs_at_once:
@@ -88,6 +92,7 @@ class Leases:
         )
         session.add(row)
         await session.flush()
+        return row
 
     def now(self) -> float:
         """By our own clock: to be asked before what is then given to `hold`."""

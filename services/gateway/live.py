@@ -29,6 +29,8 @@ class Live:
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     # no longer this gateway's: what comes is in the database
     moved: bool = False
+    # its gateway stops before it has come to where another one could go on
+    cut: bool = False
     # approvals that it waits for
     waiting: set[str] = field(default_factory=set)
     # all that is not a block's text: what the report is made from

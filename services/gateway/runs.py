@@ -4,8 +4,15 @@ whichever gateway it goes with."""
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,20 +20,23 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit import logs
+from servicekit import context, logs
 from servicekit.sql import Database
-from servicekit.status import StatusTable
+from servicekit.status import Fault, StatusTable
 from services.gateway import approvals, metrics
 from services.gateway.access.usage import Usage
 from services.gateway.admission import Admission, busy
 from services.gateway.approvals import Approvals, Decision
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
+from services.gateway.checkpoint import Checkpoint, Pinned
 from services.gateway.clients import Services
 from services.gateway.commands import CANCEL, Command, Commands
+from services.gateway.data import Grants
 from services.gateway.errors import Conflict, TooBusy
 from services.gateway.exports import Document, Figures, shown
 from services.gateway.files import FileStore
+from services.gateway.handover import HandOver, Taken
 from services.gateway.interrupted import Interrupted
 from services.gateway.journal import Journal
 from services.gateway.leases import Leases
@@ -50,8 +60,6 @@ _log = logs.get(__name__)
 class _Going:
     """A run that goes here."""
 
-    caller: Caller
-    thread_id: str
     live: Live
     approvals: Approvals
     task: asyncio.Task[None]
@@ -72,7 +80,9 @@ class Runs:
         writeback: Writeback,
         usage: Usage,
         audit: Audit,
+        draining: asyncio.Event,
     ) -> None:
+        self._draining = draining
         self._files = files
         self._threads = threads
         self._settings = settings
@@ -82,10 +92,12 @@ class Runs:
         self._journal = Journal(database, self._leases, self._news)
         self._commands = Commands(database, self._journal, lambda: self._going, self._act)
         self._interrupted = Interrupted(database)
+        self._hand_over = HandOver(database, self._leases, draining, self._room, self._take_up)
         self._records = Records(database, self._journal)
         self._admission = Admission(
             database,
             self._leases,
+            self._hand_over,
             services,
             registry,
             files,
@@ -93,10 +105,23 @@ class Runs:
             usage,
             settings.agent_model,
         )
+        self._grants = Grants(services)
         self._work = Work(
-            database, services, files, threads, self._journal, settings, statuses, writeback, usage
+            database,
+            services,
+            files,
+            threads,
+            self._journal,
+            settings,
+            statuses,
+            writeback,
+            usage,
+            registry,
+            self._hand_over,
         )
         self._going: dict[str, _Going] = {}
+        # when runs that are not left by then are cut, by the loop's clock
+        self._leave_by = 0.0
         # how many requests wait for the answer of a run
         self._attending: Counter[str] = Counter()
         # the run that each thread is busy with, here
@@ -131,9 +156,11 @@ class Runs:
         every = (
             (LOOK_S, self._news.look, "looking for news"),
             (LOOK_S, self._commands.look, "looking for commands"),
-            (lease_s / 2, self._interrupted.sweep, "looking for runs that were left"),
+            (LOOK_S, self._hand_over.look, "looking for runs to go on with"),
+            (lease_s / 2, self._sweep, "looking for runs that were left"),
         )
         kept = [self._leases.keep(), self._news.follow(), self._commands.follow()]
+        kept += [self._hand_over.follow(), self._note_draining()]
         kept += [repeating(seconds, act, name) for seconds, act, name in every]
         tasks = [asyncio.create_task(each) for each in kept]
         try:
@@ -143,11 +170,26 @@ class Runs:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _note_draining(self) -> None:
+        await self._draining.wait()
+        self._leave_by = asyncio.get_running_loop().time() + self._settings.hand_over_s
+
+    async def _sweep(self) -> None:
+        """Tell runs that nobody goes with their end, and take back what they were granted."""
+        for run_id in await self._interrupted.sweep():
+            with suppress(Fault):
+                await self._grants.revoke_run(run_id)
+
     async def aclose(self) -> None:
-        """Cancel what still goes, and wait for it."""
+        """Wait for runs that are to be left to another gateway, cancel what still goes, and wait
+        for that."""
         tasks = [each.task for each in self._going.values()]
-        for task in tasks:
-            task.cancel()
+        if tasks and self._hand_over.is_leaving:
+            left_s = self._leave_by - asyncio.get_running_loop().time()
+            await asyncio.wait(tasks, timeout=max(0.0, left_s))
+        for each in self._going.values():
+            each.live.cut = self._hand_over.is_leaving
+            each.task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._journal.aclose()
 
@@ -160,17 +202,20 @@ class Runs:
         """
         if known := await self._admission.known(caller, plan):
             return known
-        if len(self._going) >= self._settings.max_runs:
+        leaving = self._hand_over.is_leaving
+        if not leaving and self._room() <= 0:
             metrics.REFUSED.inc()
             raise TooBusy(self._settings.max_runs)
         plan, model, sources = await self._admission.admitted(caller, plan)
         run_id = "run-" + secrets.token_hex(12)
         thread_id = "" if plan.is_plain else await self._threads.take(caller.owner, plan)
+        going = replace(plan, thread_id=thread_id)
         if thread_id:
             await self._free(thread_id)
             self._busy_threads[thread_id] = run_id
         try:
-            since = await self._admission.insert(caller, plan, run_id, thread_id, model)
+            at = _at_its_start(caller, going, model, sources) if leaving else None
+            since = await self._admission.insert(caller, going, run_id, model, at)
         except BaseException as failed:
             self._busy_threads.pop(thread_id, None)
             if isinstance(failed, Exception) and not plan.thread_id:
@@ -178,9 +223,18 @@ class Runs:
             if isinstance(failed, IntegrityError):
                 return await self._admission.taken(caller, plan, thread_id, failed)
             raise
+        if leaving:
+            self._busy_threads.pop(thread_id, None)
+            return run_id
         self._leases.hold(run_id, since)
-        self._launch(caller, replace(plan, thread_id=thread_id), run_id, model, sources)
+        live = self._journal.open(Live(run_id, caller.owner))
+        waits = Approvals(live, seconds=self._settings.approval_s)
+        work = partial(self._work.run, caller, going, live, waits, model, sources)
+        self._launch(going, live, waits, work)
         return run_id
+
+    def _room(self) -> int:
+        return self._settings.max_runs - len(self._going)
 
     async def _free(self, thread_id: str) -> None:
         """Wait for a run that has told its end and only tidies up. Raises `Conflict`."""
@@ -190,20 +244,38 @@ class Runs:
                 raise busy(thread_id)
             await asyncio.wait({going.task})
 
+    async def _take_up(self, taken: Taken) -> None:
+        """Go on with a run that another gateway left."""
+        at, run_id = taken.checkpoint, taken.run_id
+        events = await self._journal.so_far(run_id)
+        live = self._journal.open(Live.resumed(run_id, at.caller.owner, events))
+        before = at.progress
+        waits = Approvals(
+            live,
+            seconds=self._settings.approval_s,
+            waited_s=before.used.waited_s if before else 0.0,
+            granted=before.granted if before else (),
+        )
+        if at.plan.thread_id:
+            self._busy_threads[at.plan.thread_id] = run_id
+        with context.entered_request(at.request_id):
+            context.tell(user=at.caller.owner)
+            self._launch(at.plan, live, waits, partial(self._work.resume, at, live, waits))
+        _log.info("run_taken_up", run_id=run_id, sequence=live.told)
+
     def _launch(
-        self, caller: Caller, plan: Plan, run_id: str, model: str, sources: list[Source]
+        self, plan: Plan, live: Live, waits: Approvals, work: Callable[[], Awaitable[None]]
     ) -> None:
-        live = self._journal.open(Live(run_id, caller.owner))
-        waits = Approvals(live, seconds=self._settings.approval_s)
-        work = partial(self._work.run, caller, plan, live, waits, model, sources)
+        run_id = live.run_id
         task = asyncio.create_task(observed(work, live, plan), name=f"run {run_id}")
-        self._going[run_id] = _Going(caller, plan.thread_id, live, waits, task)
+        self._going[run_id] = _Going(live, waits, task)
         task.add_done_callback(lambda _: self._done(run_id, plan.thread_id))
 
     def _done(self, run_id: str, thread_id: str) -> None:
         self._going.pop(run_id, None)
         self._leases.forget(run_id)
-        self._busy_threads.pop(thread_id, None)
+        if self._busy_threads.get(thread_id) == run_id:
+            del self._busy_threads[thread_id]
 
     def _lost(self, run_id: str) -> None:
         """Stop a run that is not ours any more: whoever takes it tells its end."""
@@ -239,7 +311,8 @@ class Runs:
         does. With an idempotency key there may be several."""
         self._attending[run_id] += 1
         try:
-            yield lambda: self._attending[run_id] == 1
+            # who is sent away because this gateway stops has not left the run
+            yield lambda: self._attending[run_id] == 1 and not self._hand_over.is_leaving
         finally:
             self._attending[run_id] -= 1
             if not self._attending[run_id]:
@@ -256,7 +329,7 @@ class Runs:
         if (going := self._going.get(run_id)) is not None:
             going.task.cancel()
             await asyncio.wait({going.task}, timeout=CLEANUP_S)
-        if run_id not in self._going and self._leases.is_shared:
+        if (going is None or going.live.moved) and self._leases.is_shared:
             await self._commands.cancel(run_id)
         return await self.get(owner, run_id)
 
@@ -320,6 +393,12 @@ class Runs:
         events = await self._journal.so_far(run_id)
         figures = await self._files.whole(owner, shown(events))
         return await asyncio.to_thread(make, run_id, events, figures)
+
+
+def _at_its_start(caller: Caller, plan: Plan, model: str, sources: Sequence[Source]) -> Checkpoint:
+    """Of a run of which nothing was begun."""
+    pinned = tuple(Pinned(each.id, each.version) for each in sources)
+    return Checkpoint(caller, plan, model, pinned, context.request_id())
 
 
 def _over(run_id: str) -> Conflict:

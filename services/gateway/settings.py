@@ -72,6 +72,9 @@ class Settings:
     # of several gateways on one PostgreSQL: the longest that runs of one that is lost wait until
     # another one tells their end, in seconds
     lease_s: float = 15.0
+    # of several gateways on one PostgreSQL: one that stops waits so long for its runs to come to a
+    # step at which another goes on with them, in seconds
+    hand_over_s: float = 30.0
     # rows of a selection that names no limit of its own
     chat_rows: int = 10_000
     # rows that the data endpoints give of a query that names no limit
@@ -106,6 +109,8 @@ class Settings:
             raise ValueError("MAX_RUNS, ROUNDS and TOKENS expect 1 or more")
         if self.lease_s < 1:
             raise ValueError("LEASE_S expects 1 or more")
+        if self.hand_over_s < 0:
+            raise ValueError("HAND_OVER_S expects 0 or more")
         if self.public_url and not self.public_url.startswith(("http://", "https://")):
             raise ValueError("PUBLIC_URL expects http://… or https://…")
         if not 0 < self.run_s + self.approval_s <= LONGEST_RUN_S:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from google.protobuf.duration_pb2 import Duration
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
+from services.gateway.checkpoint import Counted
 
 
 @dataclass
@@ -21,6 +22,33 @@ class Spent:
     fetched_bytes: int = 0
     fetched_rows: int = 0
     estimated: bool = False
+
+    def counted(self) -> Counted:
+        """So far, for whoever goes on."""
+        return Counted(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            rounds=self.rounds,
+            fetched_bytes=self.fetched_bytes,
+            fetched_rows=self.fetched_rows,
+            estimated=self.estimated,
+            elapsed_s=self.elapsed_s,
+            waited_s=self.waited(),
+        )
+
+    @classmethod
+    def going_on(cls, waited: Callable[[], float], so_far: Counted) -> "Spent":
+        """From there. What lies between counts for nothing."""
+        return cls(
+            waited,
+            time.monotonic() - so_far.elapsed_s,
+            so_far.prompt_tokens,
+            so_far.completion_tokens,
+            so_far.rounds,
+            so_far.fetched_bytes,
+            so_far.fetched_rows,
+            so_far.estimated,
+        )
 
     @property
     def elapsed_s(self) -> float:

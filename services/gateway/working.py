@@ -7,27 +7,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context, logs
 from servicekit.sql import Database
 from servicekit.status import Fault, Outcome, StatusTable, outcome
+from services.gateway import interrupted
 from services.gateway.access.usage import Usage, Used
 from services.gateway.analysis import Analysis
 from services.gateway.approvals import Approvals
 from services.gateway.callers import Caller
+from services.gateway.checkpoint import Checkpoint, Pinned, Progress
 from services.gateway.chosen import Chosen
 from services.gateway.clients import Services
-from services.gateway.conversation import Finish, Message
+from services.gateway.conversation import Conversation, Execute, Finish, Generate, Message
 from services.gateway.data import Grants
-from services.gateway.errors import NotApproved
+from services.gateway.errors import NotApproved, SourceNotFound
 from services.gateway.exports import HTML, rendered
 from services.gateway.files import FileStore
+from services.gateway.handover import HandOver
 from services.gateway.journal import Journal
 from services.gateway.leases import LEASE_S, LeaseLost
 from services.gateway.live import Live
-from services.gateway.plan import Plan
+from services.gateway.plan import Plan, Selection
 from services.gateway.prompt import with_history
+from services.gateway.registry import Registry
 from services.gateway.report import report
 from services.gateway.source import Source
 from services.gateway.store.tables import RunRow, now_ms
@@ -53,6 +58,12 @@ class RunSettings:
     approval_s: float
     # how long a run is a gateway's without being renewed, where there may be others
     lease_s: float = LEASE_S
+    # how long a gateway that stops waits for its runs to come to a step at which another goes on
+    hand_over_s: float = 30.0
+
+
+class HandedOver(Exception):
+    """The run goes on with another gateway."""
 
 
 class Work:
@@ -69,7 +80,11 @@ class Work:
         statuses: StatusTable,
         writeback: Writeback,
         usage: Usage,
+        registry: Registry,
+        hand_over: HandOver,
     ) -> None:
+        self._registry = registry
+        self._hand_over = hand_over
         self._database = database
         self._services = services
         self._files = files
@@ -91,7 +106,24 @@ class Work:
         sources: list[Source],
     ) -> None:
         """To its end, whatever happens: the last event says how it ended."""
-        analysis = Analysis(
+        analysis = self._analysis(caller, plan, live, waits, model)
+        await self._driven(analysis, self._analyse(analysis, sources))
+
+    async def resume(self, at: Checkpoint, live: Live, waits: Approvals) -> None:
+        """A run that another gateway left, from there to its end."""
+        analysis = self._analysis(at.caller, at.plan, live, waits, at.model, at.progress)
+        await self._driven(analysis, self._resumed(analysis, at))
+
+    def _analysis(
+        self,
+        caller: Caller,
+        plan: Plan,
+        live: Live,
+        waits: Approvals,
+        model: str,
+        before: Progress | None = None,
+    ) -> Analysis:
+        return Analysis(
             caller=caller,
             plan=plan,
             run_id=live.run_id,
@@ -103,17 +135,100 @@ class Work:
             files=self._files,
             chat_rows=self._settings.chat_rows,
             approvals=waits,
+            at_step=self._at_step,
+            before=before,
         )
+
+    async def _driven(self, analysis: Analysis, work: Coroutine[Any, Any, None]) -> None:
+        live = analysis.live
         try:
-            await self._analyse(analysis, sources)
+            await work
+        except HandedOver:
+            _log.info("run_handed_over", run_id=live.run_id)
         except asyncio.CancelledError:
-            live.emit(cancelled=analyst.RunCancelled(usage=analysis.usage.message()))
+            self._stopped(analysis)
         except BaseException as failed:
             self._failed(analysis, failed)
         finally:
             # what is another's now is closed by whoever tells its end
             if not live.moved:
                 await to_its_end(self._end(analysis))
+
+    def _stopped(self, analysis: Analysis) -> None:
+        usage = analysis.usage.message()
+        if not analysis.live.cut:
+            analysis.live.emit(cancelled=analyst.RunCancelled(usage=usage))
+            return
+        failed = interrupted.failure(analysis.run_id)
+        failed.usage.CopyFrom(usage)
+        analysis.live.emit(failed=failed)
+
+    # From one gateway to another
+
+    async def _at_step(
+        self, analysis: Analysis, conversation: Conversation, step: Generate | Execute
+    ) -> None:
+        """Leave the run to another gateway when this one stops. Raises `HandedOver`."""
+        if not self._hand_over.is_leaving:
+            return
+        at = Checkpoint(
+            caller=analysis.caller,
+            plan=analysis.plan,
+            model=analysis.model,
+            sources=tuple(Pinned(each.source.id, each.source.version) for each in analysis.chosen),
+            request_id=context.request_id(),
+            progress=analysis.progress(conversation, step),
+        )
+        run_id = analysis.run_id
+        leaving = self._journal.leave(
+            analysis.live, lambda session: self._hand_over.leave(session, run_id, at)
+        )
+        try:
+            await to_its_end(leaving)
+        except LeaseLost:
+            self._journal.forget(analysis.live)
+        except (SQLAlchemyError, OSError) as failed:
+            # it goes on here for as long as it may
+            _log.warning("run_not_handed_over", run_id=run_id, error=type(failed).__name__)
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from failed
+            return
+        raise HandedOver(run_id)
+
+    async def _resumed(self, analysis: Analysis, at: Checkpoint) -> None:
+        if (before := at.progress) is None:
+            found = [await self._registry.get(at.caller, each.id) for each in at.sources]
+            await self._analyse(analysis, found)
+            return
+        pairs = await self._still_there(analysis, at)
+        analysis.plan = replace(at.plan, selections=tuple(each for each, _ in pairs))
+        analysis.chosen = await self._granted(analysis, [source for _, source in pairs])
+        analysis.target = await self._target(analysis)
+        await analysis.reopen(before.session_id)
+        conversation = before.conversation(at.plan.bounds)
+        await self._answered(analysis, await analysis.go_on(conversation, before.step))
+
+    async def _still_there(
+        self, analysis: Analysis, at: Checkpoint
+    ) -> list[tuple[Selection, Source]]:
+        """The run's sources, as they are now; who may no longer see one goes on without it."""
+        found: list[tuple[Selection, Source]] = []
+        told: set[str] = set()
+        for selection, pinned in zip(at.plan.selections, at.sources, strict=True):
+            changed = ""
+            try:
+                source = await self._registry.get(at.caller, pinned.id)
+                found.append((selection, source))
+                if source.version != pinned.version:
+                    changed = f"the source {source.name} was changed while this run was going"
+            except SourceNotFound:
+                changed = f"the source {selection.source} is no longer there for this run"
+            if changed and changed not in told:
+                told.add(changed)
+                analysis.live.emit(notice=analyst.Notice(text=changed))
+        return found
+
+    # From its data to its answer
 
     async def _analyse(self, analysis: Analysis, sources: list[Source]) -> None:
         if analysis.plan.is_plain:
@@ -247,7 +362,7 @@ class Work:
         last = analysis.live.steps[-1]
         await self._journal.end(
             analysis.live,
-            state=str(last.WhichOneof("event")),
+            state=_state(last),
             ended_ms=now_ms(),
             usage=analysis.usage.message().SerializeToString(),
             error_reason=last.failed.reason,
@@ -268,6 +383,11 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
+
+
+def _state(last: analyst.Event) -> str:
+    cut = last.failed.reason == "RUN_INTERRUPTED"
+    return "interrupted" if cut else str(last.WhichOneof("event"))
 
 
 def _used(usage: analyst.RunUsage) -> Used:

@@ -10,6 +10,7 @@ import httpx
 
 from dev.postgres import Postgres
 from servicekit.secrets import Secret
+from servicekit.server import ServerSettings
 from servicekit.testing import free_port, open_channel, running
 from services.gateway.app import mount
 from tests.gateway.conftest import KEY, Platform, platform_of
@@ -26,18 +27,23 @@ async def several(
             "database_url": Secret(url_of(postgres, name)),
             "key_hash": Secret("of-tests"),
         }
+        # nobody waits for runs that a test leaves
+        overrides.setdefault("hand_over_s", 1.0)
         first = await stack.enter_async_context(platform_of(folder, **shared, **overrides))
         others = [await stack.enter_async_context(beside(first)) for _ in range(1, number)]
         yield [first, *others]
 
 
 @asynccontextmanager
-async def beside(platform: Platform, **overrides: Any) -> AsyncIterator[Platform]:
-    """One more gateway beside that of a platform."""
+async def beside(
+    platform: Platform, *, linger_s: float = 0.0, **overrides: Any
+) -> AsyncIterator[Platform]:
+    """One more gateway beside that of a platform; it stops as it does at SIGTERM."""
+    serves = ServerSettings(drain_s=2.0, linger_s=linger_s)
     bind = f"127.0.0.1:{free_port()}"
     settings = replace(platform.settings, http_bind=bind, **overrides)
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(running((mount, settings)))
+        # the client goes last: it is there while the gateway stops
         http = httpx.AsyncClient(
             base_url=f"http://{bind}",
             headers={"authorization": f"Bearer {KEY}"},
@@ -45,6 +51,7 @@ async def beside(platform: Platform, **overrides: Any) -> AsyncIterator[Platform
             trust_env=False,
         )
         await stack.enter_async_context(http)
+        server = await stack.enter_async_context(running((mount, settings), server_settings=serves))
         channel = await stack.enter_async_context(open_channel(server, token=Secret(KEY)))
         yield replace(
             platform, settings=settings, http=http, grpc=channel, grpc_address=server.address
