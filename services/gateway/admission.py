@@ -122,7 +122,13 @@ class Admission:
         return found
 
     async def insert(
-        self, caller: Caller, plan: Plan, run_id: str, model: str, at: Checkpoint | None
+        self,
+        caller: Caller,
+        plan: Plan,
+        run_id: str,
+        thread_id: str,
+        model: str,
+        at: Checkpoint | None = None,
     ) -> float:
         """The rows of a new run, whose lease is ours; since when. With a checkpoint it is left to
         whichever gateway takes it up. Raises `QuotaExceeded`, and IntegrityError where its
@@ -130,7 +136,7 @@ class Admission:
         row = RunRow(
             id=run_id,
             owner=caller.owner,
-            thread_id=plan.thread_id,
+            thread_id=thread_id,
             model=plan.model or model,
             state="fetching",
             idempotency_key=plan.idempotency_key or None,
@@ -147,7 +153,7 @@ class Admission:
         async with self._database.begin() as session:
             session.add(row)
             await session.flush()
-            await self._leases.take(session, caller, run_id, plan.thread_id)
+            await self._leases.take(session, caller, run_id, thread_id)
             if at is not None:
                 await self._hand_over.leave(session, run_id, at)
         return since

@@ -3,16 +3,14 @@ whichever gateway it goes with."""
 
 import asyncio
 import secrets
-from collections import Counter
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterator,
     Sequence,
 )
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +25,7 @@ from services.gateway import approvals, metrics
 from services.gateway.access.usage import Usage
 from services.gateway.admission import Admission, busy
 from services.gateway.approvals import Approvals, Decision
+from services.gateway.attendance import Attendance
 from services.gateway.audit import Audit
 from services.gateway.callers import Caller
 from services.gateway.checkpoint import Checkpoint, Pinned
@@ -122,8 +121,6 @@ class Runs:
         self._going: dict[str, _Going] = {}
         # when runs that are not left by then are cut, by the loop's clock
         self._leave_by = 0.0
-        # how many requests wait for the answer of a run
-        self._attending: Counter[str] = Counter()
         # the run that each thread is busy with, here
         self._busy_threads: dict[str, str] = {}
         metrics.tell_runs(
@@ -131,6 +128,7 @@ class Runs:
             waiting=lambda: self._journal.waiting,
             most=settings.max_runs,
         )
+        self.attended = Attendance(lambda: self._hand_over.is_leaving).attended
         # what is asked of a run
         self.models = self._admission.models
         self.get = self._records.get
@@ -215,7 +213,7 @@ class Runs:
             self._busy_threads[thread_id] = run_id
         try:
             at = _at_its_start(caller, going, model, sources) if leaving else None
-            since = await self._admission.insert(caller, going, run_id, model, at)
+            since = await self._admission.insert(caller, plan, run_id, thread_id, model, at)
         except BaseException as failed:
             self._busy_threads.pop(thread_id, None)
             if isinstance(failed, Exception) and not plan.thread_id:
@@ -304,19 +302,6 @@ class Runs:
         async with aclosing(self._journal.batches(run_id, after, beat_s=beat_s)) as batches:
             async for batch in batches:
                 yield batch
-
-    @contextmanager
-    def attended(self, run_id: str) -> Iterator[Callable[[], bool]]:
-        """While a request waits for the answer of a run; gives whether it is the only one that
-        does. With an idempotency key there may be several."""
-        self._attending[run_id] += 1
-        try:
-            # who is sent away because this gateway stops has not left the run
-            yield lambda: self._attending[run_id] == 1 and not self._hand_over.is_leaving
-        finally:
-            self._attending[run_id] -= 1
-            if not self._attending[run_id]:
-                del self._attending[run_id]
 
     async def so_far(self, owner: str, run_id: str) -> Sequence[analyst.Event]:
         """The run's events by now. Raises `NotFound`."""

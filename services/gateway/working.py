@@ -19,18 +19,17 @@ from services.gateway.analysis import Analysis
 from services.gateway.approvals import Approvals
 from services.gateway.callers import Caller
 from services.gateway.checkpoint import Checkpoint, Pinned, Progress
-from services.gateway.chosen import Chosen
 from services.gateway.clients import Services
 from services.gateway.conversation import Conversation, Execute, Finish, Generate, Message
-from services.gateway.data import Grants
-from services.gateway.errors import NotApproved, SourceNotFound
+from services.gateway.errors import NotApproved
 from services.gateway.exports import HTML, rendered
 from services.gateway.files import FileStore
+from services.gateway.granting import Granting
 from services.gateway.handover import HandOver
 from services.gateway.journal import Journal
 from services.gateway.leases import LEASE_S, LeaseLost
 from services.gateway.live import Live
-from services.gateway.plan import Plan, Selection
+from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
 from services.gateway.registry import Registry
 from services.gateway.report import report
@@ -38,9 +37,8 @@ from services.gateway.source import Source
 from services.gateway.store.tables import RunRow, now_ms
 from services.gateway.talk import talk
 from services.gateway.threads import Threads
-from services.gateway.writeback import Target, Writeback, notice_of
+from services.gateway.writeback import Writeback, notice_of
 
-GRANT_MARGIN_S = 10 * 60
 CLEANUP_S = 8.0
 # of pictures in a report's page
 REPORT_BYTES = 32 * 1024 * 1024
@@ -83,7 +81,6 @@ class Work:
         registry: Registry,
         hand_over: HandOver,
     ) -> None:
-        self._registry = registry
         self._hand_over = hand_over
         self._database = database
         self._services = services
@@ -94,7 +91,7 @@ class Work:
         self._statuses = statuses
         self._writeback = writeback
         self._usage = usage
-        self._grants = Grants(services)
+        self._granting = Granting(services, registry, writeback, settings.approval_s)
 
     async def run(
         self,
@@ -197,36 +194,14 @@ class Work:
 
     async def _resumed(self, analysis: Analysis, at: Checkpoint) -> None:
         if (before := at.progress) is None:
-            found = [await self._registry.get(at.caller, each.id) for each in at.sources]
-            await self._analyse(analysis, found)
+            await self._analyse(analysis, await self._granting.sources(at))
             return
-        pairs = await self._still_there(analysis, at)
+        pairs = await self._granting.still_there(analysis, at)
         analysis.plan = replace(at.plan, selections=tuple(each for each, _ in pairs))
-        analysis.chosen = await self._granted(analysis, [source for _, source in pairs])
-        analysis.target = await self._target(analysis)
+        await self._granting.grant(analysis, [source for _, source in pairs])
         await analysis.reopen(before.session_id)
         conversation = before.conversation(at.plan.bounds)
         await self._answered(analysis, await analysis.go_on(conversation, before.step))
-
-    async def _still_there(
-        self, analysis: Analysis, at: Checkpoint
-    ) -> list[tuple[Selection, Source]]:
-        """The run's sources, as they are now; who may no longer see one goes on without it."""
-        found: list[tuple[Selection, Source]] = []
-        told: set[str] = set()
-        for selection, pinned in zip(at.plan.selections, at.sources, strict=True):
-            changed = ""
-            try:
-                source = await self._registry.get(at.caller, pinned.id)
-                found.append((selection, source))
-                if source.version != pinned.version:
-                    changed = f"the source {source.name} was changed while this run was going"
-            except SourceNotFound:
-                changed = f"the source {selection.source} is no longer there for this run"
-            if changed and changed not in told:
-                told.add(changed)
-                analysis.live.emit(notice=analyst.Notice(text=changed))
-        return found
 
     # From its data to its answer
 
@@ -236,8 +211,7 @@ class Work:
             self._completed(analysis, await talk(analysis), [])
             return
         analysis.plan = await self._with_history(analysis.plan, analysis.caller)
-        analysis.chosen = await self._granted(analysis, sources)
-        analysis.target = await self._target(analysis)
+        await self._granting.grant(analysis, sources)
         await analysis.open()
         files = await analysis.fetch()
         await self._mark(analysis.run_id, state="working")
@@ -249,39 +223,6 @@ class Work:
         _, said = await self._threads.get(caller.owner, plan.thread_id)
         earlier = [Message(each.role, each.content) for each in said]  # type: ignore[arg-type]
         return replace(plan, messages=tuple(with_history(plan.messages, earlier)))
-
-    async def _granted(self, analysis: Analysis, sources: list[Source]) -> list[Chosen]:
-        """One grant for each source, however many selections it has."""
-        lifetime = self._lifetime_s(analysis)
-        grants = {
-            source.id: await self._grants.mint(
-                analysis.caller,
-                source,
-                ("list", "read"),
-                run_id=analysis.run_id,
-                thread_id=analysis.thread_id,
-                lifetime_s=lifetime,
-            )
-            for source in {each.id: each for each in sources}.values()
-        }
-        pairs = zip(analysis.plan.selections, sources, strict=True)
-        return [Chosen(selection, source, grants[source.id]) for selection, source in pairs]
-
-    async def _target(self, analysis: Analysis) -> Target | None:
-        """What code may write: where the run's files go at its end, and nothing else."""
-        if (wanted := analysis.plan.artifacts_to) is None:
-            return None
-        return await self._writeback.granted(
-            analysis.caller,
-            wanted,
-            run_id=analysis.run_id,
-            thread_id=analysis.thread_id,
-            lifetime_s=self._lifetime_s(analysis),
-        )
-
-    def _lifetime_s(self, analysis: Analysis) -> float:
-        """Of a run's grants: they are revoked when it ends."""
-        return analysis.plan.bounds.seconds + self._settings.approval_s + GRANT_MARGIN_S
 
     async def _answered(self, analysis: Analysis, finish: Finish) -> None:
         kept = await self._files.of_run(analysis.run_id)
@@ -356,7 +297,7 @@ class Work:
             async with asyncio.timeout(CLEANUP_S):
                 await analysis.close()
                 if analysis.chosen or analysis.plan.artifacts_to:
-                    await self._grants.revoke_run(analysis.run_id)
+                    await self._granting.revoke(analysis.run_id)
 
     async def _told(self, analysis: Analysis) -> None:
         last = analysis.live.steps[-1]

@@ -1,6 +1,7 @@
 """Runs of several gateways on one PostgreSQL: leases, news, commands and counts, part by part."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -8,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import bindparam, literal, select
+from sqlalchemy import bindparam, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from dev.postgres import Postgres
@@ -19,11 +20,16 @@ from services.gateway import news
 from services.gateway.access.buckets import Shared
 from services.gateway.access.keys import KeyDraft, Keys
 from services.gateway.access.quotas import Bucket, Quota
+from services.gateway.checkpoint import VERSION, Checkpoint
 from services.gateway.commands import Command, Commands
+from services.gateway.conversation import Message
 from services.gateway.errors import HolderLost, QuotaExceeded
+from services.gateway.handover import HandOver, Taken
 from services.gateway.leases import LeaseLost
+from services.gateway.live import Live
+from services.gateway.plan import Plan
 from services.gateway.store.database import opened
-from services.gateway.store.tables import ApiKey, CommandRow, EventRow, RunRow
+from services.gateway.store.tables import ApiKey, CommandRow, EventRow, LeaseRow, RunRow
 from tests.gateway.stores import ADA, Part, add, lease_is_over, run_row, shared, url_of
 
 __all__ = ["shared"]
@@ -331,6 +337,134 @@ async def test_holder_that_does_not_answer_is_told_and_decides_nothing_later(
     async with shared.begin() as session:
         assert [*await session.scalars(select(CommandRow.kind))] == ["cancel"]
     await one.journal.aclose()
+
+
+# Hand-over
+
+
+def checkpoint(run_id: str = "run") -> Checkpoint:
+    return Checkpoint(ADA, Plan((Message("user", run_id),)), "m", (), "r")
+
+
+def hand_over(part: Part, room: int = 64) -> tuple[HandOver, list[Taken], asyncio.Event]:
+    taken: list[Taken] = []
+    draining = asyncio.Event()
+
+    async def go_on(one: Taken) -> None:
+        taken.append(one)
+
+    left = lambda: room - len(taken)  # noqa: E731
+    return HandOver(part.store, part.leases, draining, left, go_on), taken, draining
+
+
+async def leave(part: Part, over: HandOver, live: Live) -> None:
+    run_id = live.run_id
+    await part.journal.leave(live, lambda s: over.leave(s, run_id, checkpoint(run_id)))
+
+
+async def test_runs_that_are_left_are_taken_up_once_each_as_far_as_there_is_room(
+    shared: Database,
+) -> None:
+    one, others = Part(shared), [Part(shared), Part(shared)]
+    over, none, draining = hand_over(one)
+    lives = [await one.begun(f"run-{n}") for n in range(12)]
+    draining.set()
+    for live in lives:
+        live.emit(notice=NOTICE)
+        await leave(one, over, live)
+        assert live.moved and live.written == 1
+    takers = [hand_over(each, room=5) for each in others]
+    await asyncio.gather(over.look(), *(taker.look() for taker, _, _ in takers))
+    taken = [each for _, mine, _ in takers for each in mine]
+    assert none == [] and [len(mine) for _, mine, _ in takers] == [5, 5]
+    assert len({each.run_id for each in taken}) == 10
+    assert all(each.checkpoint == checkpoint(each.run_id) for each in taken)
+    # what nobody takes up in time is told its end; what was taken is not
+    for part in others:
+        await part.leases.renew()
+    async with shared.begin() as session:
+        free = LeaseRow.holder == ""
+        await session.execute(update(LeaseRow).where(free).values(ends_ms=0))
+    assert len(await others[0].interrupted.sweep()) == 2
+    assert all(part.lost == [] for part in others)
+    await one.journal.aclose()
+
+
+async def test_run_that_is_another_gateways_is_not_left(shared: Database) -> None:
+    one, other = Part(shared), Part(shared)
+    over, _, _ = hand_over(one)
+    live = await one.begun("run")
+    await lease_is_over(shared)
+    await other.interrupted.sweep()
+    live.emit(notice=NOTICE)
+    with pytest.raises(LeaseLost):
+        await leave(one, over, live)
+    assert numbers(await other.journal.so_far("run")) == [1]
+    await one.journal.aclose()
+
+
+async def test_checkpoint_of_another_release_is_left_to_its_gateways(shared: Database) -> None:
+    one, other = Part(shared), Part(shared)
+    over, _, _ = hand_over(one)
+    await leave(one, over, await one.begun("run"))
+    packed = json.loads(checkpoint().packed())
+    newer = json.dumps({**packed, "version": VERSION + 1}).encode()
+    async with shared.begin() as session:
+        await session.execute(update(LeaseRow).values(checkpoint=newer))
+    taker, taken, _ = hand_over(other)
+    await taker.look()
+    async with shared.begin() as session:
+        assert [*await session.scalars(select(LeaseRow.holder))] == [""]
+    assert taken == []
+    await one.journal.aclose()
+
+
+async def test_run_that_cannot_be_gone_on_with_keeps_no_lease(shared: Database) -> None:
+    one, other = Part(shared), Part(shared)
+    over, _, _ = hand_over(one)
+    await leave(one, over, await one.begun("run"))
+
+    async def breaks(_: Taken) -> None:
+        raise OSError("no events")
+
+    await HandOver(shared, other.leases, asyncio.Event(), lambda: 1, breaks).look()
+    await lease_is_over(shared)
+    await other.leases.renew()
+    assert await one.interrupted.sweep() == ["run"]
+    await one.journal.aclose()
+
+
+async def test_watcher_stays_while_its_run_moves_there_and_back(shared: Database) -> None:
+    one, other = Part(shared), Part(shared)
+    live = await one.begun("run")
+    over, _, _ = hand_over(one)
+    taker, taken, _ = hand_over(other)
+    hearing = [asyncio.create_task(each.news.follow()) for each in (one, other)]
+    async with aclosing(one.journal.batches("run")) as batches:
+        got: list[analyst.Event] = []
+        live.emit(notice=NOTICE)
+        got += await anext(batches)
+        await leave(one, over, live)
+        await taker.look()
+        assert [each.run_id for each in taken] == ["run"]
+        moved = other.journal.open(Live.resumed("run", "ada", await other.journal.so_far("run")))
+        moved.emit(notice=NOTICE)
+        await other.journal.flush()
+        got += await anext(batches)
+        back, returned, _ = hand_over(one)
+        await leave(other, hand_over(other)[0], moved)
+        await back.look()
+        assert [each.run_id for each in returned] == ["run"]
+        again = one.journal.open(Live.resumed("run", "ada", await one.journal.so_far("run")))
+        again.emit(completed=DONE)
+        await one.end(again)
+        got += [event async for batch in batches for event in batch]
+    assert numbers(got) == [1, 2, 3]
+    for task in hearing:
+        task.cancel()
+    await asyncio.gather(*hearing, return_exceptions=True)
+    for part in (one, other):
+        await part.journal.aclose()
 
 
 # Counts, and what several do at their start
