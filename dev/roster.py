@@ -155,6 +155,7 @@ def _gateway(home: Home, places: Ports) -> dict[str, str]:
         "SANDBOX": places.address("sandbox"),
         "INFERENCE": places.address("inference"),
         "CONNECTORS": _connectors(places),
+        "PROFILING": "true",
     }
 
 

@@ -49,6 +49,14 @@ def configure(service: str, *, level: str = "INFO", stream: TextIO | None = None
     _configure_libraries(chain, target, level)
 
 
+def set_level(level: str) -> None:
+    """From now on, of loggers that there are too."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level))
+    )
+    logging.getLogger().setLevel(_of_libraries(level))
+
+
 def get(name: str) -> Logger:
     logger: Logger = structlog.get_logger(logger_name=name)
     return logger
@@ -75,8 +83,12 @@ def _configure_libraries(chain: list[Any], target: Any, level: str) -> None:
         root.removeHandler(old)
     handler._isobath = True  # type: ignore[attr-defined]
     root.addHandler(handler)
-    # libraries tell their payloads at INFO (the Azure SDK its headers): warnings are what we want
-    root.setLevel(max(logging.getLevelName(level), logging.WARNING))
+    root.setLevel(_of_libraries(level))
+
+
+def _of_libraries(level: str) -> int:
+    """They tell their payloads at INFO (the Azure SDK its headers): warnings are what we want."""
+    return max(int(logging.getLevelName(level)), logging.WARNING)
 
 
 def _from_library(_: Any, __: str, event: Event) -> Event:

@@ -35,10 +35,22 @@ def findings(client: Isobath) -> Iterator[Finding]:
         yield _problem("gateway", refused)
         return
     yield Finding("gateway", "ok", "answers, and knows the key")
+    yield from _readiness(status)
     yield from map(_service, status.services)
     yield _tier(status.tier)
     yield from _tried("models", lambda: _models(client))
     yield from _tried("sources", lambda: list(_sources(client)))
+
+
+_READINESS: dict[str, Verdict] = {"ready": "ok", "degraded": "warning", "unready": "problem"}
+
+
+def _readiness(status: messages.GetStatusResponse) -> Iterator[Finding]:
+    """As its /readyz says; an older gateway does not say it."""
+    if verdict := _READINESS.get(status.readiness):
+        remedy = "See to that service; its log says more." if status.reason else ""
+        told = f"{status.readiness}: {status.reason}" if status.reason else "requests are welcome"
+        yield Finding("readiness", verdict, told, remedy)
 
 
 def _service(service: messages.ServiceStatus) -> Finding:

@@ -18,6 +18,7 @@ from services.gateway.callers import Caller, Callers
 from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
+from services.gateway.diagnosis import Diagnosis
 from services.gateway.files import FileStore
 from services.gateway.links import Links
 from services.gateway.measured import measuring
@@ -55,6 +56,7 @@ class Gateway:
     runs: Runs
     services: Services
     readiness: Readiness
+    diagnosis: Diagnosis
 
     async def admit(self, authorization: str, needs: Scope) -> Caller:
         """Who calls, let in and counted. Raises `Unauthenticated`, `NotAllowed`,
@@ -155,9 +157,19 @@ async def opened(
             tokens = await stack.enter_async_context(Oidc(settings.oidc))
         callers = Callers(keys, tokens)
         await stack.enter_async_context(measuring(store))
-        ready = Readiness(services, store)
         yield Gateway(
-            settings, callers, keys, usage, registry, data, files, threads, runs, services, ready
+            settings,
+            callers,
+            keys,
+            usage,
+            registry,
+            data,
+            files,
+            threads,
+            runs,
+            services,
+            readiness=Readiness(services, store),
+            diagnosis=Diagnosis(audit, allowed=settings.profiling),
         )
 
 

@@ -178,7 +178,13 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
         await self.caller(context, Scope.READ_ONLY)
         states = await self.gateway.health()
         services = [pb.ServiceStatus(name=name, state=state) for name, state in states.items()]
-        return pb.GetStatusResponse(services=services, tier=await self.gateway.tier())
+        told = self.gateway.readiness.verdict()
+        return pb.GetStatusResponse(
+            services=services,
+            tier=await self.gateway.tier(),
+            readiness=told.status,
+            reason=told.reason,
+        )
 
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
         caller = await self.caller(context, Scope.READ_ONLY)

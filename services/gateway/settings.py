@@ -103,6 +103,9 @@ class Settings:
     # a fetch that takes longer than this opens the stream; its fault is then told in the stream
     hold_s: float = 10.0
 
+    # admins may see what this process is doing: a profile, its tasks, its memory
+    profiling: bool = False
+
     def __post_init__(self) -> None:
         split_host_port(self.http_bind)
         if self.max_runs < 1 or self.rounds < 1 or self.tokens < 1:

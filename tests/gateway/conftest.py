@@ -152,7 +152,7 @@ async def platform_of(
             connectors=tuple(connectors),
             sandbox=overrides.pop("sandbox", (addresses["sandbox"],)),
             inference=(addresses["inference"],),
-            **overrides,
+            **{"profiling": True, **overrides},
         )
         gateway = await stack.enter_async_context(running((mount_gateway, settings)))
         truth = Truth()

@@ -27,6 +27,7 @@ async def test_doctor_tells_what_is_well_and_what_to_mend(platform: Platform) ->
     told = read((await doctor(platform, "--json")).stdout)
     assert told["gateway"]["verdict"] == told["credentials"]["verdict"] == "ok"
     assert told["inference"]["verdict"] == told["source shop"]["verdict"] == "ok"
+    assert told["readiness"]["verdict"] == "ok"
     # the double of the sandbox tells no tier
     assert told["isolation"]["verdict"] == "problem"
 

@@ -105,8 +105,10 @@ async def _walk(platform: Platform) -> None:
     await _walk_access(http)
     for place in ("/v1/models", "/v1/models/DeepAnalyze-8B", "/health", "/metrics"):
         await http.get(place)
-    for place in ("/livez", "/healthz", "/readyz"):
+    for place in ("/livez", "/healthz", "/readyz", "/v1/admin/tasks", "/v1/admin/memory"):
         await http.get(place)
+    await http.get("/v1/admin/profile", params={"seconds": 0.05})
+    await http.post("/v1/admin/log-level", json={"level": "INFO"})
     await http.delete("/v1/data-sources/shop")
 
 

@@ -121,6 +121,8 @@ class Truth:
 def _read(schema: dict[str, Any], text: str) -> Any:
     if schema["type"] == "integer":
         return int(text) if text.lstrip("-").isdecimal() else text
+    if schema["type"] == "number":
+        return float(text)
     return {"true": True, "false": False}.get(text, text) if schema["type"] == "boolean" else text
 
 

@@ -19,6 +19,7 @@ from servicekit.version import VERSION
 from services.gateway.gateway import Gateway
 from services.gateway.http import (
     access,
+    admin,
     approvals,
     chat,
     edge,
@@ -73,6 +74,7 @@ def families(gateway: Gateway) -> Sequence[APIRouter]:
         runs.routes(gateway),
         approvals.routes(gateway),
         platform.routes(gateway),
+        admin.routes(gateway),
     )
 
 

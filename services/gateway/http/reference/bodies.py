@@ -2,6 +2,7 @@
 over, unless its route's words say that it is refused."""
 
 from isobath.analyst.v1 import access_pb2 as access
+from servicekit.logs import LEVELS
 from services.gateway.access.scopes import WORDS
 from services.gateway.approvals import MAX_COMMENT_CHARS
 from services.gateway.guards import GUARDED
@@ -291,6 +292,7 @@ KEY_CHANGE = record(
         "quota": maybe(or_null(_QUOTA | {"description": "Replaces the quota whole."})),
     }
 )
+LOG_LEVEL = record({"level": text("From this level on.", enum=list(LEVELS))})
 DECISION = record(
     {
         "approved": truth("False refuses it."),
@@ -333,5 +335,6 @@ def components() -> dict[str, Schema]:
         "KeyDraft": KEY_DRAFT,
         "KeyChange": KEY_CHANGE,
         "Decision": DECISION,
+        "LogLevel": LOG_LEVEL,
         "Upload": UPLOAD,
     }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.gateway.access.scopes import Scope
+from services.gateway.diagnosis import LONGEST_S, MAX_LINES
 from services.gateway.http.reference.contract import Schema
 from services.gateway.http.reference.forms import (
     deleted,
@@ -434,6 +435,50 @@ _PLATFORM = {
             503: Answer("Requests should go elsewhere.", {JSON: ref("Readiness")}),
         },
         needs=None,
+    ),
+    "GET /v1/admin/profile": Operation(
+        "getProfile",
+        {
+            200: Answer(
+                "The profile: a file for speedscope.app, a page, or text.",
+                {
+                    JSON: {"type": "object", "description": "As speedscope has it."},
+                    "text/html": text(),
+                    "text/plain": text(),
+                },
+            )
+        },
+        (
+            Parameter(
+                "seconds",
+                {"type": "number", "exclusiveMinimum": 0, "maximum": LONGEST_S},
+                "Missing = 5.",
+            ),
+            _query("format", "Missing = `speedscope`.", enum=["speedscope", "html", "text"]),
+        ),
+        errors=(409,),
+        needs=Scope.ADMIN,
+    ),
+    "GET /v1/admin/tasks": Operation(
+        "listTasks", _json(listing(ref("Task")), "All of them, at once."), needs=Scope.ADMIN
+    ),
+    "GET /v1/admin/memory": Operation(
+        "getMemory",
+        _json(ref("Memory"), "What there is."),
+        (
+            Parameter(
+                "lines",
+                whole(minimum=1, maximum=MAX_LINES),
+                "So many lines of code that allocated most. Missing = 25.",
+            ),
+        ),
+        needs=Scope.ADMIN,
+    ),
+    "POST /v1/admin/log-level": Operation(
+        "setLogLevel",
+        _json(ref("LogLevel"), "The level as it is now."),
+        body=ref("LogLevel"),
+        needs=Scope.ADMIN,
     ),
     "GET /metrics": Operation(
         "getMetrics",

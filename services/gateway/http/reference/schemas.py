@@ -239,6 +239,23 @@ READINESS = record(
         ),
     }
 )
+TASK = record(
+    {
+        "name": text("Such as `run run-…`."),
+        "at": many(text("file:line function"), "The outermost call first."),
+    }
+)
+MEMORY = record(
+    {
+        "peak_rss_bytes": whole("The most that the process had so far."),
+        "garbage_counts": many(whole(), "Objects in Python's three generations."),
+        "tracing": truth("Allocations are traced."),
+        "allocated": many(
+            record({"at": text("file:line"), "bytes": whole(), "blocks": whole()}),
+            "By line of code, the most first; empty where they are not traced.",
+        ),
+    }
+)
 USED = {
     "requests": whole(),
     "runs": whole(),
@@ -314,6 +331,8 @@ def components() -> dict[str, Schema]:
         "Thread": THREAD,
         "ThreadTold": THREAD_TOLD,
         "Model": MODEL,
+        "Memory": MEMORY,
+        "Task": TASK,
         "Alive": ALIVE,
         "Health": HEALTH,
         "Readiness": READINESS,
