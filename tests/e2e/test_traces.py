@@ -1,5 +1,8 @@
 """One question is one trace over every service, each a process of its own."""
 
+import os
+import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.collector import Collector, Span, collecting
-from tests.e2e.conftest import Platform, start, stop
+from tests.e2e.conftest import ROOT, Platform, start, stop
 from tests.e2e.question import QUESTION, body
 
 pytestmark = pytest.mark.slow
@@ -174,3 +177,21 @@ def test_logs_of_all_services_name_the_trace(traced: Platform) -> None:
     assert logs
     telling = {log.stem.split(".")[0] for log in logs if trace in log.read_text(errors="replace")}
     assert telling >= SERVICES
+
+
+@pytest.mark.req("S7")
+def test_commands_of_the_page_work(traced: Platform, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    commands = re.findall(r"^    (curl .*)$", page, re.MULTILINE)
+    assert len(commands) >= 6
+    environ = {
+        "PATH": os.environ["PATH"],
+        "ISOBATH": traced.ready["http"],
+        "KEY": traced.key,
+        "no_proxy": "*",
+    }
+    for command in commands:
+        shell = ["bash", "-euc", command.replace("curl ", "curl -fsS ", 1)]
+        ran = subprocess.run(shell, cwd=tmp_path, env=environ, capture_output=True, text=True)
+        assert ran.returncode == 0, f"{command}: {ran.stderr}"
+    assert "<html" in (tmp_path / "profile.html").read_text()

@@ -13,6 +13,7 @@ from services.gateway.http.reference.contract import Schema
 from services.gateway.http.reference.forms import (
     deleted,
     listing,
+    record,
     ref,
     text,
     truth,
@@ -476,7 +477,7 @@ _PLATFORM = {
     ),
     "POST /v1/admin/log-level": Operation(
         "setLogLevel",
-        _json(ref("LogLevel"), "The level as it is now."),
+        _json(record({"level": text()}), "The level as it is now."),
         body=ref("LogLevel"),
         needs=Scope.ADMIN,
     ),
