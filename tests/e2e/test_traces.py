@@ -79,7 +79,7 @@ def _whole(spans: list[Span]) -> bool:
     return all(span.parent_id in known for span in spans)
 
 
-@pytest.mark.req("S7")
+@pytest.mark.req("S7", "S4")
 def test_question_is_one_trace_over_all_services(traced: Platform, collector: Collector) -> None:
     trace = "0af7651916cd43dd8448eb211c80319c"
     with traced.http() as http:
@@ -127,6 +127,10 @@ def test_question_is_one_trace_over_all_services(traced: Platform, collector: Co
     said = b"\n".join(collector.raw)
     for text in (QUESTION, "import pandas", "SELECT c0", traced.key):
         assert text.encode() not in said, text
+    # and the log of each service names the trace
+    logs: list[Path] = sorted((traced.home / "logs").glob("*"))
+    telling = {log.stem.split(".")[0] for log in logs if trace in log.read_text(errors="replace")}
+    assert telling >= SERVICES
 
 
 @pytest.mark.req("S7", "C1")
@@ -168,15 +172,6 @@ def test_fault_is_marked_where_it_happened(traced: Platform, collector: Collecto
     # the caller's mistake is no fault of the server
     assert not found.one("gateway", "POST /v1/chat/completions").failed
     assert not any(b"no_such_column" in raw for raw in collector.raw)
-
-
-@pytest.mark.req("S4")
-def test_logs_of_all_services_name_the_trace(traced: Platform) -> None:
-    trace = "0af7651916cd43dd8448eb211c80319c"
-    logs: list[Path] = sorted((traced.home / "logs").glob("*"))
-    assert logs
-    telling = {log.stem.split(".")[0] for log in logs if trace in log.read_text(errors="replace")}
-    assert telling >= SERVICES
 
 
 @pytest.mark.req("S7")
