@@ -113,6 +113,7 @@ def _addresses(layout: Layout) -> dict[str, str]:
     return {f"ISOBATH_{name.upper()}_CREDENTIALS": credentials for name in callers} | {
         "ISOBATH_GATEWAY_CONNECTORS": connectors,
         "ISOBATH_SANDBOX_CONNECTORS": connectors,
+        "ISOBATH_PG_CONNECTOR_REPLICAS": layout.addresses("pg_connector"),
         "ISOBATH_GATEWAY_SANDBOX": layout.addresses("sandbox"),
         "ISOBATH_SANDBOX_PEERS": layout.addresses("sandbox"),
         "ISOBATH_GATEWAY_INFERENCE": layout.addresses("inference"),

@@ -239,7 +239,7 @@ async def cancelled(session: Session, _: Traced) -> None:
     await asyncio.sleep(session.users.drawn.uniform(0.0, 0.5))
     stood = await session.elsewhere("POST", f"/v1/runs/{run['id']}/cancel")
     if stood["status"] not in ("cancelled", "completed"):
-        raise Wrong(f"{run['id']} is {stood['status']} after cancel")
+        raise Wrong(f"{run['id']} is {stood['status']} after cancel: {stood.get('error')}")
 
 
 async def approved(session: Session, traced: Traced) -> None:

@@ -32,6 +32,9 @@ _ROOM_S = 1.0
 _ASK_S = 2.0
 # a replica that cannot be reached for so long is given up, with the files of its threads
 AWAY_S = 5.0
+# and while all that can be reached are to stop, another one is waited for so long: in a rolling
+# restart the one before may be coming back
+COMING_S = 15.0
 _AGAIN_S = 0.2
 # the longest that a workspace takes to move
 _MOVE_S = 600.0
@@ -100,7 +103,8 @@ class Sandboxes:
         """The thread's session, at the replica that has it, or at one with room for it. Raises
         `RemoteFault`, `ServiceLost`."""
         request = pb.OpenSessionRequest(thread_id=thread_id, owner=owner)
-        placed = await self._placed(owner, thread_id)
+        until = _now() + COMING_S
+        placed = await self._soon_placed(owner, thread_id, until)
         tried: set[str] = set()
         lost = False
         while True:
@@ -112,7 +116,7 @@ class Sandboxes:
                     continue
                 opened = await _asked(replica.stub.OpenSession(request, timeout=seconds))
             except (ServiceLost, RemoteFault) as fault:
-                placed = await self._elsewhere(placed, replica, fault, tried)
+                placed = await self._elsewhere(placed, replica, fault, tried, until)
                 continue
             replica.away_since = None
             lost |= placed.used and opened.fresh
@@ -161,6 +165,15 @@ class Sandboxes:
         address = (await self._choices(thread_id))[0]
         return await self._placing.add(Placement(owner, thread_id, address))
 
+    async def _soon_placed(self, owner: str, thread_id: str, until: float) -> Placement:
+        while True:
+            try:
+                return await self._placed(owner, thread_id)
+            except ServiceLost:
+                if _now() >= until:
+                    raise
+            await asyncio.sleep(_AGAIN_S * random.uniform(1.0, 1.5))  # noqa: S311
+
     async def _at(self, placed: Placement) -> Replica:
         replica = await self._replicas.reach(placed.replica)
         replica.used_at = _now()
@@ -170,7 +183,12 @@ class Sandboxes:
         return replica
 
     async def _elsewhere(
-        self, placed: Placement, replica: Replica, fault: Exception, tried: set[str]
+        self,
+        placed: Placement,
+        replica: Replica,
+        fault: Exception,
+        tried: set[str],
+        until: float,
     ) -> Placement:
         """Where to ask next after this replica failed: there again, or at another one. Raises the
         fault where there is none."""
@@ -186,10 +204,17 @@ class Sandboxes:
             _log.info("thread_moves", replica=replica.address, to=others[0], why=str(fault))
             to = placed.moved_to(others[0])
             return to if await self._placing.change(placed, to) else await self._again(placed)
-        if full or given_up:
+        if full and _now() < until and await self._is_stopping(replica):
+            tried.clear()
+        elif full or given_up:
             raise fault
         await asyncio.sleep(_AGAIN_S * random.uniform(1.0, 1.5))  # noqa: S311
         return placed
+
+    async def _is_stopping(self, replica: Replica) -> bool:
+        replica.asked_at = float("-inf")
+        await self._ask(replica)
+        return replica.away_since is not None or bool(replica.room and replica.room.draining)
 
     async def _again(self, placed: Placement) -> Placement:
         """What it is now."""

@@ -125,6 +125,41 @@ async def test_a_replica_that_fills_up_meanwhile_hands_the_thread_on(
             assert found.having(f"t{number}") == [other]
 
 
+@pytest.mark.req("K3")
+async def test_while_all_are_to_stop_another_one_is_waited_for(
+    no_leaks: Leaks, tmp_path: Path
+) -> None:
+    stopping = pb.LoadResponse(slots=1, held=1, busy=1, draining=True)
+    async with fleet(2, tmp_path) as found:
+        await found.open("old")
+        (at,) = found.having("old")
+        (other,) = set(found.doubles) - {at}
+        for double in found.doubles.values():
+            double.room = stopping
+        await asyncio.sleep(1.1)
+        opening = [asyncio.create_task(found.open(thread)) for thread in ("old", "new")]
+        await asyncio.sleep(0.5)
+        assert not any(task.done() for task in opening)
+        found.doubles[other].room = pb.LoadResponse(slots=4)
+        await asyncio.gather(*opening)
+        assert other in found.having("old") and found.having("new") == [other]
+
+
+async def test_all_that_stay_stopping_are_told(
+    no_leaks: Leaks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandboxes, "COMING_S", 0.5)
+    async with fleet(2, tmp_path) as found:
+        await found.open("old")
+        for double in found.doubles.values():
+            double.room = pb.LoadResponse(slots=1, held=1, busy=1, draining=True)
+        await asyncio.sleep(1.1)
+        with pytest.raises(RemoteFault, match="TOO_BUSY"):
+            await found.open("old")
+        with pytest.raises(ServiceLost):
+            await found.open("new")
+
+
 async def test_all_full_is_told(no_leaks: Leaks, tmp_path: Path) -> None:
     async with fleet(2, tmp_path) as found:
         for double in found.doubles.values():
