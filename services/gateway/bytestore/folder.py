@@ -1,8 +1,9 @@
 """Bytes as files of a local folder, or of one that is mounted."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from servicekit.limits import Limiter
 from services.gateway.bytestore.port import Gone, Kept, Piece
@@ -26,7 +27,7 @@ class FolderStore:
         size = 0
         with self._told():
             try:
-                with await self._threads.run(part.open, "xb") as file:
+                async with self._opened(part, "xb") as file:
                     async for chunk in chunks:
                         size += len(chunk)
                         await self._threads.run(file.write, chunk)
@@ -37,12 +38,8 @@ class FolderStore:
 
     async def read(self, name: str, piece: Piece) -> AsyncGenerator[bytes, None]:
         left = piece.length
-        with self._told():
-            try:
-                opened = await self._threads.run((self._folder / name).open, "rb")
-            except FileNotFoundError as exc:
-                raise Gone(name) from exc
-            with opened as file:
+        with self._told(), self._gone(name):
+            async with self._opened(self._folder / name, "rb") as file:
                 await self._threads.run(file.seek, piece.offset)
                 while left:
                     read = await self._threads.run(file.read, min(left, READ_BYTES))
@@ -50,6 +47,14 @@ class FolderStore:
                         raise Gone(name)
                     left -= len(read)
                     yield read
+
+    @asynccontextmanager
+    async def _opened(self, path: Path, mode: str) -> AsyncIterator[IO[bytes]]:
+        """Closed on leaving, also where the thread has opened it for one who is cancelled."""
+        with ExitStack() as stack:
+            yield cast(
+                IO[bytes], await self._threads.run(lambda: stack.enter_context(path.open(mode)))
+            )
 
     async def delete(self, name: str) -> None:
         with self._told():
@@ -83,6 +88,13 @@ class FolderStore:
 
         with self._told():
             await self._threads.run(probe)
+
+    @contextmanager
+    def _gone(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as exc:
+            raise Gone(name) from exc
 
     @contextmanager
     def _told(self) -> Iterator[None]:
