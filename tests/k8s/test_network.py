@@ -67,7 +67,8 @@ class Cluster:
     def _by_settings(self, workload: Workload) -> set[Edge]:
         found = set()
         for name, value in environment(workload, self.documents).items():
-            if name.endswith("_BIND") or not _asks(workload, name):
+            # replicas of its own are counted by their addresses, and not called
+            if name.endswith(("_BIND", "_REPLICAS")) or not _asks(workload, name):
                 continue
             for address in addresses(self._content(workload, name, value)):
                 found.add(self._edge(workload, address))

@@ -9,7 +9,7 @@ import pytest
 
 from dev.cluster_secrets import hosts
 from dev.cluster_secrets import workload as workload_of
-from dev.manifests import K8S, Combination, Document, components_of, of_kind
+from dev.manifests import K8S, Combination, Document, components_of, of_kind, rendered
 from servicekit.secrets import Secret
 from servicekit.settings import load
 from tests.k8s.addresses import Names, addresses
@@ -172,3 +172,19 @@ def test_hosts_are_those_that_settings_dial(
 
 def _served(documents: Sequence[Document]) -> Iterator[tuple[str, Any]]:
     return ((each.service, each) for each in ours(documents) if each.service is not None)
+
+
+@pytest.mark.req("K1", "B1")
+def test_azure_is_reached_with_the_pods_own_identity() -> None:
+    """No key of an account is in any Secret that a pod has to have."""
+    documents = rendered(Combination("azure", ("clean",)))
+    accounts = {each["metadata"]["name"]: each for each in of_kind(documents, "ServiceAccount")}
+    for workload in ours(documents):
+        settings = environment(workload, documents)
+        if workload.name in ("gateway", "gateway-clean", "blob-connector"):
+            notes = accounts[workload.pod["serviceAccountName"]]["metadata"]["annotations"]
+            assert notes["azure.workload.identity/client-id"], workload
+            assert workload.labels["azure.workload.identity/use"] == "true", workload
+        if workload.service == "gateway":
+            assert settings["ISOBATH_GATEWAY_FILES_IDENTITY"] == "workload_identity"
+            assert "ISOBATH_GATEWAY_FILES_CONNECTION_STRING_FILE" not in settings
