@@ -34,7 +34,7 @@ def test_what_is_there_in_any_version_stays() -> None:
 @pytest.mark.req("K2")
 def test_a_whole_lock_is_there_where_it_was_installed() -> None:
     """This environment has all that the inference service needs."""
-    words = [sys.executable, ROOT / "dev/beside.py", ROOT / "requirements/inference.txt"]
+    words = [sys.executable, str(ROOT / "dev/beside.py"), str(ROOT / "requirements/inference.txt")]
     told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     # but for what is of other systems only
     assert [line for line in told.splitlines() if "==" in line and " ; " not in line] == []
