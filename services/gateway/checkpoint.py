@@ -132,6 +132,8 @@ class Checkpoint:
     sources: tuple[Pinned, ...]
     request_id: str = ""
     progress: Progress | None = None
+    # as `tracing.carried` gave it
+    trace: str = ""
 
     def packed(self) -> bytes:
         """As the database keeps it."""
@@ -143,6 +145,7 @@ class Checkpoint:
             "sources": [asdict(each) for each in self.sources],
             "request_id": self.request_id,
             "progress": None if self.progress is None else _told(self.progress),
+            "trace": self.trace,
         }
         return json.dumps(told, default=_plain, separators=(",", ":")).encode()
 
@@ -160,6 +163,7 @@ class Checkpoint:
             sources=tuple(Pinned(**each) for each in told["sources"]),
             request_id=told["request_id"],
             progress=None if progress is None else _progress(progress),
+            trace=told["trace"],
         )
 
 

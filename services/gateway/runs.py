@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy.exc import IntegrityError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit import context, logs
+from servicekit import context, logs, tracing
 from servicekit.sql import Database
 from servicekit.status import Fault, StatusTable
 from services.gateway import approvals, metrics
@@ -256,7 +256,7 @@ class Runs:
         )
         if at.plan.thread_id:
             self._busy_threads[at.plan.thread_id] = run_id
-        with context.entered_request(at.request_id):
+        with context.entered_request(at.request_id), tracing.continued(at.trace):
             context.tell(user=at.caller.owner)
             self._launch(at.plan, live, waits, partial(self._work.resume, at, live, waits))
         _log.info("run_taken_up", run_id=run_id, sequence=live.told)
@@ -383,7 +383,8 @@ class Runs:
 def _at_its_start(caller: Caller, plan: Plan, model: str, sources: Sequence[Source]) -> Checkpoint:
     """Of a run of which nothing was begun."""
     pinned = tuple(Pinned(each.id, each.version) for each in sources)
-    return Checkpoint(caller, plan, model, pinned, context.request_id())
+    trace = tracing.carried()
+    return Checkpoint(caller, plan, model, pinned, context.request_id(), trace=trace)
 
 
 def _over(run_id: str) -> Conflict:

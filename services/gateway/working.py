@@ -10,7 +10,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from servicekit import context, logs
+from servicekit import context, logs, tracing
 from servicekit.sql import Database
 from servicekit.status import Fault, Outcome, StatusTable, outcome
 from services.gateway import interrupted
@@ -175,6 +175,7 @@ class Work:
             sources=tuple(Pinned(each.source.id, each.source.version) for each in analysis.chosen),
             request_id=context.request_id(),
             progress=analysis.progress(conversation, step),
+            trace=tracing.carried(),
         )
         run_id = analysis.run_id
         leaving = self._journal.leave(

@@ -123,6 +123,7 @@ CHECKPOINTS = st.builds(
     st.lists(st.builds(Pinned, TEXT, COUNT), max_size=3).map(tuple),
     request_id=TEXT,
     progress=st.none() | progresses(),
+    trace=TEXT,
 )
 
 
@@ -149,7 +150,7 @@ def test_what_a_checkpoint_holds_is_counted_by_its_version() -> None:
     """A field more, or one less: count `VERSION` up, read the one before too, and then change
     this."""
     shapes: dict[type[Any], int] = {
-        Checkpoint: 6,
+        Checkpoint: 7,
         Progress: 12,
         Counted: 8,
         Granted: 5,
