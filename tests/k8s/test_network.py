@@ -113,6 +113,9 @@ class Cluster:
             wanted += TRIED.get(workload.name, ())
         if workload.pod.get("automountServiceAccountToken"):
             wanted += API
+        if workload.name == "credentials-backup":
+            url = self._secrets["isobath", "credentials"]["database-url"]
+            return {self._edge(workload, each) for each in addresses(url)}
         settings = environment(workload, self.documents)
         if settings.get("ISOBATH_SANDBOX_DRIVER") == "pods":
             wanted.append(("sandbox-pod", int(settings["ISOBATH_SANDBOX_PODS_PORT"])))

@@ -139,8 +139,9 @@ def test_services_are_probed_on_the_port_that_tells_health(documents: Sequence[D
 def test_pod_has_the_time_that_its_service_takes_to_end(documents: Sequence[Document]) -> None:
     for workload in pods(documents):
         if workload.service is not None and workload.endless:
-            server = loaded(workload, documents).server
-            ending = getattr(server, "linger_s", 0.0) + server.drain_s + CLEANUP_S
+            settings = loaded(workload, documents)
+            ending = settings.server.linger_s + settings.server.drain_s + CLEANUP_S
+            ending += getattr(settings, "hand_over_s", 0.0)
             assert workload.pod["terminationGracePeriodSeconds"] >= ending + MARGIN_S, workload
 
 

@@ -177,11 +177,11 @@ def _served(documents: Sequence[Document]) -> Iterator[tuple[str, Any]]:
 @pytest.mark.req("K1", "B1")
 def test_azure_is_reached_with_the_pods_own_identity() -> None:
     """No key of an account is in any Secret that a pod has to have."""
-    documents = rendered(Combination("azure", ("clean",)))
+    documents = rendered(Combination("azure", ("backup", "clean")))
     accounts = {each["metadata"]["name"]: each for each in of_kind(documents, "ServiceAccount")}
     for workload in ours(documents):
         settings = environment(workload, documents)
-        if workload.name in ("gateway", "gateway-clean", "blob-connector"):
+        if workload.name in ("gateway", "gateway-backup", "gateway-clean", "blob-connector"):
             notes = accounts[workload.pod["serviceAccountName"]]["metadata"]["annotations"]
             assert notes["azure.workload.identity/client-id"], workload
             assert workload.labels["azure.workload.identity/use"] == "true", workload
