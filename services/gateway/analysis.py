@@ -23,8 +23,9 @@ from servicekit.status import RemoteFault
 from services.gateway import metrics, render
 from services.gateway.approvals import Approvals
 from services.gateway.asking import Asking
+from services.gateway.budget import Learned
 from services.gateway.callers import Caller
-from services.gateway.checkpoint import Counted, Learned, Progress
+from services.gateway.checkpoint import Counted, Progress
 from services.gateway.chosen import Chosen, attached, data_file
 from services.gateway.clients import Services, call, stream
 from services.gateway.conversation import (

@@ -8,8 +8,7 @@ from isobath.inference.v1 import inference_pb2 as pb
 from servicekit import logs
 from servicekit.status import RemoteFault
 from services.gateway import render
-from services.gateway.budget import Budget, size
-from services.gateway.checkpoint import Learned
+from services.gateway.budget import Budget, Learned, size
 from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.models import Models
 

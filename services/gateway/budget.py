@@ -34,6 +34,15 @@ _LARGE_TOKENS = 131_072
 _TEMPLATE_TOKENS = 8
 
 
+@dataclass(frozen=True)
+class Learned:
+    """Of the model's context; `told`: the user knows that the conversation is cut."""
+
+    context_tokens: int = 0
+    chars_per_token: float = 0.0
+    told: bool = False
+
+
 @dataclass
 class Budget:
     """What one run's conversation may take. `context_tokens` 0: not bounded, or not known yet."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from services.gateway.access.quotas import Quota
 from services.gateway.access.scopes import Scope
+from services.gateway.budget import Learned
 from services.gateway.callers import Caller
 from services.gateway.conversation import (
     Bounds,
@@ -63,15 +64,6 @@ class Granted:
     approved: bool
     comment: str
     decided_by: str
-
-
-@dataclass(frozen=True)
-class Learned:
-    """Of the model's context; `told`: the user knows that the conversation is cut."""
-
-    context_tokens: int = 0
-    chars_per_token: float = 0.0
-    told: bool = False
 
 
 @dataclass(frozen=True)

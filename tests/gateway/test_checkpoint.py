@@ -13,13 +13,13 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from services.gateway.access.quotas import Quota
 from services.gateway.access.scopes import Scope
 from services.gateway.approvals import Approvals, Decision
+from services.gateway.budget import Learned
 from services.gateway.callers import Caller
 from services.gateway.checkpoint import (
     VERSION,
     Checkpoint,
     Counted,
     Granted,
-    Learned,
     Pinned,
     Progress,
     UnknownVersion,
