@@ -206,6 +206,11 @@ async def test_reader_may_leave_at_any_time(store: ByteStore) -> None:
     await store.delete(name)
 
 
+async def test_gateways_that_start_at_once_check_the_same_store(store: ByteStore) -> None:
+    await asyncio.gather(*(store.check() for _ in range(30)))
+    assert await lying(store) == []
+
+
 async def test_check_leaves_nothing(store: ByteStore) -> None:
     await store.check()
     assert await lying(store) == []
