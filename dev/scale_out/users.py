@@ -87,7 +87,7 @@ class Users:
                 with self.outcomes.one(kind) as traced:
                     session.traced = traced
                     async with asyncio.timeout(PATIENCE_S):
-                        await act(session, traced)
+                        await _again_if_unanswered(act, session, traced)
 
 
 @dataclass
@@ -158,6 +158,19 @@ class Session:
                 if not some:
                     break
             traced.hops += 1
+
+
+async def _again_if_unanswered(
+    act: Callable[["Session", Traced], Awaitable[None]], session: "Session", traced: Traced
+) -> None:
+    """Once more where a connection that was kept was closed as the request came, as every client
+    has to expect of HTTP/1.1 (RFC 9112, 9.3.1), and the OpenAI SDK does."""
+    try:
+        await act(session, traced)
+    except httpx.RemoteProtocolError as closed:
+        if "without sending a response" not in str(closed):
+            raise
+        await act(session, traced)
 
 
 async def _read(response: httpx.Response) -> bytes:

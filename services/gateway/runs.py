@@ -301,6 +301,11 @@ class Runs:
             await self._records.require(owner, run_id)
         async with aclosing(self._journal.batches(run_id, after, beat_s=beat_s)) as batches:
             async for batch in batches:
+                if live is not None and live.ended and self._leases.is_shared:
+                    # who hears of the end may ask another gateway how the run stands
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(CLEANUP_S):
+                            await live.settled.wait()
                 yield batch
 
     async def so_far(self, owner: str, run_id: str) -> Sequence[analyst.Event]:

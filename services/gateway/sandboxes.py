@@ -204,7 +204,7 @@ class Sandboxes:
             _log.info("thread_moves", replica=replica.address, to=others[0], why=str(fault))
             to = placed.moved_to(others[0])
             return to if await self._placing.change(placed, to) else await self._again(placed)
-        if full and _now() < until and await self._is_stopping(replica):
+        if _now() < until and await self._is_stopping(replica):
             tried.clear()
         elif full or given_up:
             raise fault
@@ -212,9 +212,11 @@ class Sandboxes:
         return placed
 
     async def _is_stopping(self, replica: Replica) -> bool:
+        """Whether this one or another is, so that one that is away may be one that comes back."""
         replica.asked_at = float("-inf")
         await self._ask(replica)
-        return replica.away_since is not None or bool(replica.room and replica.room.draining)
+        known = await self._replicas.known()
+        return any(each.room is not None and each.room.draining for each in known.values())
 
     async def _again(self, placed: Placement) -> Placement:
         """What it is now."""
