@@ -41,7 +41,7 @@ test-vllm: ## the suite of the vLLM engine, on CPU, in an environment of its own
 	.venv-vllm/bin/python -m pytest -m vllm tests/inference/test_vllm_engine.py
 
 test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the whole platform
-	bash dev/clients_env.sh .venv-clients
+	bash dev/locked_env.sh .venv-clients clients
 	.venv-clients/bin/python -m pytest -c tests/clients/pytest.ini --confcutdir tests/clients \
 		-m clients tests/clients
 
@@ -126,7 +126,7 @@ sbom: ## bills of materials of the services' locks, as CycloneDX in dist/sbom
 k8s-check: env ## the manifests in all combinations: schemas of several Kubernetes versions, who may reach whom, checkov
 	$(RUN)/python -m dev.kubectl
 	$(RUN)/python -m pytest -q tests/k8s
-	bash dev/manifests_env.sh .venv-manifests
+	bash dev/locked_env.sh .venv-manifests manifests
 	$(RUN)/python -m dev.manifests .manifests
 	.venv-manifests/bin/checkov --directory .manifests --config-file k8s/checkov.yaml
 
