@@ -14,7 +14,7 @@ from dev.identities import issue
 from dev.names import NAMES
 from dev.postgres import Postgres, postgres
 from dev.registration import api, healthy, register, sources
-from dev.roster import Ports, ports, services
+from dev.roster import Ports, operator, ports, services
 from dev.samples import Company, generate
 from dev.samples.load import Login, load_blobs, load_files, load_postgres
 from dev.settings import Settings
@@ -78,7 +78,8 @@ async def platform(
         async with asyncio.TaskGroup() as group:
             loading = group.create_task(load(parts, home, company, board))
             shown = await asyncio.to_thread(certs.issue, home.certs) if settings.mtls else None
-            who = issue(NAMES, home.run, shown)
+            who = issue((*NAMES, certs.OPERATOR), home.run, shown)
+            home.write_environment(certs.OPERATOR, operator(places, who))
             wanted = services(settings, home, places, who, given)
             supervisor = await _start_services(stack, home, wanted, listener)
         key = Secret(home.first_key())

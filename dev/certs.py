@@ -31,7 +31,7 @@ from dev.home import write_private
 from dev.names import NAMES
 
 DOMAIN = "isobath"
-# whoever watches the services: no method of theirs is its own
+# whoever watches the services, and serves adapters
 OPERATOR = "operator"
 DAYS = 90
 _AUTHORITY = timedelta(days=3650)

@@ -104,6 +104,14 @@ def services(
     ]
 
 
+def operator(places: Ports, who: Identities) -> dict[str, str]:
+    """For commands of whoever runs the services, such as `python -m training.push`."""
+    found = {"INFERENCE": places.address("inference"), "TOKEN_FILE": str(who.tokens[OPERATOR])}
+    if who.certificates is not None:
+        found |= _tls_fields(who.certificates, OPERATOR)
+    return _prefixed(OPERATOR, found)
+
+
 def _handed_on(name: str, given: Mapping[str, str]) -> dict[str, str]:
     prefixes = (_prefix(name), *FOR_ALL)
     return {key: value for key, value in given.items() if key.startswith(prefixes)}
@@ -117,12 +125,8 @@ def _environment(name: str, settings: Settings, places: Ports, who: Identities) 
         "TOKEN_FILE": str(who.tokens[name]),
     }
     if who.certificates is not None:
-        files = _tls(who.certificates, name)
-        common |= {
-            "SERVER_TLS_CERT_FILE": str(files.cert_file),
-            "SERVER_TLS_KEY_FILE": str(files.key_file),
-            "SERVER_TLS_CA_FILE": str(files.ca_file),
-        }
+        fields = _tls_fields(who.certificates, name)
+        common |= {f"SERVER_{field}": value for field, value in fields.items()}
     if (port := places.grpc[name]) == GRPC_PORT + NAMES.index(name) and name != "gateway":
         common["SERVER_METRICS_BIND"] = f"127.0.0.1:{port + METRICS_OFFSET}"
     return _prefixed(name, common) | {"ISOBATH_LOG_LEVEL": settings.log_level}
@@ -130,6 +134,14 @@ def _environment(name: str, settings: Settings, places: Ports, who: Identities) 
 
 def _tls(files: Certificates, identity: str) -> TlsSettings:
     return TlsSettings(files.cert(identity), files.key(identity), files.ca)
+
+
+def _tls_fields(files: Certificates, identity: str) -> dict[str, str]:
+    return {
+        "TLS_CERT_FILE": str(files.cert(identity)),
+        "TLS_KEY_FILE": str(files.key(identity)),
+        "TLS_CA_FILE": str(files.ca),
+    }
 
 
 def _prefix(name: str) -> str:

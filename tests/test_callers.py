@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from connectorkit import callers as connectors
+from dev.certs import OPERATOR
 from dev.roster import NEEDS
 from isobath.connector.v1 import connector_pb2
 from isobath.credentials.v1 import credentials_pb2
@@ -42,7 +43,7 @@ def test_every_method_names_who_may_call_it(name: str) -> None:
     methods = module.DESCRIPTOR.services_by_name[name].methods_by_name  # type: ignore[attr-defined]
     assert set(allow) == set(methods)
     for identities in allow.values():
-        assert identities and identities <= {*NEEDS, ANYONE}
+        assert identities and identities <= {*NEEDS, OPERATOR, ANYONE}
 
 
 def test_documentation_has_the_same_table() -> None:

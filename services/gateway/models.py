@@ -123,8 +123,15 @@ class Models:
             replica.away_until = asyncio.get_running_loop().time() + _AWAY_S
             return True
         # a busy one stays so for longer than all pauses together
-        full = isinstance(fault, RemoteFault) and fault.reason == "TOO_BUSY"
-        return full and len(self._all) > 1
+        return isinstance(fault, RemoteFault) and _of_this_one(fault) and len(self._all) > 1
+
+
+def _of_this_one(fault: RemoteFault) -> bool:
+    """It is full; or it has not loaded an adapter yet that others serve already, or was told first
+    to let it go."""
+    return fault.reason == "TOO_BUSY" or (
+        fault.reason == "NOT_FOUND" and fault.fields.get("kind") == "model"
+    )
 
 
 def _opened(address: str, channel: grpc.aio.Channel, stack: AsyncExitStack) -> Replica:

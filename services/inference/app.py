@@ -29,6 +29,9 @@ async def mount(server: Server, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         engine, adapters = await _engine(server, settings, stack)
         stack.push_async_callback(engine.aclose)
+        if adapters is not None and (folder := settings.vllm_adapters_folder) is not None:
+            every_s = settings.vllm_adapters_watch_s
+            await stack.enter_async_context(vllm.following(adapters, folder, every_s))
         servicer = InferenceServicer(engine, server.draining, adapters)
         server.register(
             SERVICE,

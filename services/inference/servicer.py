@@ -18,9 +18,12 @@ from services.inference.engines.port import Adapters, Engine
 from services.inference.models import Event, Request
 from services.inference.multiplex import Cancelled, Multiplexer
 
-ALLOW: Allow = dict.fromkeys(
-    pb.DESCRIPTOR.services_by_name["InferenceService"].methods_by_name, frozenset({"gateway"})
+_METHODS = pb.DESCRIPTOR.services_by_name["InferenceService"].methods_by_name
+# who serves adapters, and looks at what they answer
+_OPERATORS = dict.fromkeys(
+    ("Generate", "ListModels", "LoadAdapter", "UnloadAdapter"), frozenset({"gateway", "operator"})
 )
+ALLOW: Allow = dict.fromkeys(_METHODS, frozenset({"gateway"})) | _OPERATORS
 SERVICE = str(pb.DESCRIPTOR.services_by_name["InferenceService"].full_name)
 
 _Code = grpc.StatusCode

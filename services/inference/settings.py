@@ -1,6 +1,7 @@
 """ISOBATH_INFERENCE_…"""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from servicekit.secrets import Secret
@@ -66,6 +67,12 @@ class Settings:
     vllm_adapters: int = 4
     # the largest rank of an adapter
     vllm_adapter_rank: int = 64
+    # a folder of adapters, each in a folder of its own, whose name it is served under: loaded
+    # before the service is ready; unset = adapters are loaded by calls only
+    vllm_adapters_folder: Path | None = None
+    # how often that folder is looked at for adapters that came, changed or went, in seconds; 0 =
+    # at the start only
+    vllm_adapters_watch_s: float = 5.0
 
     # who we are to other services; none is called today, the supervisor sets it for all alike
     token: Secret | None = None
@@ -78,6 +85,8 @@ class Settings:
             )
         if self.engine == "vllm" and self.protocol == "tools":
             raise ValueError("PROTOCOL=tools is for ENGINE=openai; vllm takes native or taught")
+        if self.vllm_adapters_folder and (self.engine != "vllm" or not self.vllm_adapters):
+            raise ValueError("VLLM_ADAPTERS_FOLDER is for ENGINE=vllm with VLLM_ADAPTERS above 0")
         if self.slots < 1 or self.queue < 0:
             raise ValueError("SLOTS expects at least 1, QUEUE at least 0")
 

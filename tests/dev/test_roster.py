@@ -3,14 +3,17 @@ from pathlib import Path
 
 import pytest
 
+from dev import certs
 from dev.home import Home
 from dev.identities import issue
 from dev.names import NAMES
-from dev.roster import Ports, PortsTaken, ports, services
+from dev.roster import Ports, PortsTaken, operator, ports, services
 from dev.settings import Settings
 from dev.supervisor import Service, levels
 from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
+from servicekit.tls import Tls
+from training.operator import Operator
 
 
 @pytest.fixture
@@ -82,6 +85,17 @@ def test_roster_passes_secrets_by_file_only(tmp_path: Path) -> None:
     assert kind == "file" and Path(path).read_text() == "sk-abc"
     asked = found["inference"].environment["ISOBATH_INFERENCE_CREDENTIALS"]
     assert asked == found["credentials"].address
+
+
+@pytest.mark.req("S3", "T4")
+def test_operator_gets_its_own_token_and_certificate(tmp_path: Path) -> None:
+    shown = certs.issue(tmp_path / "certs")
+    who = issue((*NAMES, certs.OPERATOR), tmp_path, shown)
+    environ = operator(Ports(1, {"inference": 2}), who)
+    found = load(Operator, environ, prefix="ISOBATH_OPERATOR_")
+    assert found.inference == "127.0.0.1:2" and found.token is not None
+    assert found.token.reveal() == (tmp_path / "tokens" / "operator").read_text()
+    assert Tls(found.tls).material().identity == "operator"
 
 
 @pytest.mark.usefixtures("ports_are_free")

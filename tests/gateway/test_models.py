@@ -16,13 +16,17 @@ from services.gateway.models import Models, reaching
 from tests.inference.scripted import Scripted, replica
 
 
-def asking(text: str) -> pb.GenerateRequest:
-    return pb.GenerateRequest(messages=[pb.Message(role=pb.ROLE_USER, content=text)])
+def asking(text: str, model: str = "") -> pb.GenerateRequest:
+    message = pb.Message(role=pb.ROLE_USER, content=text)
+    return pb.GenerateRequest(messages=[message], model=model)
 
 
-async def answer(models: Models, text: str, *, key: str = "thread", seconds: float = 20.0) -> str:
+async def answer(
+    models: Models, text: str, *, key: str = "thread", seconds: float = 20.0, model: str = ""
+) -> str:
     said = []
-    async with aclosing(models.generate(asking(text), key=key, seconds=seconds)) as events:
+    request = asking(text, model)
+    async with aclosing(models.generate(request, key=key, seconds=seconds)) as events:
         async for event in events:
             said.append(event.delta.text)
     return "".join(said)
@@ -102,6 +106,18 @@ async def test_what_a_full_replica_refuses_another_answers(no_leaks):
         found.engines[0].full = True
         for number in range(6):
             assert await answer(found.models, "hello", key=f"t{number}") == "hello "
+
+
+@pytest.mark.req("T4", "K3")
+async def test_adapter_that_some_replicas_serve_already_is_asked_of_those(no_leaks, tmp_path):
+    async with fleet(2) as found:
+        await found.engines[1].load_adapter("ours", tmp_path)
+        for number in range(6):
+            assert await answer(found.models, "hello", key=f"t{number}", model="ours") == "hello "
+        assert found.asked() == [0, 6]
+        with pytest.raises(RemoteFault) as fault:
+            await answer(found.models, "hello", model="theirs")
+        assert fault.value.reason == "NOT_FOUND"
 
 
 async def test_one_that_is_full_and_alone_says_so_at_once(no_leaks):

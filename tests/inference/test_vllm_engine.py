@@ -31,6 +31,8 @@ from services.inference.app import mount
 from services.inference.settings import Settings
 from tests.inference import tiny_model
 from tests.inference.test_process import launched
+from training import placing, replicas
+from training.operator import Operator
 
 T = TypeVar("T", bound=Callable[..., Any])
 INSTALLED = importlib.util.find_spec("vllm") is not None
@@ -63,6 +65,12 @@ class Service:
     # as the gateway asks it: all answers over one call
     models: Models
     folder: Path
+    address: str
+
+    @property
+    def adapters(self) -> Path:
+        """That it follows."""
+        return self.folder / "adapters"
 
     async def load(self) -> pb.LoadResponse:
         return await self.stub.Load(pb.LoadRequest())
@@ -81,7 +89,7 @@ async def service(settings: Settings, folder: Path):
         open_channel(server) as opened,
         reaching([server.address], None, None) as models,
     ):
-        yield Service(rpc.InferenceServiceStub(opened), models, folder)
+        yield Service(rpc.InferenceServiceStub(opened), models, folder, server.address)
 
 
 def asking(text: str = "count the orders", **fields) -> pb.GenerateRequest:
@@ -139,7 +147,18 @@ async def random_model(tmp_path_factory):
     """It writes nonsense, as long as it may."""
     folder = tmp_path_factory.mktemp("random")
     base = tiny_model.make(folder / "base")
-    async with service(replace(SETTINGS, model=str(base)), folder) as found:
+    tiny_model.make_adapter(folder / "adapters" / "first", base)
+    settings = replace(
+        SETTINGS, model=str(base), vllm_adapters_folder=folder / "adapters",
+        vllm_adapters_watch_s=0.2,
+    )  # fmt: skip
+    async with service(settings, folder) as found:
+        # there before it was ready
+        listed = (await found.stub.ListModels(pb.ListModelsRequest())).models
+        assert [each.id for each in listed] == ["DeepAnalyze-8B", "first"]
+        placing.remove(folder / "adapters", "first")
+        async with replicas.reached(Operator(found.address)) as reached:
+            await replicas.followed(reached, "first", there=False, seconds=30)
         yield found
 
 
@@ -303,6 +322,41 @@ async def test_adapters_come_and_go_while_it_serves(random_model: Service):
     with pytest.raises(RemoteFault) as fault:
         await answer(stub, asking(model="ours"))
     assert fault.value.reason == "NOT_FOUND"
+
+
+@each(*on_shared)
+@pytest.mark.req("T4")
+async def test_adapters_of_a_folder_are_pushed_replaced_and_gone(random_model: Service):
+    """As `python -m training.push --folder` does it, while answers go on."""
+    base = random_model.folder / "base"
+    one = tiny_model.make_adapter(random_model.folder / "v1", base)
+    other = tiny_model.make_adapter(random_model.folder / "v2", base, seed=12)
+    plain, _, _ = await answer(random_model.stub, asking())
+    # long enough for its prefix to be kept
+    question = "count the orders by region " * 40
+    async with replicas.reached(Operator(random_model.address)) as reached:
+        placing.place(one, random_model.adapters, "ours")
+        await replicas.followed(reached, "ours", there=True, seconds=30)
+        await replicas.verify(reached, "ours", seconds=60)
+        first, _, _ = await answer(random_model.stub, asking(model="ours"))
+        old, _, _ = await answer(random_model.stub, asking(question, model="ours"))
+        assert first != plain
+
+        # loaded by a call from elsewhere, it tells what the replaced one has to answer
+        await replicas.load(reached, "theirs", str(other), seconds=60)
+        expected, _, _ = await answer(random_model.stub, asking(question, model="theirs"))
+        assert expected != old
+        for file in placing.files(other):
+            (random_model.adapters / "ours" / file.name).write_bytes(file.read_bytes())
+        async with asyncio.timeout(30):
+            while (await answer(random_model.stub, asking(question, model="ours")))[0] != expected:
+                await asyncio.sleep(0.2)
+        await replicas.unload(reached, "theirs", seconds=60)
+
+        placing.remove(random_model.adapters, "ours")
+        await replicas.followed(reached, "ours", there=False, seconds=30)
+    again, _, _ = await answer(random_model.stub, asking())
+    assert again == plain
 
 
 async def refused(stub, name: str, path: Path, reason: str) -> None:

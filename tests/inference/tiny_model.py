@@ -91,11 +91,11 @@ def byte_tokenizer(template: str):
     return tokenizer
 
 
-def make_adapter(folder: Path, base: Path, *, rank: int = 8) -> Path:
+def make_adapter(folder: Path, base: Path, *, rank: int = 8, seed: int = 11) -> Path:
     """A LoRA adapter as peft makes and saves it, with random weights in both of its halves."""
     torch, peft, transformers = _library("torch"), _library("peft"), _library("transformers")
     model = transformers.Qwen3ForCausalLM.from_pretrained(base)
-    torch.manual_seed(11)
+    torch.manual_seed(seed)
     config = peft.LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=["q_proj", "v_proj"],
         init_lora_weights=False, task_type="CAUSAL_LM",

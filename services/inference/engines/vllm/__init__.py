@@ -1,5 +1,6 @@
-"""vLLM in this process: `opened` gives the engine."""
+"""vLLM in this process: `opened` gives the engine, `following` the adapters of a folder."""
 
+from .folder import following
 from .opening import opened
 
-__all__ = ["opened"]
+__all__ = ["following", "opened"]

@@ -173,7 +173,10 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest
 
         model = Model(name, NAME, f"adapter of {self._model.id}", self._context, self._model.id)
-        return _Adapter(model, path, LoRARequest(name, next(self._adapter_ids), str(path)))
+        number = next(self._adapter_ids)
+        # vLLM's cache of prefixes tells adapters apart by this name and the path: one that was
+        # replaced in its place must not be given what its predecessor computed
+        return _Adapter(model, path, LoRARequest(f"{name}#{number}", number, str(path)))
 
     def _adapter(self, model: str) -> _Adapter | None:
         if model in ("", self._model.id):

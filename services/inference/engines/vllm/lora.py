@@ -7,7 +7,7 @@ from typing import Any
 from services.inference.errors import AdapterNotFound, AdapterUnfit
 
 CONFIG = "adapter_config.json"
-_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 # that vLLM takes as the largest
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
@@ -16,8 +16,8 @@ def check(path: Path, *, largest_rank: int) -> None:
     """Raises AdapterNotFound, AdapterUnfit."""
     if not (path / CONFIG).is_file():
         raise AdapterNotFound(str(path))
-    if not any((path / name).is_file() for name in _WEIGHTS):
-        raise AdapterUnfit(f"there is no {_WEIGHTS[0]} beside {CONFIG}", path=str(path))
+    if not any((path / name).is_file() for name in WEIGHTS):
+        raise AdapterUnfit(f"there is no {WEIGHTS[0]} beside {CONFIG}", path=str(path))
     for why, remedy in _faults(_config(path), largest_rank):
         raise AdapterUnfit(why, path=str(path), remedy=remedy)
 
