@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,16 +12,40 @@ from tests.e2e.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
+ASKED = ["web-visitors", "retail-regulars", "stock-categories"]
 
-@pytest.mark.req("T5")
-def test_questions_of_both_sources_are_asked_and_scored(tmp_path: Path) -> None:
-    asked = ["web-visitors", "retail-regulars"]
-    chosen = [part for each in asked for part in ("--question", each)]
-    command = [sys.executable, "-m", "training.evaluation", *chosen, "--output", str(tmp_path)]
+
+def evaluation(*arguments: str) -> str:
+    command = [sys.executable, "-m", "training.evaluation", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert {each["question"]["id"] for each in results} == set(asked)
-    assert all(each["answer"] and each["rounds"] and not each["failed"] for each in results)
+    return done.stdout
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.mark.req("T5")
+def test_questions_of_both_sources_are_asked_scored_and_taken_up(tmp_path: Path) -> None:
+    chosen = [part for each in ASKED for part in ("--question", each)]
+    output = ("--output", str(tmp_path), "--scores", str(tmp_path / "scores.jsonl"))
+    told = evaluation(*chosen, *output)
+    header, *results = lines(tmp_path / "results.jsonl")
+    assert header == {
+        "format": "isobath.evaluation/1", "engine": "rules", "model": "", "benchmark": ""
+    }  # fmt: skip
+    assert {each["question"]["id"] for each in results} == set(ASKED)
+    for each in results:
+        assert each["answer"] and each["run_id"] and each["used"]["rounds"] and not each["failure"]
+        assert each["used"]["prompt_tokens"] and each["used"]["fetched_rows"]
+        assert each["programs"]
     assert "| seen | " in (tmp_path / "report.md").read_text()
-    assert "| all | " in done.stdout
+    assert "| all | " in told and "| several | " in told
+    scores = {each["run_id"]: each["score"] for each in lines(tmp_path / "scores.jsonl")}
+    assert scores == {each["run_id"]: round(each["verdict"]["credit"], 4) for each in results}
+
+    # all is answered: nothing is started
+    again = evaluation("run", *chosen, *output, "--resume")
+    assert "3 of 3 are answered already" in again and "ready" not in again
+    assert lines(tmp_path / "results.jsonl") == [header, *results]

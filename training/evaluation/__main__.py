@@ -1,29 +1,33 @@
-"""`make eval`: the questions with known answers, asked of a platform that is started for it."""
+"""`make eval`: questions with known answers, asked of a platform that is started for it, and two
+evaluations side by side."""
 
 import asyncio
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
-from dev.ending import run
-from dev.settings import Engine, Settings
+from dev.ending import run as run_to_end
+from dev.settings import Settings
 from servicekit.settings import SettingsError, load
-from training.evaluation import apart, seen
-from training.evaluation.run import Asked, causes, evaluated, scores, table, written
-
-
-class Half(StrEnum):
-    """`seen`: those that the rules were written with; `apart`: those that were kept from them."""
-
-    SEEN = "seen"
-    APART = "apart"
-    ALL = "all"
+from training.evaluation import questions
+from training.evaluation.ledger import Header, LedgerError, kept, key, ledger, read, write_scores
+from training.evaluation.report import text
+from training.evaluation.results import Result
+from training.evaluation.run import Asked, Manner, evaluated
+from training.evaluation.summary import (
+    Score,
+    by_question,
+    causes_listed,
+    scores,
+    spread_told,
+    table,
+)
 
 
 class Engines(StrEnum):
@@ -34,27 +38,58 @@ class Engines(StrEnum):
     VLLM = "vllm"
 
 
-def questions(half: Half, domains: list[str], ids: list[str]) -> list[Asked]:
-    """Those that are asked for; none = all."""
-    parts = {Half.SEEN: seen.DOMAINS, Half.APART: apart.DOMAINS}
-    return [
-        (part.value, domain, question)
-        for part, makers in parts.items()
-        if half in (part, Half.ALL)
-        for domain in (make() for make in makers)
-        if not domains or domain.name in domains
-        for question in domain.questions
-        if not ids or question.id in ids
-    ]
+class _RunByDefault(TyperGroup):
+    """`python -m training.evaluation --half seen` is `… run --half seen`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if named else ["run", *args])
 
 
-def evaluate(
+app = typer.Typer(cls=_RunByDefault, add_completion=False, help=__doc__)
+
+
+@app.command("run")
+def ask(
     engine: Annotated[Engines, typer.Option(help="Which engine answers.")] = Engines.RULES,
-    half: Annotated[Half, typer.Option(help="Which questions.")] = Half.ALL,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="openai: the model's name at the server; vllm: a folder. Else ISOBATH_MODEL."
+        ),
+    ] = "",
+    adapter: Annotated[
+        str, typer.Option(help="Ask for this adapter by name, of those that the platform serves.")
+    ] = "",
+    half: Annotated[
+        questions.Part, typer.Option("--half", "--part", help="Which of our own questions.")
+    ] = questions.Part.ALL,
     domain: Annotated[list[str] | None, typer.Option(help="Only these domains.")] = None,
     question: Annotated[list[str] | None, typer.Option(help="Only these questions.")] = None,
+    benchmark: Annotated[
+        questions.Benchmark | None,
+        typer.Option(help="A public benchmark instead of our own questions."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the benchmark lies, as its authors publish it.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Questions at most; 0 = all.")] = 0,
+    repeat: Annotated[int, typer.Option(min=1, help="Attempts at each question.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(help="Of the model; else the platform's own.")
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Questions at once.")] = 2,
+    resume: Annotated[
+        bool, typer.Option(help="Keep what --output has answered, and ask the rest.")
+    ] = False,
     at_least: Annotated[float, typer.Option(help="End with 1 below this share.")] = 0.0,
     output: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("evaluation"),
+    scores_to: Annotated[
+        Path | None, typer.Option("--scores", help="Write run_id and score of each run, as JSONL.")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Keep the platform's state, its runs too, in this folder.")
+    ] = None,
 ) -> None:
     """Ask each question of a platform of its own, and score the answers.
 
@@ -62,34 +97,83 @@ def evaluate(
     service are taken from the environment, as `make up` takes them.
     """
     console = Console()
-    asked = questions(half, domain or [], question or [])
-    if not asked:
-        raise typer.BadParameter("no question is of that half, domain and id")
     try:
-        environ = {**os.environ, "ISOBATH_ENGINE": engine.value}
-        settings = replace(load(Settings, environ, prefix="ISOBATH_"), engine=cast(Engine, engine))
-    except SettingsError as error:
+        asked = questions.chosen(half, domain or [], question or [], benchmark, folder)
+        settings, given = _settings(engine, model)
+        header = Header(engine.value, adapter or settings.model, benchmark or "")
+        wanted = [
+            replace(e, attempt=n) for n in range(1, repeat + 1) for e in asked[: limit or None]
+        ]
+        before = _before(output, header, wanted, resume=resume)
+    except (SettingsError, questions.NoQuestions, LedgerError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from None
-    main = _evaluate(settings, environ, asked, console, output, at_least)
-    raise typer.Exit(run(main, console))
+    evaluation = _Evaluation(settings, given, header, output, scores_to, at_least, console)
+    manner = Manner(at_once, adapter, temperature, home)
+    raise typer.Exit(run_to_end(evaluation.run(wanted, before, manner), console))
 
 
-async def _evaluate(
-    settings: Settings,
-    given: Mapping[str, str],
-    asked: list[Asked],
-    console: Console,
-    output: Path,
-    at_least: float,
-) -> int:
-    results = await evaluated(settings, given, asked, console)
-    found = scores(results)
-    await asyncio.to_thread(written, results, output, f"Evaluation of {settings.engine}")
-    for text in (table(found), causes(results), f"answers in {output / 'report.md'}"):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-    return 0 if found[-1].share >= at_least else 1
+def _settings(engine: Engines, model: str) -> tuple[Settings, dict[str, str]]:
+    given = {**os.environ, "ISOBATH_ENGINE": engine.value}
+    if model:
+        given["ISOBATH_MODEL"] = model
+    settings = load(Settings, given, prefix="ISOBATH_")
+    return replace(settings, engine=engine.value), given
+
+
+def _before(output: Path, header: Header, wanted: list[Asked], *, resume: bool) -> list[Result]:
+    if not resume:
+        return []
+    unanswered = [each.unanswered() for each in wanted]
+    return kept(output, header, {key(each): each for each in unanswered})
+
+
+class _Evaluation:
+    def __init__(
+        self,
+        settings: Settings,
+        given: dict[str, str],
+        header: Header,
+        output: Path,
+        scores_to: Path | None,
+        at_least: float,
+        console: Console,
+    ) -> None:
+        self._settings, self._given, self._header = settings, given, header
+        self._output, self._scores_to, self._at_least = output, scores_to, at_least
+        self._console = console
+
+    async def run(self, wanted: list[Asked], before: list[Result], manner: Manner) -> int:
+        done = {key(each) for each in before}
+        rest = [each for each in wanted if key(each.unanswered()) not in done]
+        if before:
+            self._say(f"{len(before)} of {len(wanted)} are answered already")
+        with ledger(self._output, self._header, before) as told:
+            await evaluated(
+                self._settings, self._given, rest, manner=manner, console=self._console, told=told
+            )
+        return await asyncio.to_thread(self._finish)
+
+    def _finish(self) -> int:
+        """The report of what results.jsonl has, and the figures on the screen."""
+        _, results = read(self._output)
+        title = f"Evaluation of {self._header.name}"
+        (self._output / "report.md").write_text(text.written(title, results))
+        if self._scores_to:
+            write_scores(results, self._scores_to)
+        found = scores(results)
+        attempts = max(map(len, by_question(results).values()))
+        self._say(table(found), spread_told(found[-1], attempts), causes_listed(results))
+        self._say(f"answers in {self._output / 'report.md'}")
+        return self._passed(found[-1])
+
+    def _passed(self, all_: Score) -> int:
+        return 0 if all_.share >= self._at_least else 1
+
+    def _say(self, *texts: str) -> None:
+        for each in filter(None, texts):
+            self._console.print(each, markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
-    typer.run(evaluate)
+    app()

@@ -1,22 +1,21 @@
-"""Whether an answer is right: pure."""
+"""Whether an answer is right, and how much of it: pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
-from training.evaluation.dataset import Number, Question, Words
+from training.evaluation.benchmarks import rules
+from training.evaluation.dataset import Expected, Number, Question, Reference, Rule, Table, Words
+from training.evaluation.numbers import Stated, stated
+from training.evaluation.tables import Grid, best, of_markdown
 
 # of the answer's beginning: what stands first is what it says, and not one of all numbers there are
 LEAD_CHARS = 1200
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} .*$", re.MULTILINE)
 _IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
-_NUMBER = re.compile(
-    r"(?<![\w.,])(?P<sign>[-−–]\s?)?[€$£]?\s?"
-    r"(?P<digits>\d{1,3}(?:[,   ]\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)"
-    r"(?:\s?(?P<unit>%|percent\b|per cent\b|thousand\b|million\b|k\b|K\b|M\b|m\b))?"
-)
-_SCALES = {"thousand": 1e3, "k": 1e3, "K": 1e3, "million": 1e6, "M": 1e6, "m": 1e6}
 _LESS = re.compile(r"\b(?:fell|fall|falls|fallen|drop\w*|decreas\w*|less|lower|down|declin\w*)\b")
 # that the data holds no answer, or that there is none; not that a row or a column lacks something
 _REFUSAL = re.compile(
@@ -33,11 +32,40 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True)
-class Stated:
-    """A number in an answer."""
+class Verdict:
+    """`lacks`: what a right answer would hold and this one does not; empty = it is right. `credit`:
+    the share of it that is there, 1.0 just where it is right."""
 
-    value: float
-    percent: bool
+    lacks: tuple[str, ...]
+    credit: float
+
+    @property
+    def right(self) -> bool:
+        return not self.lacks
+
+
+@dataclass(frozen=True)
+class Given:
+    """An answer, and the tables of the files that came with it."""
+
+    text: str
+    files: tuple[Grid, ...] = ()
+
+    @cached_property
+    def lead(self) -> str:
+        return lead(self.text)
+
+    @cached_property
+    def told(self) -> str:
+        return self.lead.casefold()
+
+    @cached_property
+    def numbers(self) -> list[Stated]:
+        return list(stated(self.lead))
+
+    @cached_property
+    def tables(self) -> list[Grid]:
+        return [*of_markdown(self.text), *self.files]
 
 
 def lead(answer: str) -> str:
@@ -47,61 +75,138 @@ def lead(answer: str) -> str:
     return re.sub(r"[*\\]", "", answer).strip()[:LEAD_CHARS]
 
 
-def stated(text: str) -> Iterator[Stated]:
-    """The numbers of a text, as people write them."""
-    for found in _NUMBER.finditer(text):
-        value = float(re.sub(r"[,\s]", "", found["digits"]))
-        unit = found["unit"] or ""
-        signed = -value if found["sign"] else value
-        yield Stated(signed * _SCALES.get(unit, 1.0), unit in ("%", "percent", "per cent"))
+def refuses(answer: str) -> bool:
+    """Whether it says that the data cannot tell."""
+    return _REFUSAL.search(lead(answer)) is not None
+
+
+def judged(question: Question, given: Given) -> Verdict:
+    """Compare an answer with what is known."""
+    if question.refuses:
+        right = refuses(given.text)
+        return Verdict(() if right else ("that the data cannot tell",), float(right))
+    parts = [_part(each, given) for each in question.expects]
+    lacks = tuple(f"{what}" for part in parts for what in part.lacks)
+    return Verdict(lacks, sum(part.credit for part in parts) / len(parts))
 
 
 def missing(question: Question, answer: str) -> list[str]:
     """What a right answer would hold and this one does not; empty = it is right."""
-    text = lead(answer)
-    if question.refuses:
-        return [] if _REFUSAL.search(text) else ["that the data cannot tell"]
-    numbers = list(stated(text))
-    told = text.casefold()
-    return [
-        _shown(each)
-        for each in question.expects
-        if not (_says(told, each) if isinstance(each, Words) else _states(numbers, told, each))
+    return list(judged(question, Given(answer)).lacks)
+
+
+def by_chance(questions: Sequence[Question], answers: Sequence[Given]) -> float:
+    """The share of answers to other questions that would pass as right: how much less than nothing
+    a score means."""
+    pairs = [
+        judged(question, given).right
+        for at, question in enumerate(questions)
+        for other, given in enumerate(answers)
+        if at != other
     ]
+    return sum(pairs) / len(pairs) if pairs else 0.0
 
 
-def _says(told: str, words: Words) -> bool:
-    return any(each.casefold() in told for each in words.any_of)
+# Each kind of what is expected
 
 
-def _states(numbers: Sequence[Stated], told: str, wanted: Number) -> bool:
+def _part(wanted: Expected, given: Given) -> Verdict:
+    return _JUDGES[type(wanted)](wanted, given)
+
+
+def _words(wanted: Words, given: Given) -> Verdict:
+    return _whole(any(each.casefold() in given.told for each in wanted.any_of), wanted)
+
+
+def _number(wanted: Number, given: Given) -> Verdict:
+    return _whole(_states(given, wanted), wanted)
+
+
+def _reference(wanted: Reference, given: Given) -> Verdict:
+    return _whole(rules.passes(wanted, given.text), wanted)
+
+
+def _whole(right: bool, wanted: Expected) -> Verdict:
+    return Verdict(() if right else (shown(wanted),), float(right))
+
+
+def _table(wanted: Table, given: Given) -> Verdict:
+    found = best(wanted, given.tables)
+    if found.right == found.of:
+        return Verdict((), 1.0)
+    return Verdict(
+        (f"{found.of - found.right} of {found.of} cells of {shown(wanted)}",), found.credit
+    )
+
+
+def _rule(wanted: Rule, given: Given) -> Verdict:
+    checks = _checks(wanted, given)
+    lacks = tuple(what for what, kept in checks if not kept)
+    # no words keep to nothing
+    share = (1 - len(lacks) / len(checks)) if given.told else 0.0
+    return Verdict(lacks if given.told else (shown(wanted),), share)
+
+
+def _checks(wanted: Rule, given: Given) -> list[tuple[str, bool]]:
+    """What is asked for, and whether it is kept to."""
+    told = given.told
+    checks = [(each, each.casefold() in told) for each in wanted.all_of]
+    if wanted.any_of:
+        kept = any(each.casefold() in told for each in wanted.any_of)
+        checks.append((" or ".join(wanted.any_of), kept))
+    checks += [(f"not “{each}”", each.casefold() not in told) for each in wanted.none_of]
+    if wanted.in_order:
+        checks.append((" before ".join(wanted.in_order), _in_order(wanted.in_order, told)))
+    if wanted.matches:
+        found = re.search(wanted.matches, given.lead, re.IGNORECASE | re.DOTALL)
+        checks.append((f"/{wanted.matches}/", found is not None))
+    return checks
+
+
+def _in_order(texts: Sequence[str], told: str) -> bool:
+    at = 0
+    for each in texts:
+        at = told.find(each.casefold(), at)
+        if at < 0:
+            return False
+        at += len(each)
+    return True
+
+
+def _states(given: Given, wanted: Number) -> bool:
     reach = max(wanted.relative * abs(wanted.value), wanted.absolute) + 1e-9
-    falls = wanted.value < 0 and _LESS.search(told) is not None
+    falls = wanted.value < 0 and _LESS.search(given.told) is not None
 
     def near(value: float) -> bool:
         return abs(value - wanted.value) <= reach or (falls and abs(-value - wanted.value) <= reach)
 
     if not wanted.percent:
-        return any(near(each.value) for each in numbers if not each.percent)
+        return any(near(each.value) for each in given.numbers if not each.percent)
     return any(
         near(each.value) if each.percent else abs(each.value) <= 1 and near(each.value * 100)
-        for each in numbers
+        for each in given.numbers
     )
 
 
-def _shown(wanted: Number | Words) -> str:
-    if isinstance(wanted, Words):
-        return " or ".join(wanted.any_of)
-    return f"{wanted.value:,.10g}{' %' if wanted.percent else ''}"
+_JUDGES: dict[type, Callable[[Any, Given], Verdict]] = {
+    Number: _number,
+    Words: _words,
+    Rule: _rule,
+    Table: _table,
+    Reference: _reference,
+}
 
 
-def by_chance(questions: Sequence[Question], answers: Sequence[str]) -> float:
-    """The share of answers to other questions that would pass as right: how much less than nothing
-    a score means."""
-    pairs = [
-        not missing(question, answer)
-        for at, question in enumerate(questions)
-        for other, answer in enumerate(answers)
-        if at != other
-    ]
-    return sum(pairs) / len(pairs) if pairs else 0.0
+def shown(wanted: Expected) -> str:
+    """What is expected, for people."""
+    match wanted:
+        case Words():
+            return " or ".join(wanted.any_of)
+        case Number():
+            return f"{wanted.value:,.10g}{' %' if wanted.percent else ''}"
+        case Table():
+            return f"the table of {', '.join(wanted.columns)}"
+        case Reference():
+            return f"@{wanted.name}[{wanted.value}]" if wanted.name else wanted.value
+        case Rule():
+            return "; ".join(what for what, _ in _checks(wanted, Given("")))
