@@ -38,7 +38,7 @@ def test_questions_of_both_sources_are_asked_scored_and_taken_up(tmp_path: Path)
     assert {each["question"]["id"] for each in results} == set(ASKED)
     for each in results:
         assert each["answer"] and each["run_id"] and each["used"]["rounds"] and not each["failure"]
-        assert each["used"]["prompt_tokens"] and each["used"]["fetched_rows"]
+        assert each["used"]["prompt_tokens"] and each["used"]["fetched_bytes"]
         assert each["programs"]
     assert "| seen | " in (tmp_path / "report.md").read_text()
     assert "| all | " in told and "| several | " in told
