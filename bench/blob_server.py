@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 PAGE = 5000
 ETAG = '"0x8DC0000000000000"'

@@ -32,7 +32,7 @@ from bench.gateway_load import Load, request, spec
 from bench.measuring import Peak
 from bench.pg_fetch import service
 from servicekit.health import wait_ready
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 KEY = "isb-of-the-bench"
 BASE = "bare ASGI, orjson"

@@ -29,12 +29,12 @@ from dev.asking import ask
 from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.home import Home
-from dev.ports import free_ports
 from dev.question import MODEL, QUESTION
 from dev.registration import api
 from dev.samples.load import DATABASE
 from dev.settings import Settings
 from isobath.analyst.v1 import analyst_pb2 as messages
+from servicekit.ports import free_ports
 
 ROWS = 200_000
 # as many orders as it takes, of the sample company's

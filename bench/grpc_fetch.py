@@ -24,7 +24,7 @@ from bench.measuring import Way, interleaved, told
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.channels import channel
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 FLIGHT = "Arrow Flight"
 

@@ -27,7 +27,7 @@ from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.channels import channel, faults
 from servicekit.health import wait_ready
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 from services.gateway.models import reaching
 from tests.inference import tiny_model
 

@@ -34,7 +34,7 @@ from isobath.credentials.v1 import credentials_pb2 as credentials_pb
 from isobath.credentials.v1 import credentials_pb2_grpc as credentials_rpc
 from servicekit.channels import channel, streaming
 from servicekit.health import wait_ready
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = """

@@ -24,7 +24,7 @@ from bench.pg_fetch import service as process
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.channels import calling, channel, faults, streaming
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 _MIB = 1024 * 1024
 _AT_ONCE = 8

@@ -19,13 +19,13 @@ from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.ending import run
 from dev.home import Home
-from dev.ports import free_ports
 from dev.question import QUESTION, body, lacking
 from dev.registration import api
 from dev.samples import facts
 from dev.settings import Settings
 from isobath_client.events import event_of
 from isobath_client.render import Renderer
+from servicekit.ports import free_ports
 from servicekit.settings import SettingsError, load
 
 REPORT = "report.md"

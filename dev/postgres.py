@@ -23,7 +23,7 @@ import asyncpg
 from dev.child import Child, Command, minimal_environment, start, tail
 from dev.packages import folder_of
 from dev.passage import passable
-from dev.ports import free_ports
+from servicekit.ports import free_ports
 
 SUPERUSER = "postgres"
 # sun_path holds 108 bytes with its closing zero (unix(7)); the socket's own name takes up to 20 of

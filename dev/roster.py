@@ -7,9 +7,9 @@ from dev.certs import OPERATOR, Certificates
 from dev.home import Home, write_private
 from dev.identities import Identities
 from dev.names import CONNECTORS, NAMES
-from dev.ports import free_ports, taken
 from dev.settings import GRPC_PORT, HTTP_PORT, Settings
 from dev.supervisor import DRAIN_S, Service
+from servicekit.ports import free_ports, taken
 from servicekit.tls import Tls, TlsSettings
 
 METRICS_OFFSET = 1000

@@ -1,7 +1,6 @@
 """Servers within a test's own process, and the check that a test leaves nothing behind."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -56,12 +55,6 @@ async def open_channel(
         yield opened
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Leaks:
     """What is alive now, and later what of it is new."""
 
@@ -80,7 +73,7 @@ class Leaks:
         return [
             *(f"task {task!r}" for task in tasks),
             *(f"thread {thread.name}" for thread in threads if not _of_the_process(thread)),
-            *(f"file {number} {target}" for number, target in files),
+            *(f"file {number} {target}{_ends(number)}" for number, target in files),
             *(f"process {child.pid}" for child in children),
         ]
 
@@ -108,6 +101,12 @@ def _open_files() -> list[tuple[str, str]]:
         if not target.startswith("anon_inode:"):
             files.append((number.name, target))
     return files
+
+
+def _ends(number: str) -> str:
+    """Of a socket: whom it connects, and how it stands."""
+    found = [each for each in psutil.Process().net_connections("all") if str(each.fd) == number]
+    return "".join(f" {each.laddr} {each.raddr} {each.status}" for each in found)
 
 
 @pytest_asyncio.fixture

@@ -9,11 +9,11 @@ from dev.assembly import Parts
 from dev.home import Home, write_private
 from dev.identities import Identities
 from dev.names import CONNECTORS, NAMES
-from dev.ports import free_ports
 from dev.roster import Ports, services
 from dev.scale_out.balancer import Target
 from dev.settings import Settings
 from dev.supervisor import Service
+from servicekit.ports import free_ports
 
 # how long a service that is told to stop may go on with what it does
 DRAIN_S = 60.0

@@ -4,13 +4,15 @@ asyncio's streams would keep what arrives in buffers of their own first (ADR 000
 """
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import numpy as np
+from aiohappyeyeballs import start_connection
 from httptools import HttpParserError, HttpResponseParser
 from multidict import CIMultiDict
 
@@ -288,17 +290,19 @@ class Links:
 
     async def _connected(self, scheme: str, host: str, port: int | None) -> _Link:
         secured = scheme == "https"
-        opening: Awaitable[tuple[asyncio.BaseTransport, _Link]]
-        opening = asyncio.get_running_loop().create_connection(
-            lambda: _Link(self._stall_s),
-            host,
-            port or (443 if secured else 80),
-            ssl=self._trusted() if secured else None,
-            happy_eyeballs_delay=0.25,
-        )
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_s):
-                _, link = await opening
+                kind = socket.SOCK_STREAM
+                infos = await loop.getaddrinfo(host, port or (443 if secured else 80), type=kind)
+                # asyncio's own race of addresses loses a socket when it is cancelled (Python 3.11)
+                connected = await start_connection(infos, happy_eyeballs_delay=0.25)
+                _, link = await loop.create_connection(
+                    lambda: _Link(self._stall_s),
+                    sock=connected,
+                    ssl=self._trusted() if secured else None,
+                    server_hostname=host if secured else None,
+                )
         except OSError as exc:
             raise ConnectFailed(str(exc)) from exc
         if self._closed:

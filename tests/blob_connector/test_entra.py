@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from dev.azurite import Azurite
 from dev.azurite import azurite as start_azurite
 from isobath.connector.v1 import connector_pb2 as pb
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
-from servicekit.testing import free_port
 from services.blob_connector import entra
 from services.blob_connector.settings import Settings
 from tests.blob_connector.conftest import Lake, fault_of, joined, open_lake

@@ -1,6 +1,7 @@
 """Ranges read by connections of our own, against a server that answers as it is told."""
 
 import asyncio
+import gc
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -162,6 +163,22 @@ async def test_closing_and_cancelling_end_what_is_read(no_leaks: Leaks, closing:
         with pytest.raises(ConnectionError if closing else asyncio.CancelledError):
             await reading
         assert server.connections == 1
+
+
+@pytest.mark.req("C7")
+async def test_cancelling_while_it_connects_leaves_no_socket(no_leaks: Leaks) -> None:
+    gc.disable()  # it would close what was left
+    try:
+        for steps in range(24):
+            async with serving([RANGE]) as server, opened() as links:
+                reading = asyncio.create_task(got(links, server))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                reading.cancel()
+                await asyncio.wait([reading])
+        assert await no_leaks.settled() == []
+    finally:
+        gc.enable()
 
 
 @pytest.mark.req("B6")

@@ -17,7 +17,7 @@ from dev.azurite import Azurite
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.health import wait_ready
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 from tests.blob_connector.conftest import Lake, open_lake
 
 MIB = 1024 * 1024

@@ -11,8 +11,8 @@ from azure.storage.blob import BlobBlock, ContentSettings
 
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2 as credentials
+from servicekit.ports import free_port
 from servicekit.status import decode
-from servicekit.testing import free_port
 from tests.blob_connector.conftest import Lake, fault_of, joined
 from tests.blob_connector.proxy import Proxy
 

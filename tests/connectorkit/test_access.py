@@ -24,10 +24,11 @@ from connectorkit.refusals import (
 from grants import errors
 from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.server import Server, ServerSettings
 from servicekit.status import RemoteFault, outcome
-from servicekit.testing import free_port, no_leaks, open_channel, running
+from servicekit.testing import no_leaks, open_channel, running
 from services.credentials.app import mount
 from services.credentials.issuer import Issuer
 from services.credentials.settings import Settings

@@ -10,8 +10,9 @@ from connectorkit.directory import Directory
 from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from servicekit.channels import calling
+from servicekit.ports import free_port
 from servicekit.server import Server, ServerSettings
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 
 NAME = "isobath.connector.v1.ConnectorService"
 

@@ -23,10 +23,10 @@ from isobath.credentials.v1 import credentials_pb2 as pb
 from isobath.credentials.v1 import credentials_pb2_grpc as rpc
 from servicekit.channels import channel, streaming
 from servicekit.health import wait_ready
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
 from servicekit.status import RemoteFault, decode
-from servicekit.testing import free_port
 from services.credentials import errors, reading
 from services.credentials.sealing import new_key
 from services.credentials.servicer import NAME, STATUSES, allow

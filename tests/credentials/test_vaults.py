@@ -14,9 +14,9 @@ from typing import Any
 import hvac
 import pytest
 
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
-from servicekit.testing import free_port
 from services.credentials import store
 from services.credentials.errors import (
     SecretNotFound,

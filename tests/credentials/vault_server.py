@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import hvac
 import requests
 
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 _START_S = 20.0
 

@@ -13,9 +13,9 @@ import pytest
 
 from dev import supervisor as module
 from dev.backoff import LONGEST_S, STEADY_S, Backoff
-from dev.ports import free_ports
 from dev.supervisor import Listener, Service, ServiceFailed, Supervisor, levels, supervised
 from servicekit.health import wait_ready
+from servicekit.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 240

@@ -19,8 +19,8 @@ from isobath.connector.v1 import connector_pb2 as pb
 from isobath.connector.v1 import connector_pb2_grpc as rpc
 from isobath.credentials.v1 import credentials_pb2 as credentials
 from servicekit.health import wait_ready
+from servicekit.ports import free_port
 from servicekit.status import decode
-from servicekit.testing import free_port
 from services.file_connector import fetching, folders, listing
 from services.file_connector.folders import Folder, Looking
 from tests.file_connector.conftest import Shelf, fault_of, joined, open_shelf

@@ -14,9 +14,10 @@ import pytest_asyncio
 from isobath.connector.v1 import connector_pb2_grpc as connector_rpc
 from isobath.inference.v1 import inference_pb2_grpc as inference_rpc
 from isobath.sandbox.v1 import sandbox_pb2_grpc as sandbox_rpc
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.server import Server
-from servicekit.testing import free_port, no_leaks, open_channel, running
+from servicekit.testing import no_leaks, open_channel, running
 from services.credentials.app import mount as mount_credentials
 from services.credentials.settings import Settings as CredentialSettings
 from services.gateway.app import mount as mount_gateway

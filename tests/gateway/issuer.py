@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from fastapi import FastAPI
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 from services.gateway.http.listener import listening
 
 ALGORITHMS = ("RS256", "ES256", "EdDSA")

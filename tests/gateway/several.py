@@ -9,9 +9,10 @@ from typing import Any
 import httpx
 
 from dev.postgres import Postgres
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.server import ServerSettings
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from services.gateway.app import mount
 from tests.gateway.conftest import KEY, Platform, platform_of
 from tests.gateway.stores import url_of

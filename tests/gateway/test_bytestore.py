@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from dev.azurite import Azurite
 from dev.azurite import azurite as start_azurite
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
-from servicekit.testing import free_port
 from services.gateway.bytestore import container as blobs
 from services.gateway.bytestore.container import AT_ONCE_BYTES, BLOCK_BYTES, blocks_of
 from services.gateway.bytestore.place import opened, place_of

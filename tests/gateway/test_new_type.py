@@ -16,8 +16,9 @@ import pyarrow as pa
 import pytest
 import pytest_asyncio
 
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
-from servicekit.testing import free_port, no_leaks, running
+from servicekit.testing import no_leaks, running
 from services.credentials.app import mount as mount_credentials
 from services.credentials.settings import Settings as CredentialSettings
 from services.file_connector.app import mount as mount_files

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

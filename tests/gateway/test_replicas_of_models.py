@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.health import wait_ready
-from servicekit.testing import free_port
+from servicekit.ports import free_port
 from services.gateway.errors import ServiceLost
 from services.gateway.http.listener import listening
 from services.gateway.models import reaching

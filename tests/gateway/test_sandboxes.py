@@ -10,10 +10,11 @@ import pytest
 
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
+from servicekit.ports import free_port
 from servicekit.replicas import Replicas
 from servicekit.server import Server, ServerSettings
 from servicekit.status import RemoteFault
-from servicekit.testing import Leaks, free_port, running
+from servicekit.testing import Leaks, running
 from services.gateway import sandboxes
 from services.gateway.errors import ServiceLost
 from services.gateway.placement import Placement, Placements

@@ -12,9 +12,10 @@ import pytest
 from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.channels import faults, streaming
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.status import RemoteFault
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from services.inference.app import mount
 from services.inference.settings import Settings
 from tests.inference import model_server

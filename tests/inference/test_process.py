@@ -14,8 +14,8 @@ from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.channels import channel
 from servicekit.health import wait_ready
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
-from servicekit.testing import free_port
 
 PROMPT = """# Instruction
 How many orders are there by region?

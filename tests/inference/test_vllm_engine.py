@@ -21,9 +21,10 @@ from isobath.inference.v1 import inference_pb2 as pb
 from isobath.inference.v1 import inference_pb2_grpc as rpc
 from servicekit.channels import channel, faults, streaming
 from servicekit.health import wait_ready
+from servicekit.ports import free_port
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from services.gateway.asking import Asking
 from services.gateway.conversation import Generate, Message, Sampling
 from services.gateway.models import Models, reaching

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from dev.ports import free_ports
 from dev.postgres import Postgres
+from servicekit.ports import free_ports
 from servicekit.secrets import Secret
 from servicekit.status import InvalidField
 from services.pg_connector import errors

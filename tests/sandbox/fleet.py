@@ -12,8 +12,9 @@ from typing import Any
 from isobath.sandbox.v1 import sandbox_pb2 as pb
 from isobath.sandbox.v1 import sandbox_pb2_grpc as rpc
 from servicekit.channels import calling
+from servicekit.ports import free_port
 from servicekit.server import Server, ServerSettings
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from services.sandbox.app import mount
 from services.sandbox.settings import Settings
 from tests.sandbox.boxes import TIERS, Box

@@ -17,8 +17,9 @@ from unittest import mock
 
 from aiohttp import web
 
+from servicekit.ports import free_port
 from servicekit.server import ServerSettings
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 from services.sandbox import tiers
 from services.sandbox.app import mount
 from services.sandbox.isolation.podvm import PodVm

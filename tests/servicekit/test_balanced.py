@@ -11,9 +11,10 @@ import pytest
 
 from servicekit.channels import calling, channel, faults, streaming
 from servicekit.names import Names, is_several, listed
+from servicekit.ports import free_port
 from servicekit.server import Server, ServerSettings
 from servicekit.status import RemoteFault
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 from tests.servicekit.probe import Probe, method, mount
 
 

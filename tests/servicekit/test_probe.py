@@ -13,10 +13,11 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from dev.certs import Certificates, authority, certificate
+from servicekit.ports import free_port
 from servicekit.probe import NotServing, dialled, main
 from servicekit.server import ServerSettings
 from servicekit.settings import SettingsError
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 from servicekit.tls import TlsSettings
 from tests.servicekit.probe import Probe, mount
 

@@ -17,10 +17,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from servicekit.addresses import CannotListen
 from servicekit.channels import calling, channel, streaming
 from servicekit.health import NotReady, wait_ready
+from servicekit.ports import free_port
 from servicekit.server import Server, ServerSettings, serving
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from tests.servicekit.probe import NAME, Probe, method, mount
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

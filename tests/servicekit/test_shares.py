@@ -6,9 +6,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from servicekit.ports import free_port
 from servicekit.server import ServerSettings
 from servicekit.shares import Replicas
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 from tests.servicekit.probe import Probe, mount
 
 pytestmark = pytest.mark.req("K3", "P7")

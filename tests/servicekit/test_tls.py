@@ -23,11 +23,12 @@ from dev.certs import Certificates, authority, certificate, issue
 from servicekit import metrics
 from servicekit.channels import calling, channel
 from servicekit.health import state
+from servicekit.ports import free_port
 from servicekit.secrets import Secret
 from servicekit.server import Server, ServerSettings
 from servicekit.settings import SettingsError, load
 from servicekit.status import RemoteFault
-from servicekit.testing import free_port, open_channel, running
+from servicekit.testing import open_channel, running
 from servicekit.tls import Tls, TlsSettings, checked
 from tests.servicekit.probe import NAME, Probe, method, mount
 

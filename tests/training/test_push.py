@@ -14,8 +14,9 @@ import pytest
 
 from dev.certs import OPERATOR, Certificates, issue
 from isobath.inference.v1 import inference_pb2_grpc as rpc
+from servicekit.ports import free_port
 from servicekit.server import Server, ServerSettings
-from servicekit.testing import free_port, running
+from servicekit.testing import running
 from servicekit.tls import TlsSettings
 from services.inference.engines.vllm.folder import following
 from services.inference.errors import AdapterUnfit

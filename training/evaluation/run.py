@@ -12,7 +12,6 @@ from rich.console import Console
 from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.home import Home
-from dev.ports import free_ports
 from dev.settings import Settings
 from isobath_client import IsobathError, RunFailed
 from isobath_client.aio.answers import AsyncTableFile
@@ -20,6 +19,7 @@ from isobath_client.aio.client import AsyncIsobath
 from isobath_client.events import Event, Failed
 from isobath_client.requests import Asking
 from isobath_client.transcripts import Transcript, transcript
+from servicekit.ports import free_ports
 from training.evaluation.dataset import Domain, Question, Table
 from training.evaluation.loading import load
 from training.evaluation.results import Failure, Program, Result, Used
