@@ -47,5 +47,5 @@ def test_questions_of_both_sources_are_asked_scored_and_taken_up(tmp_path: Path)
 
     # all is answered: nothing is started
     again = evaluation("run", *chosen, *output, "--resume")
-    assert "3 of 3 are answered already" in again and "ready" not in again
+    assert "3 of 3 are answered already" in again and "Azurite" not in again
     assert lines(tmp_path / "results.jsonl") == [header, *results]

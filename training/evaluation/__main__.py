@@ -46,7 +46,12 @@ class _RunByDefault(TyperGroup):
         return super().parse_args(ctx, args if named else ["run", *args])
 
 
-app = typer.Typer(cls=_RunByDefault, add_completion=False, help=__doc__)
+app = typer.Typer(cls=_RunByDefault, add_completion=False)
+
+
+@app.callback(help=__doc__)
+def evaluation() -> None:
+    """Of the group, so that it is one also where it has a single command."""
 
 
 @app.command("run")
