@@ -1,7 +1,8 @@
 """The services of a platform on one machine: addresses, environments, who needs whom."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dev.certs import OPERATOR, Certificates
 from dev.home import Home, write_private
@@ -26,6 +27,11 @@ NEEDS = {
 }
 # where spans go, and how many
 FOR_ALL = ("ISOBATH_TRACES_", "OTEL_")
+# what vLLM and its libraries heed
+FOR_VLLM = ("VLLM_", "HF_HOME", "HF_HUB_", "CUDA_", "OMP_", "LD_PRELOAD")
+# a model of 8 billion parameters is read from a disk, and compiled
+VLLM_READY_S = 900.0
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def services(
     }
     # the gateway's own clients show none
     operator = _tls(who.certificates, OPERATOR) if who.certificates else None
-    return [
+    listed = [
         Service(
             name=name,
             module=f"services.{name}",
@@ -102,6 +108,23 @@ def services(
         )
         for name in NEEDS
     ]
+    return [_with_vllm(each, settings, given) for each in listed]
+
+
+def _with_vllm(service: Service, settings: Settings, given: Mapping[str, str]) -> Service:
+    """The service that has vLLM in it may need an environment of its own, and needs time."""
+    if service.name != "inference" or settings.engine != "vllm":
+        return service
+    heeded = {key: value for key, value in given.items() if key.startswith(FOR_VLLM)}
+    service = replace(service, ready_s=VLLM_READY_S, environment={**service.environment, **heeded})
+    if settings.vllm_python is None:
+        return service
+    ours = ":".join(str(_ROOT / part) for part in ("", "gen", "client"))
+    return replace(
+        service,
+        python=str(settings.vllm_python.absolute()),
+        environment={**service.environment, "PYTHONPATH": ours},
+    )
 
 
 def operator(places: Ports, who: Identities) -> dict[str, str]:

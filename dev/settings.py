@@ -29,6 +29,8 @@ class Settings:
     openai_api_key: Secret | None = None
     # openai: the model's name there; vllm: a name of the model hub, or a folder
     model: str = ""
+    # vllm: the interpreter of an environment that has vLLM; unset = the one of all services
+    vllm_python: Path | None = None
     # the services show each other certificates, which are made in certs/ of the home
     mtls: bool = False
     # of all services: DEBUG, INFO, WARNING or ERROR

@@ -42,6 +42,8 @@ class Service:
     environment: Mapping[str, str] = field(repr=False)
     needs: frozenset[str] = frozenset()
     python: str = sys.executable
+    # how long it may take until it serves
+    ready_s: float = READY_S
     # what its health is asked with, where it wants a certificate
     tls: Tls | None = None
     # how long it may take to end before it is killed
@@ -157,7 +159,9 @@ class Supervisor:
         """Until it serves. Raises ServiceFailed when it ends, or takes too long."""
         ending = asyncio.create_task(kept.child.wait())
         service = kept.service
-        serving = asyncio.create_task(health.wait_ready(service.address, READY_S, tls=service.tls))
+        serving = asyncio.create_task(
+            health.wait_ready(service.address, service.ready_s, tls=service.tls)
+        )
         try:
             await asyncio.wait({ending, serving}, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():

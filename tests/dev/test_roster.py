@@ -1,4 +1,5 @@
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,22 @@ def test_address_is_on_loopback() -> None:
 def test_settings_that_cannot_work_are_named(variables: dict[str, str], complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
         load(Settings, variables, prefix="ISOBATH_")
+
+
+@pytest.mark.usefixtures("ports_are_free")
+def test_vllm_has_an_environment_of_its_own_and_time(tmp_path: Path) -> None:
+    settings = Settings(engine="vllm", model="/models/m", vllm_python=tmp_path / "bin/python")
+    given = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_TOKEN": "hf_abc", "OTHER": "x"}
+    found = roster(tmp_path, settings, **given)
+    inference = found.pop("inference")
+    assert inference.python == str(tmp_path / "bin/python")
+    assert inference.ready_s > found["gateway"].ready_s
+    assert inference.environment["ISOBATH_INFERENCE_MODEL"] == "/models/m"
+    assert inference.environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
+    assert not {"HF_TOKEN", "OTHER"} & set(inference.environment)
+    # our packages are not installed there
+    paths = inference.environment["PYTHONPATH"].split(":")
+    assert all((Path(paths[0]) / each).is_dir() for each in ("services", "servicekit"))
+    assert {Path(each).name for each in paths[1:]} == {"gen", "client"}
+    for service in found.values():
+        assert service.python == sys.executable and "PYTHONPATH" not in service.environment
