@@ -146,6 +146,15 @@ async def test_refused_query_tells_state_and_position(box: Box) -> None:
     assert ran.out.startswith("42703 8 perhaps n column")
 
 
+async def test_traceback_of_a_refusal_shows_the_programs_frames_only(box: Box) -> None:
+    await box.attach("read")
+    ran = await box.run("shop = sources['shop']\nshop.query('WRONG')")
+    _, at, line, *rest = ran.traceback.splitlines()
+    assert (at, line) == ('  File "<program>", line 2, in <module>', "    shop.query('WRONG')")
+    assert not any("File" in each for each in rest)
+    assert rest[-1].startswith("sources.QueryError: ")
+
+
 @pytest.mark.req("C7")
 async def test_interrupt_in_a_query_reaches_the_connector(sandbox: Place, box: Box) -> None:
     await box.attach("read")

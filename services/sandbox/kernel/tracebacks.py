@@ -2,12 +2,16 @@
 
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 # of a library's own frames, the innermost say where it failed
 _LIBRARY_FRAMES = 2
 _LIMIT = 64 * 1024
 _SHOWN_AS = "<program>"
+# what `sources` is made of: of no use to who wrote the program, and somewhere else each time
+_KERNEL = str(Path(__file__).parent)
+_CLASSES = f"{__package__}.sources."
 
 
 def render(error: BaseException, cells: frozenset[str] | set[str]) -> str:
@@ -19,7 +23,8 @@ def render(error: BaseException, cells: frozenset[str] | set[str]) -> str:
         part.stack = _trimmed(part.stack, cells)
         if getattr(part, "filename", None) in cells:  # of a SyntaxError
             part.filename = _SHOWN_AS
-    text = "".join(told.format())
+    # by the names that programs catch them by
+    text = "".join(told.format()).replace(_CLASSES, "sources.")
     return text if len(text) <= _LIMIT else text[: _LIMIT // 2] + "\n…\n" + text[-_LIMIT // 2 :]
 
 
@@ -48,6 +53,8 @@ def _trimmed(
     kept = []
     last_own = max((i for i, f in enumerate(stack) if _is_own(f, cells)), default=-1)
     for number, frame in enumerate(stack):
+        if last_own >= 0 and frame.filename.startswith(_KERNEL):
+            continue
         if _is_own(frame, cells) or number > max(last_own, len(stack) - 1 - _LIBRARY_FRAMES):
             kept.append(frame)
     for frame in kept:
