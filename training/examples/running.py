@@ -12,11 +12,11 @@ from rich.console import Console
 from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.home import Home
-from dev.ports import free_ports
 from dev.registration import api, register
 from dev.settings import Settings
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath_client import Isobath
+from servicekit.ports import free_ports
 from training.examples.conversation import Conversation, conversation, lacking
 from training.examples.loading import loaded
 from training.examples.model import NAME, Script, serving
