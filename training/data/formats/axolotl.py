@@ -1,0 +1,29 @@
+"""Axolotl's `type: chat_template`, with `message_field_training: train` and
+`message_field_training_detail: train_detail`.
+
+Offsets are of characters, and `end_offset` is that of the last one: Axolotl compares it with the
+place of a token's last character (0.19, `ChatTemplatePrompter.get_offsets_for_train_detail`).
+"""
+
+from collections.abc import Iterator
+
+from training.data.conversation import Conversation, Turn
+
+
+def row(conversation: Conversation) -> dict[str, object]:
+    """{"messages": [{"role", "content", "train", "train_detail"}]}"""
+    return {"messages": [_message(turn) for turn in conversation.turns]}
+
+
+def _message(turn: Turn) -> dict[str, object]:
+    message: dict[str, object] = {"role": turn.role, "content": turn.content, "train": turn.train}
+    if turn.masked:
+        message["train_detail"] = list(_details(turn))
+    return message
+
+
+def _details(turn: Turn) -> Iterator[dict[str, int | bool]]:
+    at = 0
+    for text, counts in turn.pieces():
+        yield {"begin_offset": at, "end_offset": at + len(text) - 1, "train": counts}
+        at += len(text)
