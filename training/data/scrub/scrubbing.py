@@ -22,6 +22,8 @@ _MAX_PASSES = 8
 _CHARS_ANYWHERE = 8
 # and those below are left where they do not stand behind their name
 _CHARS_ALONE = 6
+# how often a value may have been escaped where it was found
+_ESCAPES = 3
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ def _known(
 def spellings(value: str) -> set[str]:
     """How a value may be written elsewhere: escaped in JSON, once or twice, in code, in a URL; or
     without the escapes that it was found with."""
-    plain = {value, unquote(value), _unescaped(value)}
+    plain = {value}
+    for _ in range(_ESCAPES):
+        plain |= {way(each) for each in plain for way in (unquote, _unescaped)}
     found = set(plain)
     for each in plain:
         once = {json.dumps(each)[1:-1], json.dumps(each, ensure_ascii=False)[1:-1]}
