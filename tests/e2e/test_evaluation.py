@@ -49,3 +49,9 @@ def test_questions_of_both_sources_are_asked_scored_and_taken_up(tmp_path: Path)
     again = evaluation("run", *chosen, *output, "--resume")
     assert "3 of 3 are answered already" in again and "Azurite" not in again
     assert lines(tmp_path / "results.jsonl") == [header, *results]
+    page = (tmp_path / "report.html").read_text()
+    assert all(each in page for each in ASKED) and "<script" not in page
+
+    other = tmp_path / "beside"
+    told = evaluation("compare", str(tmp_path), str(tmp_path), "--output", str(other))
+    assert "No difference" in told and "right either way" in (other / "comparison.html").read_text()

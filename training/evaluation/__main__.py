@@ -16,8 +16,10 @@ from dev.ending import run as run_to_end
 from dev.settings import Settings
 from servicekit.settings import SettingsError, load
 from training.evaluation import questions
+from training.evaluation.benchmarks.reading import BenchmarkError
+from training.evaluation.comparison import compared
 from training.evaluation.ledger import Header, LedgerError, kept, key, ledger, read, write_scores
-from training.evaluation.report import text
+from training.evaluation.report import beside, document, text
 from training.evaluation.results import Result
 from training.evaluation.run import Asked, Manner, evaluated
 from training.evaluation.summary import (
@@ -110,7 +112,7 @@ def ask(
             replace(e, attempt=n) for n in range(1, repeat + 1) for e in asked[: limit or None]
         ]
         before = _before(output, header, wanted, resume=resume)
-    except (SettingsError, questions.NoQuestions, LedgerError) as error:
+    except (SettingsError, questions.NoQuestions, BenchmarkError, LedgerError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from None
     evaluation = _Evaluation(settings, given, header, output, scores_to, at_least, console)
@@ -131,6 +133,30 @@ def _before(output: Path, header: Header, wanted: list[Asked], *, resume: bool) 
         return []
     unanswered = [each.unanswered() for each in wanted]
     return kept(output, header, {key(each): each for each in unanswered})
+
+
+@app.command("compare")
+def compare(
+    before: Annotated[Path, typer.Argument(help="The results of the first, as of --output.")],
+    after: Annotated[Path, typer.Argument(help="Those of the second.")],
+    output: Annotated[Path, typer.Option(help="Where the comparison goes.")] = Path("comparison"),
+) -> None:
+    """Lay two evaluations of the same questions side by side: what was won, what was lost, and
+    whether that can be chance."""
+    console = Console()
+    try:
+        (one, mine), (other, theirs) = read(before), read(after)
+    except LedgerError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from None
+    names = (one.name, other.name) if one.name != other.name else (str(before), str(after))
+    comparison = compared(names, mine, theirs)
+    output.mkdir(parents=True, exist_ok=True)
+    told = beside.markdown(comparison)
+    (output / "comparison.md").write_text(told)
+    (output / "comparison.html").write_text(beside.page(comparison))
+    for each in (told, f"the comparison: {output / 'comparison.html'}"):
+        console.print(each, markup=False, highlight=False, soft_wrap=True)
 
 
 class _Evaluation:
@@ -164,12 +190,13 @@ class _Evaluation:
         _, results = read(self._output)
         title = f"Evaluation of {self._header.name}"
         (self._output / "report.md").write_text(text.written(title, results))
+        (self._output / "report.html").write_text(document.written(title, results))
         if self._scores_to:
             write_scores(results, self._scores_to)
         found = scores(results)
         attempts = max(map(len, by_question(results).values()))
         self._say(table(found), spread_told(found[-1], attempts), causes_listed(results))
-        self._say(f"answers in {self._output / 'report.md'}")
+        self._say(f"the report: {self._output / 'report.html'}")
         return self._passed(found[-1])
 
     def _passed(self, all_: Score) -> int:

@@ -29,9 +29,10 @@ async def load(parts: Parts, domains: Collection[Domain]) -> None:
     turn = asyncio.Semaphore(_AT_ONCE)
     async with parts.azurite.service() as service, asyncio.TaskGroup() as uploads:
         container = service.get_container_client(CONTAINER)
-        for domain in domains:
-            for path, content in domain.files.items():
-                uploads.create_task(_upload(container, path, content, turn))
+        # domains may share files
+        files = {path: content for each in domains for path, content in each.files.items()}
+        for path, content in files.items():
+            uploads.create_task(_upload(container, path, content, turn))
 
 
 async def _upload(

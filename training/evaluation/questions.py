@@ -5,6 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from training.evaluation import apart, seen, several
+from training.evaluation.benchmarks import coda, dabench, dabstep
 from training.evaluation.dataset import Domain
 from training.evaluation.run import Asked
 
@@ -25,10 +26,11 @@ class Benchmark(StrEnum):
     DABENCH = "dabench"
     DABSTEP = "dabstep"
     CODA = "coda"
+    CODA_HARD = "coda-hard"
 
 
 class NoQuestions(ValueError):
-    """Nothing is left to ask, or the benchmark is not where it is said to be."""
+    """Nothing is left to ask, or it is not said where the benchmark lies."""
 
 
 _OWN = {Part.SEEN: seen.DOMAINS, Part.APART: apart.DOMAINS, Part.SEVERAL: several.DOMAINS}
@@ -41,16 +43,33 @@ def chosen(
     benchmark: Benchmark | None,
     folder: Path | None,
 ) -> list[Asked]:
-    """Those that are asked for; none = all. Raises NoQuestions."""
+    """Those that are asked for; none = all. Raises NoQuestions and BenchmarkError."""
+    if (benchmark is None) != (folder is None):
+        raise NoQuestions("--benchmark and --folder go together: which one, and where it lies")
+    if benchmark is not None and folder is not None:
+        read = [(benchmark.value, each) for each in _of(benchmark, folder, domains)]
+    else:
+        read = _own(part, domains)
     found = [
         Asked(name, domain, question)
-        for name, domain in _own(part, domains)
+        for name, domain in read
+        if not domains or domain.name in domains
         for question in domain.questions
         if not ids or question.id in ids
     ]
     if not found:
         raise NoQuestions("no question is of that part, domain and id")
     return found
+
+
+def _of(benchmark: Benchmark, folder: Path, domains: Sequence[str]) -> list[Domain]:
+    match benchmark:
+        case Benchmark.DABENCH:
+            return dabench.read(folder)
+        case Benchmark.DABSTEP:
+            return dabstep.read(folder)
+        case Benchmark.CODA | Benchmark.CODA_HARD:
+            return coda.read(folder, domains, hard=benchmark is Benchmark.CODA_HARD)
 
 
 def _own(part: Part, domains: Sequence[str]) -> list[tuple[str, Domain]]:

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.evaluation.intervals import bootstrap, mcnemar, pass_at_1, wilson
@@ -39,6 +39,7 @@ def test_pass_at_1_is_the_mean_of_the_questions_shares() -> None:
     assert pass_at_1([]) == (0.0, wilson(0.0, 0))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=40))
 def test_bootstrap_is_within_the_values_and_always_the_same(values: list[float]) -> None:
     found = bootstrap(values)
