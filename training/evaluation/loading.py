@@ -35,6 +35,19 @@ async def load(parts: Parts, domains: Collection[Domain]) -> None:
             uploads.create_task(_upload(container, path, content, turn))
 
 
+async def unload(parts: Parts, domain: Domain) -> None:
+    """Takes away what `load` put there."""
+    connection = await asyncpg.connect(parts.postgres.dsn_of(DATABASE))
+    try:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {domain.name} CASCADE")
+    finally:
+        await connection.close()
+    async with parts.azurite.service() as service:
+        container = service.get_container_client(CONTAINER)
+        for path in domain.files:
+            await container.delete_blob(path)
+
+
 async def _upload(
     container: ContainerClient, path: str, content: bytes | Path, turn: asyncio.Semaphore
 ) -> None:

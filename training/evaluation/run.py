@@ -102,7 +102,7 @@ async def _ask_all(
         async def ask(each: Asked) -> Result:
             nonlocal done
             async with turn:
-                result = await _ask(client, each, manner)
+                result = await answered(client, each, manner)
             done += 1
             told(result)
             _say(console, result, f"{done}/{len(asked)}")
@@ -123,7 +123,8 @@ def _say(console: Console, result: Result, done: str) -> None:
     )  # fmt: skip
 
 
-async def _ask(client: AsyncIsobath, asked: Asked, manner: Manner) -> Result:
+async def answered(client: AsyncIsobath, asked: Asked, manner: Manner) -> Result:
+    """One question asked, and its answer judged; a run that failed is a result too."""
     question, events = asked.question, list[Event]()
     failure, started = None, asyncio.get_running_loop().time()
     tables: tuple[Grid, ...] = ()
