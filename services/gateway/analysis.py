@@ -74,7 +74,7 @@ FILES_LOST = (
 )
 
 
-AtStep = Callable[["Analysis", Conversation, Generate | Execute], Awaitable[None]]
+AtStep = Callable[["Analysis", Generate | Execute], Awaitable[None]]
 
 
 @dataclass
@@ -100,6 +100,7 @@ class Analysis:
     before: Progress | None = None
     usage: Spent = field(init=False)
     asking: Asking = field(init=False)
+    conversation: Conversation = field(init=False)
     # of files that programs left, by path and by name
     _urls: dict[str, str] = field(default_factory=dict)
     _inline: Inline = field(init=False)
@@ -109,6 +110,10 @@ class Analysis:
         self.usage = Spent.going_on(lambda: self.approvals.waited_s, so_far)
         self._urls.update(self.before.urls if self.before else {})
         self._inline = Inline(self._urls)
+        bounds = self.plan.bounds
+        self.conversation = (
+            self.before.conversation(bounds) if self.before else Conversation(bounds)
+        )
         self.asking = Asking(
             models=self.services.models,
             model=self.model,
@@ -119,10 +124,10 @@ class Analysis:
             learned=self.before.learned if self.before else Learned(),
         )
 
-    def progress(self, conversation: Conversation, step: Generate | Execute) -> Progress:
+    def progress(self, step: Generate | Execute) -> Progress:
         """How far it has come, between two steps."""
         return replace(
-            Progress.of(conversation, step, self.session_id),
+            Progress.of(self.conversation, step, self.session_id),
             used=self.usage.counted(),
             granted=self.approvals.granted,
             learned=self.asking.so_far(),
@@ -186,7 +191,7 @@ class Analysis:
             sources.setdefault(self.target.source.id, attached(self.target)).MergeFrom(
                 sandbox.Source(write_grant=self.target.grant, write_prefix=self.target.folder)
             )
-        for of in self._sources():
+        for of in self.sources():
             # both contracts number them alike
             sources[of.id].guarded.extend(self.guards(of))  # type: ignore[arg-type]
         attach = sandbox.AttachSourcesRequest(
@@ -198,8 +203,8 @@ class Analysis:
         """What needs an approval, by the source's owner or by the request."""
         return source.approval | self.plan.approval
 
-    def _sources(self) -> Iterable[Source]:
-        """Each once."""
+    def sources(self) -> Iterable[Source]:
+        """What it was granted, each once."""
         found = {each.source.id: each.source for each in self.chosen}
         if self.target is not None:
             found.setdefault(self.target.source.id, self.target.source)
@@ -323,24 +328,23 @@ class Analysis:
 
     async def work(self, files: Sequence[DataFile]) -> Finish:
         """Generate and execute until the answer, or a bound."""
-        conversation = Conversation(self.plan.bounds)
         room = await self.asking.room_chars(SOURCES_SHARE)
         live = trimmed(await self._live_sources(), room)
-        action = conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
-        return await self.go_on(conversation, action)
+        action = self.conversation.advance(Fetched(prompt(self.plan.messages, files, live)))
+        return await self.go_on(action)
 
-    async def go_on(self, conversation: Conversation, action: Action) -> Finish:
+    async def go_on(self, action: Action) -> Finish:
         """From there."""
         while not isinstance(action, Finish):
-            await self.at_step(self, conversation, action)
+            await self.at_step(self, action)
             if isinstance(action, Generate):
                 with tracing.span("turn"):
                     turn = await self._generate(action)
-                action = conversation.advance(turn)
+                action = self.conversation.advance(turn)
             else:
                 with tracing.span("program", attributes={"isobath.round": action.round}):
                     ran = await self._execute(action)
-                action = conversation.advance(ran)
+                action = self.conversation.advance(ran)
         return action
 
     async def _live_sources(self) -> list[LiveSource]:
@@ -448,7 +452,7 @@ class Analysis:
             code=action.code,
             timeout=timeout,
         )
-        waits = self.approvals.left_s if any(map(self.guards, self._sources())) else 0.0
+        waits = self.approvals.left_s if any(map(self.guards, self.sources())) else 0.0
         limit = action.seconds + EXECUTE_MARGIN_S + waits
         running = self.stub.Execute(request, timeout=limit)
         async with asyncio.TaskGroup() as asking, stream("sandbox", running) as events:

@@ -6,6 +6,7 @@
         ├── UnsupportedField
         ├── SourceNotFound
         ├── NotFound
+        │   └── NotKept
         ├── NotAllowed
         ├── QuotaExceeded
         ├── AlreadyExists
@@ -64,6 +65,15 @@ class NotFound(GatewayFault):
     def metadata(self) -> dict[str, str]:
         named = {"field": self.field} if self.field else {}
         return {"kind": self.kind, "id": self.id, **named}
+
+
+class NotKept(NotFound):
+    """A run's conversation, which was more than is kept, or which nobody was there to keep."""
+
+    def __init__(self, run_id: str, why: str) -> None:
+        remedy = f"Read what happened from its events: GET /v1/runs/{run_id}/events."
+        super().__init__("conversation", run_id, remedy=remedy)
+        self.message = f"the conversation of this run was not kept: {why}"
 
 
 class NotAllowed(GatewayFault):

@@ -128,6 +128,7 @@ async def opened(
             settings.approval_s,
             settings.lease_s,
             settings.hand_over_s,
+            settings.keep.conversations,
         )
         audit = Audit(store)
         writeback = Writeback(services, registry, files, audit, STATUSES)

@@ -105,7 +105,7 @@ class HandOver:
         taken: list[Taken] = []
         async with self._database.begin() as session:
             for row in await session.scalars(query.with_for_update(skip_locked=True)):
-                if (checkpoint := _read(row)) is None:
+                if (checkpoint := read(row)) is None:
                     continue
                 row.holder, row.checkpoint = self._leases.holder, None
                 row.ends_ms = clock_ms() + self._leases.duration_ms
@@ -113,8 +113,9 @@ class HandOver:
         return taken
 
 
-def _read(row: LeaseRow) -> Checkpoint | None:
-    """None for what another release has written: it is left to a gateway of that one."""
+def read(row: LeaseRow) -> Checkpoint | None:
+    """What a gateway left there; None for what another release has written: it is left to a gateway
+    of that one."""
     try:
         return Checkpoint.unpacked(row.checkpoint or b"")
     except (ValueError, KeyError, TypeError) as unknown:

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import logs
 from servicekit.sql import Database
-from services.gateway import news
+from services.gateway import conversations, news
 from services.gateway.errors import RunInterrupted
 from services.gateway.event_pages import packed
+from services.gateway.handover import read
+from services.gateway.record import Transcript
 from services.gateway.store.shared import clock_ms
-from services.gateway.store.tables import EventRow, LeaseRow, RunRow, now_ms
+from services.gateway.store.tables import EventRow, LeaseRow, RunRow, SourceRow, now_ms
 
 # states of runs that have not ended
 GOING = ("fetching", "working", "waiting")
@@ -23,10 +26,12 @@ _log = logs.get(__name__)
 
 
 class Interrupted:
-    """Looks for such runs, beside other gateways that do the same."""
+    """Looks for such runs, beside other gateways that do the same. What a gateway left with one for
+    another to go on from is its conversation, if these are kept."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, keep_conversations: bool = True) -> None:
         self._database = database
+        self._keeps = keep_conversations
 
     async def at_start(self) -> int:
         """What another process left; how many there were. In SQLite that is all that goes."""
@@ -52,15 +57,18 @@ class Interrupted:
             .where(LeaseRow.ends_ms < clock_ms())
             .order_by(LeaseRow.ends_ms)
             .limit(_AT_ONCE)
+            .options(undefer(LeaseRow.checkpoint))
             .with_for_update(skip_locked=True)
         )
         async with self._database.begin() as session:
             leases = (await session.scalars(over)).all()
             found = [lease.run_id for lease in leases]
-            for run_id in found:
-                row = await session.get(RunRow, run_id)
+            for lease in leases:
+                row = await session.get(RunRow, lease.run_id)
                 if row is not None and row.state in GOING:
                     await interrupt(session, row)
+                    if self._keeps:
+                        await _keep(session, lease)
             await session.execute(delete(LeaseRow).where(LeaseRow.run_id.in_(found)))
             await news.tell(self._database, session, dict.fromkeys(found, 0))
         _told(found)
@@ -77,6 +85,19 @@ class Interrupted:
         found = [row.id for row in rows]
         _told(found)
         return found
+
+
+async def _keep(session: AsyncSession, lease: LeaseRow) -> None:
+    at = None if lease.checkpoint is None else read(lease)
+    if at is None or at.progress is None:
+        return
+    ids = [each.id for each in at.sources]
+    query = select(SourceRow.name, SourceRow.type).where(SourceRow.id.in_(ids))
+    sources = (await session.execute(query.order_by(SourceRow.name))).tuples().all()
+    question = at.plan.messages[-1].content
+    transcript = Transcript(question, sources, at.progress.messages)
+    cut = at.progress.learned.told
+    session.add(conversations.row_of(lease.run_id, transcript, ended_by="", cut=cut))
 
 
 def _told(run_ids: Sequence[str]) -> None:

@@ -24,7 +24,7 @@ from services.gateway.event_pages import cut, packed, unpacked
 from services.gateway.leases import Leases
 from services.gateway.live import ENDS, Live, Reader
 from services.gateway.news import News, Waiting
-from services.gateway.store.tables import EventRow, RunRow
+from services.gateway.store.tables import ConversationRow, EventRow, RunRow
 
 FLUSH_S = 0.2
 APPROVALS = frozenset({"approval_requested", "approval_decided"})
@@ -140,9 +140,11 @@ class Journal:
         last = {live.run_id: batch[-1].sequence for live, batch in batches}
         await news.tell(self._database, session, last)
 
-    async def end(self, live: Live, **values: object) -> None:
-        """The run is over: its last events, how its row stands, and the end of its lease, all or
-        nothing. Raises `LeaseLost`."""
+    async def end(
+        self, live: Live, conversation: ConversationRow | None = None, **values: object
+    ) -> None:
+        """The run is over: its last events, its conversation where that is kept, how its row
+        stands, and the end of its lease, all or nothing. Raises `LeaseLost`."""
         async with self._writing:
             if self._unsure:
                 await self._see_what_is_written()
@@ -153,6 +155,8 @@ class Journal:
                     await self._insert(session, [(live, batch)])
                 ended = update(RunRow).where(RunRow.id == live.run_id)
                 await session.execute(ended.values(last_sequence=live.told, **values))
+                if conversation is not None:
+                    session.add(conversation)
             live.wrote(len(batch))
             self._leases.forget(live.run_id)
 

@@ -77,27 +77,29 @@ class Records:
     async def _shown(self, rows: Sequence[RunRow]) -> list[analyst.Run]:
         going = [row.id for row in rows if row.ended_ms is None]
         last = await self._journal.last_sequences(going)
-        return [_run(row, last.get(row.id, row.last_sequence)) for row in rows]
+        return [run_of(row, last.get(row.id)) for row in rows]
 
 
-def _run(row: RunRow, last_sequence: int) -> analyst.Run:
+def run_of(row: RunRow, last_sequence: int | None = None) -> analyst.Run:
+    """As the contract tells it; None = its row says which event was the last."""
     run = analyst.Run(
         run_id=row.id,
         thread_id=row.thread_id,
         model=row.model,
         state=f"RUN_STATE_{row.state.upper()}",
-        created_at=_time(row.created_ms),
-        last_sequence=last_sequence,
+        created_at=moment(row.created_ms),
+        last_sequence=row.last_sequence if last_sequence is None else last_sequence,
         usage=analyst.RunUsage.FromString(row.usage),
         error_reason=row.error_reason,
         error_message=row.error_message,
     )
     if row.ended_ms:
-        run.ended_at.CopyFrom(_time(row.ended_ms))
+        run.ended_at.CopyFrom(moment(row.ended_ms))
     return run
 
 
-def _time(ms: int) -> Timestamp:
+def moment(ms: int) -> Timestamp:
+    """Of milliseconds, as the tables keep them."""
     stamp = Timestamp()
     stamp.FromMilliseconds(ms)
     return stamp

@@ -31,6 +31,7 @@ from services.gateway.callers import Caller
 from services.gateway.checkpoint import Checkpoint, Pinned
 from services.gateway.clients import Services
 from services.gateway.commands import CANCEL, Command, Commands
+from services.gateway.conversations import Conversations
 from services.gateway.data import Grants
 from services.gateway.errors import Conflict, TooBusy
 from services.gateway.exports import Document, Figures, shown
@@ -90,7 +91,8 @@ class Runs:
         self._news = News(database)
         self._journal = Journal(database, self._leases, self._news)
         self._commands = Commands(database, self._journal, lambda: self._going, self._act)
-        self._interrupted = Interrupted(database)
+        keeps = settings.keep_conversations
+        self._interrupted = Interrupted(database, keep_conversations=keeps)
         self._hand_over = HandOver(database, self._leases, draining, self._room, self._take_up)
         self._records = Records(database, self._journal)
         self._admission = Admission(
@@ -136,6 +138,7 @@ class Runs:
         self.delete = self._records.delete
         self.ended = self._records.ended
         self.page = self._records.page
+        self.conversation = Conversations(database, self._records).get
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

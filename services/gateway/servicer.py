@@ -172,6 +172,13 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
         for at in range(0, len(content), PIECE_BYTES):
             yield pb.ExportRunResponse(piece=content[at : at + PIECE_BYTES])
 
+    async def GetConversation(
+        self, request: pb.GetConversationRequest, context: Context
+    ) -> pb.GetConversationResponse:
+        caller = await self.caller(context, Scope.READ_ONLY)
+        found = await self.gateway.runs.conversation(caller.owner, request.run_id)
+        return pb.GetConversationResponse(record=found)
+
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context
     ) -> pb.GetStatusResponse:

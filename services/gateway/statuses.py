@@ -10,6 +10,7 @@ STATUSES: StatusTable = {
     errors.UnsupportedField: Status(_Code.UNIMPLEMENTED, "UNSUPPORTED"),
     errors.SourceNotFound: Status(_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
     errors.NotFound: Status(_Code.NOT_FOUND, "NOT_FOUND"),
+    errors.NotKept: Status(_Code.NOT_FOUND, "NOT_FOUND"),
     errors.NotAllowed: Status(_Code.PERMISSION_DENIED, "NOT_ALLOWED"),
     errors.QuotaExceeded: Status(_Code.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED"),
     errors.AlreadyExists: Status(_Code.ALREADY_EXISTS, "ALREADY_EXISTS"),

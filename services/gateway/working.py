@@ -13,14 +13,14 @@ from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit import context, logs, tracing
 from servicekit.sql import Database
 from servicekit.status import Fault, Outcome, StatusTable, outcome
-from services.gateway import interrupted
+from services.gateway import conversations, interrupted
 from services.gateway.access.usage import Usage, Used
 from services.gateway.analysis import Analysis
 from services.gateway.approvals import Approvals
 from services.gateway.callers import Caller
 from services.gateway.checkpoint import Checkpoint, Pinned, Progress
 from services.gateway.clients import Services
-from services.gateway.conversation import Conversation, Execute, Finish, Generate, Message
+from services.gateway.conversation import Execute, Finish, Generate, Message
 from services.gateway.errors import NotApproved
 from services.gateway.exports import HTML, rendered
 from services.gateway.files import FileStore
@@ -31,10 +31,11 @@ from services.gateway.leases import LEASE_S, LeaseLost
 from services.gateway.live import Live
 from services.gateway.plan import Plan
 from services.gateway.prompt import with_history
+from services.gateway.record import Transcript
 from services.gateway.registry import Registry
 from services.gateway.report import report
 from services.gateway.source import Source
-from services.gateway.store.tables import RunRow, now_ms
+from services.gateway.store.tables import ConversationRow, RunRow, now_ms
 from services.gateway.talk import talk
 from services.gateway.threads import Threads
 from services.gateway.writeback import Writeback, notice_of
@@ -58,6 +59,8 @@ class RunSettings:
     lease_s: float = LEASE_S
     # how long a gateway that stops waits for its runs to come to a step at which another goes on
     hand_over_s: float = 30.0
+    # what the model saw and wrote, beside the events
+    keep_conversations: bool = True
 
 
 class HandedOver(Exception):
@@ -162,9 +165,7 @@ class Work:
 
     # From one gateway to another
 
-    async def _at_step(
-        self, analysis: Analysis, conversation: Conversation, step: Generate | Execute
-    ) -> None:
+    async def _at_step(self, analysis: Analysis, step: Generate | Execute) -> None:
         """Leave the run to another gateway when this one stops. Raises `HandedOver`."""
         if not self._hand_over.is_leaving:
             return
@@ -174,7 +175,7 @@ class Work:
             model=analysis.model,
             sources=tuple(Pinned(each.source.id, each.source.version) for each in analysis.chosen),
             request_id=context.request_id(),
-            progress=analysis.progress(conversation, step),
+            progress=analysis.progress(step),
             trace=tracing.carried(),
         )
         run_id = analysis.run_id
@@ -201,8 +202,7 @@ class Work:
         analysis.plan = replace(at.plan, selections=tuple(each for each, _ in pairs))
         await self._granting.grant(analysis, [source for _, source in pairs])
         await analysis.reopen(before.session_id)
-        conversation = before.conversation(at.plan.bounds)
-        await self._answered(analysis, await analysis.go_on(conversation, before.step))
+        await self._answered(analysis, await analysis.go_on(before.step))
 
     # From its data to its answer
 
@@ -302,8 +302,12 @@ class Work:
 
     async def _told(self, analysis: Analysis) -> None:
         last = analysis.live.steps[-1]
+        conversation = None
+        if self._settings.keep_conversations:
+            conversation = await asyncio.to_thread(_conversation, analysis, last)
         await self._journal.end(
             analysis.live,
+            conversation,
             state=_state(last),
             ended_ms=now_ms(),
             usage=analysis.usage.message().SerializeToString(),
@@ -330,6 +334,20 @@ async def to_its_end(work: Coroutine[Any, Any, None]) -> None:
 def _state(last: analyst.Event) -> str:
     cut = last.failed.reason == "RUN_INTERRUPTED"
     return "interrupted" if cut else str(last.WhichOneof("event"))
+
+
+def _conversation(analysis: Analysis, last: analyst.Event) -> ConversationRow:
+    transcript = Transcript(
+        question=analysis.plan.messages[-1].content,
+        sources=[(each.name, each.type) for each in analysis.sources()],
+        messages=tuple(analysis.conversation.messages),
+    )
+    return conversations.row_of(
+        analysis.run_id,
+        transcript,
+        ended_by=last.completed.finish,
+        cut=analysis.asking.so_far().told,
+    )
 
 
 def _used(usage: analyst.RunUsage) -> Used:

@@ -186,6 +186,7 @@ READS = frozenset(
         "WatchRun",
         "GetRun",
         "ExportRun",
+        "GetConversation",
         "ListRuns",
         "ListApprovals",
         "GetStatus",

@@ -46,6 +46,7 @@ class Seen:
 
     threads: dict[str, Any] = field(default_factory=dict)
     events: dict[str, str] = field(default_factory=dict)
+    conversations: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     source: str = ""
     key: str = ""
@@ -75,6 +76,9 @@ async def worked(platform: Platform) -> Seen:
         seen.threads[thread] = (await platform.http.get(f"/v1/threads/{thread}")).json()
         run = answered["run_id"]
         seen.events[run] = (await platform.http.get(f"/v1/runs/{run}/events")).text
+        conversation = (await platform.http.get(f"/v1/runs/{run}/conversation")).json()
+        assert len(conversation["messages"]) == 4
+        seen.conversations[run] = conversation
     for listed in (await platform.http.get("/v1/files")).json()["data"]:
         content = (await platform.http.get(f"/v1/files/{listed['id']}/content")).content
         seen.files[listed["id"]] = hashlib.sha256(content).hexdigest()
@@ -91,6 +95,8 @@ async def is_all_there(platform: Platform, seen: Seen) -> None:
     for run, text in seen.events.items():
         now = (await platform.http.get(f"/v1/runs/{run}/events")).text
         assert without_links(events_of(now)) == without_links(events_of(text))
+    for run, told in seen.conversations.items():
+        assert (await platform.http.get(f"/v1/runs/{run}/conversation")).json() == told
     async with platform.caller(seen.key) as ann:
         assert (await ann.get("/v1/caller")).json()["owner"] == "ann"
     tested = await platform.http.post(f"/v1/data-sources/{seen.source}/test")
@@ -214,7 +220,12 @@ def documented() -> list[str]:
     """Every command of the sections on the gateway's state, in order."""
     text = (ROOT / "docs" / "operations.md").read_text()
     found = []
-    for title in ("Retention and clean-up", "Upgrade (migrations)", "Back up and restore"):
+    for title in (
+        "Retention and clean-up",
+        "Upgrade (migrations)",
+        "Records for training",
+        "Back up and restore",
+    ):
         section = text.partition(f"## {title}\n")[2].partition("\n## ")[0]
         found += [line.strip() for line in section.splitlines() if line.startswith("    ")]
     return found
@@ -252,7 +263,7 @@ async def test_every_command_of_the_document_works(
         for url in (new.url, old.url.rpartition("/")[0] + f"/{dumped}"):
             async with database.opened(url) as rows, rows.begin() as session:
                 assert await session.scalar(select(func.count()).select_from(FileRow)) == 3
-    assert len(documented()) == 10
+    assert len(documented()) == 11
 
 
 async def shell(line: str, environ: dict[str, str]) -> None:

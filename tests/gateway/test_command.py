@@ -32,6 +32,18 @@ async def lines(platform: Platform, *words: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
+@pytest.mark.req("T3")
+async def test_conversation_of_a_run_is_a_line_of_a_file_of_records(platform: Platform) -> None:
+    run = (await platform.chat()).json()["run_id"]
+    served = (await platform.http.get(f"/v1/runs/{run}/conversation")).json()
+    assert await lines(platform, "runs", "conversation", run) == [served]
+    told = await isobath(platform, "runs", "conversation", run)
+    assert told.stdout.startswith("[user]\n# Instruction\nHow many?")
+    assert told.stdout.endswith("[assistant]\n<Answer>nothing left to say</Answer>\n")
+    gone = await isobath(platform, "runs", "conversation", "run-none")
+    assert gone.exit_code == 1 and "there is no run" in gone.stderr
+
+
 @pytest.mark.req("C8")
 async def test_question_in_the_background_is_followed_later(platform: Platform) -> None:
     await platform.source()

@@ -140,6 +140,7 @@ async def _walk_runs(platform: Platform) -> None:
     await http.post(f"/v1/runs/{run}/cancel")
     for form in ("notebook", "html"):
         await http.get(f"/v1/runs/{run}/export", params={"format": form})
+    await http.get(f"/v1/runs/{run}/conversation")
     platform.models.turns = [CODE.format("print(2)\nsave('two.csv', b'a')"), ANSWER.format("Two.")]
     made = await http.post("/v1/responses", json={"input": "How many?", "data_sources": [DATA]})
     place = f"/v1/responses/{made.json()['id']}"

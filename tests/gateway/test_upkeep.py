@@ -54,10 +54,10 @@ class State:
     rows: Database
     store: ByteStore
 
-    def cleaner(self, **keep: float) -> Cleaner:
+    def cleaner(self, **keep: Any) -> Cleaner:
         return Cleaner(self.rows, self.store, KeepSettings(**keep))
 
-    async def clean(self, wanted: Wanted | None = None, **keep: float) -> Report:
+    async def clean(self, wanted: Wanted | None = None, **keep: Any) -> Report:
         report = await self.cleaner(**keep).clean(wanted or Wanted())
         assert report is not None
         return report
@@ -224,7 +224,7 @@ def test_only_what_is_set_has_a_rule() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"runs_days": -1.0}, {"clean_s": -1.0}, {"orphans_days": 0.01}])
-def test_settings_that_cannot_be_are_told(wrong: dict[str, float]) -> None:
+def test_settings_that_cannot_be_are_told(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"expects? 0 or more|an hour or more"):
         KeepSettings(**wrong)
 

@@ -1,5 +1,6 @@
 """`isobath runs`."""
 
+import sys
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +10,7 @@ import typer
 from rich.markdown import Markdown
 
 from isobath.analyst.v1 import analyst_pb2 as messages
-from isobath_client import display
+from isobath_client import display, records
 from isobath_client.commands import approvals, completion
 from isobath_client.commands.ask import showing
 from isobath_client.commands.gateway import connected
@@ -117,6 +118,22 @@ def cancel(run: RunId, as_json: AsJson = False) -> None:
         json_line(cancelled)
     else:
         say(f"{run}: {state(cancelled)}")
+
+
+@runs.command(
+    "conversation", epilog=examples("isobath runs conversation run-… --json >> runs.jsonl")
+)
+def conversation(run: RunId, as_json: AsJson = False) -> None:
+    """What the model saw and wrote in a run that has ended, word by word; as JSON, a record for
+    training."""
+    with connected() as client:
+        found = client.runs.conversation(run)
+    if as_json:
+        sys.stdout.write(records.line(found))
+        return
+    for message in found.messages:
+        say(f"[{message.role}]", "bold")
+        say(message.content)
 
 
 @runs.command("export", epilog=examples("isobath runs export run-… --format html -o report.html"))

@@ -107,6 +107,15 @@ class Runs:
         request = messages.ExportRunRequest(run_id=run_id, format=kind)
         return written(self._calls.stream(self._stub.ExportRun, request), into)
 
+    def conversation(self, run_id: str) -> messages.RunRecord:
+        """What the model saw and wrote in a run that has ended, word by word, and how it ended;
+        `isobath_client.records.line` makes it one of a file of records. `NotFound` with kind
+        "conversation" where none was kept."""
+        request = messages.GetConversationRequest(run_id=run_id)
+        reply = messages.GetConversationResponse
+        told = self._calls.one(self._stub.GetConversation, request, reply, safe=True)
+        return told.record
+
     def question(self, run: messages.Run) -> str:
         """The words that a run answered: the last user message of its thread before it ended."""
         request = messages.GetThreadRequest(thread_id=run.thread_id)

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from servicekit.status import InvalidField
-from services.gateway import exports
+from services.gateway import exports, record
 from services.gateway.gateway import Gateway
 from services.gateway.http.asking import authenticated, body_of, number, word
 from services.gateway.http.edge import Json
@@ -65,6 +65,12 @@ def routes(gateway: Gateway) -> APIRouter:
         document = await gateway.runs.export(caller.owner, id, make)
         headers = {"content-disposition": f'attachment; filename="{document.name}"'}
         return Response(document.content, media_type=document.media_type, headers=headers)
+
+    @router.get("/v1/runs/{id}/conversation")
+    async def conversation(request: Request, id: str) -> Json:
+        """What the model saw and wrote in a run that has ended: a record for training."""
+        caller = await authenticated(gateway, request)
+        return Json(record.as_json(await gateway.runs.conversation(caller.owner, id)))
 
     @router.get("/v1/runs/{id}/events")
     async def events(request: Request, id: str) -> Response:

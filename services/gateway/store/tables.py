@@ -171,6 +171,32 @@ class EventRow(Base):
     event: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class ConversationRow(Base):
+    """What the model saw and wrote in a run that has ended, see `record`."""
+
+    __tablename__ = "run_conversations"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    ended_by: Mapped[str] = mapped_column(String(20))
+    cut: Mapped[bool]
+    # of its texts
+    size_bytes: Mapped[int]
+    # None = they are more than is kept
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class FeedbackRow(Base):
+    """What a caller thinks of a run; `caller` is the key's id, or the token's subject."""
+
+    __tablename__ = "run_feedback"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(200), primary_key=True)
+    # "up", "down" or ""
+    rating: Mapped[str] = mapped_column(String(10))
+    comment: Mapped[str] = mapped_column(Text)
+    correction: Mapped[str] = mapped_column(Text)
+    created_ms: Mapped[int]
+
+
 class LeaseRow(Base):
     """A run that goes, and which gateway goes with it; gone when the run has ended. A table of its
     own, because it is written to all the time and small: that of all runs is neither."""

@@ -15,7 +15,7 @@ from services.gateway.bytestore import place
 from services.gateway.gateway import database_url, folder
 from services.gateway.settings import Settings
 from services.gateway.store import database
-from services.gateway.upkeep import backup, restore
+from services.gateway.upkeep import backup, recording, restore
 from services.gateway.upkeep.backup import Made
 from services.gateway.upkeep.cleaning import Cleaner, Report, Wanted
 from services.gateway.upkeep.rotating import rotated
@@ -99,6 +99,16 @@ def add(commands: Commands) -> None:
         "--check", action="store_true", help="only verify the backup, by its checksums"
     )
     restore.set_defaults(act=_restore)
+    recording.add(
+        _command(
+            commands,
+            "conversations",
+            "write what the model saw and wrote in runs that have ended, one JSON line each "
+            "(isobath.run/1), for training; whose runs they are is not in it. It may run beside "
+            "gateways.",
+            _CODES.rpartition(";")[0],
+        )
+    )
 
 
 async def acted(given: argparse.Namespace, environ: Mapping[str, str], prefix: str) -> Told:

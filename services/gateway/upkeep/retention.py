@@ -4,12 +4,20 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, delete, func, inspect, select, tuple_
+from sqlalchemy import ColumnElement, delete, func, inspect, select, true, tuple_
 
 from servicekit.sql import Database
 from services.gateway.bytestore.port import ByteStore
 from services.gateway.files import ARTIFACT, forget
-from services.gateway.store.tables import AuditRow, Base, EventRow, FileRow, RunRow, UsageRow
+from services.gateway.store.tables import (
+    AuditRow,
+    Base,
+    ConversationRow,
+    EventRow,
+    FileRow,
+    RunRow,
+    UsageRow,
+)
 from services.gateway.upkeep.settings import KeepSettings
 
 BATCH = 500
@@ -42,6 +50,8 @@ def rules(keep: KeepSettings, now_ms: int) -> list[Rule]:
         return now_ms - int(days * DAY_MS)
 
     is_plain = RunRow.thread_id == ""
+    if not keep.conversations:
+        found.append(Rule("conversations", ConversationRow, true()))
     rule("runs", keep.runs_days, RunRow, ~is_plain, RunRow.ended_ms < before(keep.runs_days))
     plain = before(keep.plain_runs_days)
     rule("plain runs", keep.plain_runs_days, RunRow, is_plain, RunRow.ended_ms < plain)

@@ -9,6 +9,9 @@ class KeepSettings:
 
     # runs that have ended, with their events; 0 = as long as their thread (THREAD_TTL_S)
     runs_days: float = 0.0
+    # what the model saw and wrote in each run, word by word, as training reads it; no = what was
+    # kept before is cleared
+    conversations: bool = True
     # runs without a thread: those of a model without the analyst; 0 = for ever
     plain_runs_days: float = 30.0
     # what runs left; 0 = as long as their thread

@@ -568,6 +568,92 @@ class ExportHeader(_message.Message):
     size_bytes: int
     def __init__(self, name: _Optional[str] = ..., media_type: _Optional[str] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
+class GetConversationRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class GetConversationResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: RunRecord
+    def __init__(self, record: _Optional[_Union[RunRecord, _Mapping]] = ...) -> None: ...
+
+class RunRecord(_message.Message):
+    __slots__ = ("format", "run_id", "thread_id", "model", "state", "ended_by", "error_reason", "created_at", "ended_at", "question", "sources", "messages", "cut", "usage", "feedback")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    THREAD_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ENDED_BY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_REASON_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_FIELD_NUMBER: _ClassVar[int]
+    QUESTION_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    format: str
+    run_id: str
+    thread_id: str
+    model: str
+    state: str
+    ended_by: str
+    error_reason: str
+    created_at: _timestamp_pb2.Timestamp
+    ended_at: _timestamp_pb2.Timestamp
+    question: str
+    sources: _containers.RepeatedCompositeFieldContainer[RecordedSource]
+    messages: _containers.RepeatedCompositeFieldContainer[RecordedMessage]
+    cut: bool
+    usage: RecordedUsage
+    feedback: _containers.RepeatedCompositeFieldContainer[Feedback]
+    def __init__(self, format: _Optional[str] = ..., run_id: _Optional[str] = ..., thread_id: _Optional[str] = ..., model: _Optional[str] = ..., state: _Optional[str] = ..., ended_by: _Optional[str] = ..., error_reason: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., question: _Optional[str] = ..., sources: _Optional[_Iterable[_Union[RecordedSource, _Mapping]]] = ..., messages: _Optional[_Iterable[_Union[RecordedMessage, _Mapping]]] = ..., cut: _Optional[bool] = ..., usage: _Optional[_Union[RecordedUsage, _Mapping]] = ..., feedback: _Optional[_Iterable[_Union[Feedback, _Mapping]]] = ...) -> None: ...
+
+class RecordedSource(_message.Message):
+    __slots__ = ("name", "type")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class RecordedMessage(_message.Message):
+    __slots__ = ("role", "content")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    content: str
+    def __init__(self, role: _Optional[str] = ..., content: _Optional[str] = ...) -> None: ...
+
+class RecordedUsage(_message.Message):
+    __slots__ = ("rounds", "prompt_tokens", "completion_tokens", "seconds")
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETION_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    rounds: int
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    def __init__(self, rounds: _Optional[int] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class Feedback(_message.Message):
+    __slots__ = ("rating", "comment", "correction", "created_at")
+    RATING_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    rating: str
+    comment: str
+    correction: str
+    created_at: _timestamp_pb2.Timestamp
+    def __init__(self, rating: _Optional[str] = ..., comment: _Optional[str] = ..., correction: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

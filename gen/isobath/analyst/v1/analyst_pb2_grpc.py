@@ -78,6 +78,11 @@ class AnalystServiceStub:
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.FromString,
                 _registered_method=True)
+        self.GetConversation = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/GetConversation',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/isobath.analyst.v1.AnalystService/ListRuns',
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsRequest.SerializeToString,
@@ -182,6 +187,15 @@ class AnalystServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConversation(self, request, context):
+        """What the model saw and wrote in a run that has ended, whichever way, word by word, and what was said of it: for
+        training. No effect; safe to retry. Errors: NOT_FOUND (run; or kind "conversation": none was kept), CONFLICT (it has
+        not ended yet).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRuns(self, request, context):
         """Lists runs, newest first, paged. No effect.
         """
@@ -266,6 +280,11 @@ def add_AnalystServiceServicer_to_server(servicer, server):
                     servicer.ExportRun,
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.SerializeToString,
+            ),
+            'GetConversation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConversation,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -518,6 +537,33 @@ class AnalystService:
             '/isobath.analyst.v1.AnalystService/ExportRun',
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunRequest.SerializeToString,
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.ExportRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConversation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/GetConversation',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.FromString,
             options,
             channel_credentials,
             insecure,

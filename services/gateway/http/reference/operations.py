@@ -345,6 +345,11 @@ _RUNS = {
         (_query("format", "Missing = `notebook`.", enum=["", "notebook", "html"]),),
         errors=(404, 409),
     ),
+    "GET /v1/runs/{id}/conversation": Operation(
+        "getConversation",
+        _json(ref("RunRecord"), "One line of a file of records."),
+        errors=(404, 409),
+    ),
     "GET /v1/runs/{id}/events": Operation(
         "watchRun",
         {

@@ -314,6 +314,7 @@ def components() -> dict[str, Schema]:
     PLAIN.ref(connector.Entry)
     PLAIN.ref(connector.InspectResponse)
     PLAIN.ref(connector.ProfileResponse)
+    PLAIN.ref(analyst.RunRecord)
     EVENTS.ref(analyst.Event)
     own = {
         "Error": ERROR,
