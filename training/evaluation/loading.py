@@ -69,9 +69,11 @@ async def _load_tables(connection: "asyncpg.Connection[asyncpg.Record]", domain:
         await connection.execute(f"CREATE TABLE {schema}.{name} ({columns})")
         content = io.BytesIO(frame.to_csv(index=False, header=False).encode())
         await connection.copy_to_table(name, schema_name=schema, source=content, format="csv")
+        # of all tables at once it would wait for others that are being loaded, and they for it
+        await connection.execute(f"ANALYZE {schema}.{name}")
     await connection.execute(
         f"GRANT USAGE ON SCHEMA {schema} TO {READER};"
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {READER}; ANALYZE"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {READER}"
     )
 
 
