@@ -57,7 +57,9 @@ def test_conversation_is_one_that_a_model_could_have_had(record: dict[str, Any])
     assert all(
         role == ("execute" if at % 2 == 0 else "assistant") for at, role in enumerate(roles[1:], 1)
     )
-    assert [each["train"] for each in told[asked:]] == [role == "assistant" for role in roles]
+    for each, after in zip(told[asked:], [*told[asked + 1 :], {"content": ""}], strict=True):
+        failed = "Traceback (most recent call last):" in after["content"]
+        assert each["train"] == (each["role"] == "assistant" and not failed)
     assert not any(each["train"] for each in told[:asked])
     assert told[asked]["content"].startswith("# Instruction\n")
 
@@ -65,7 +67,9 @@ def test_conversation_is_one_that_a_model_could_have_had(record: dict[str, Any])
 @pytest.mark.req("T1")
 @pytest.mark.parametrize("record", RECORDED, ids=NAMES)
 def test_turns_are_written_as_the_model_has_to_write_them(record: dict[str, Any]) -> None:
-    turns = [each["content"] for each in record["messages"] if each["train"]]
+    told = record["messages"]
+    asked = max(at for at, each in enumerate(told) if each["role"] == "user")
+    turns = [each["content"] for each in told[asked:] if each["role"] == "assistant"]
     for at, turn in enumerate(turns):
         events = parse(turn)
         kinds = [each.kind for each in events if isinstance(each, Opened)]
@@ -131,6 +135,27 @@ def test_the_platform_does_again_what_is_recorded(tmp_path: Path) -> None:
     for was, now in zip(RECORDED, again, strict=True):
         for before, after in zip(was["messages"], now["messages"], strict=True):
             assert comparable(after["content"]) == comparable(before["content"]), was["id"]
+
+
+COVERED = {
+    "push-down", "join", "aggregation", "parquet", "glob", "JSON lines", "Excel", "gz",
+    "nested JSON", "partitioned Parquet", "time series", "cohort", "ranking with ties",
+    "percentiles", "outliers", "duplicates", "missing values", "mixed types", "bad dates",
+    "wrong units", "reconciliation", "schema drift", "DST", "NULL semantics", "integer overflow",
+    "numeric precision", "live source", "truncated fetch", "guard", "statement timeout handled",
+    "question that the data cannot answer", "ambiguous question", "false premise",
+    "statistical test", "forecast", "figure", "write-back to Azure", "empty table",
+    "follow-up in a thread", "three sources", "PermissionError handled",
+}  # fmt: skip
+
+
+@pytest.mark.req("T1")
+def test_the_set_is_as_large_and_varied_as_it_has_to_be() -> None:
+    assert len(RECORDED) >= 48
+    assert {topic for task in TASKS for topic in task.topics} >= COVERED
+    assert {"de", "en", "es", "fr"} == {task.language for task in TASKS}
+    programs = [each for one in RECORDED for each in one["messages"] if each["role"] == "execute"]
+    assert sum("Traceback (most recent" in each["content"] for each in programs) >= 10
 
 
 # The machinery

@@ -12,6 +12,7 @@ from training.examples.world import Truth
 # Where libraries lie depends on the machine: as they lie in the sandbox's image.
 _LIBRARIES = re.compile(r'(?<=File ")[^"\n]*/site-packages/')
 _IMAGE = "/usr/local/lib/python3.11/site-packages/"
+_FAILED = "Traceback (most recent call last):"
 _SEPARATOR = re.compile(r"(?<=\d)[.,](?=\d)")
 _COMMAS = frozenset({"de", "fr", "es"})
 
@@ -35,8 +36,9 @@ class Conversation(TypedDict):
 def conversation(
     id: str, source: str, messages: Sequence[Mapping[str, str]], last: str
 ) -> Conversation:
-    """`messages`: what the model saw last; `last`: what it wrote then. Of a thread's earlier
-    questions only the answers are told, without the work that led to them: they are not trained."""
+    """`messages`: what the model saw last; `last`: what it wrote then. Not trained is a turn whose
+    program failed, so that recovering is learned and failing is not; nor are a thread's earlier
+    answers, which are told without the work that led to them."""
     told = [*messages, {"role": "assistant", "content": last}]
     asked = max(at for at, each in enumerate(told) if each["role"] == "user")
     return {
@@ -46,7 +48,9 @@ def conversation(
             {
                 "role": each["role"],
                 "content": normal(each["content"]),
-                "train": each["role"] == "assistant" and at > asked,
+                "train": each["role"] == "assistant"
+                and at > asked
+                and _FAILED not in "".join(each["content"] for each in told[at + 1 : at + 2]),
             }
             for at, each in enumerate(told)
         ],
