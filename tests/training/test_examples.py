@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from services.gateway.tags import ANALYZE, ANSWER, CODE, UNDERSTAND, Closed, Opened, Text, parse
-from training.conversations import scrub
+from training.data.record import Message, Record
+from training.data.record import parsed as record_of
+from training.data.scrub.record import scrub
+from training.data.scrub.table import chosen
 from training.evaluation import apart, seen
 from training.evaluation.dataset import Words
 from training.examples.__main__ import DATA
-from training.examples.conversation import conversation, lacking, normal
+from training.examples.conversation import example, lacking, normal
 from training.examples.model import Unscripted, question_of
 from training.examples.task import Task, TaskError, parsed, tasks
 from training.examples.world import exactly
@@ -90,9 +93,11 @@ def test_turns_are_written_as_the_model_has_to_write_them(record: dict[str, Any]
 @pytest.mark.req("T1")
 @pytest.mark.parametrize("record", RECORDED, ids=NAMES)
 def test_nothing_that_looks_like_a_secret_or_a_place_is_told(record: dict[str, Any]) -> None:
-    for each in record["messages"]:
-        assert scrub(each["content"]) == each["content"]
-        assert not re.search(r"/work/|/tmp/|/home/|isobath-examples|127\.0\.0\.1", each["content"])
+    messages = tuple(Message(each["role"], each["content"]) for each in record["messages"])
+    _, removed = scrub(Record(record["id"], messages), chosen(()))
+    assert not removed
+    for each in messages:
+        assert not re.search(r"/work/|/tmp/|/home/|isobath-examples|127\.0\.0\.1", each.content)
 
 
 @pytest.mark.req("T1")
@@ -128,7 +133,7 @@ def test_the_platform_does_again_what_is_recorded(tmp_path: Path) -> None:
     """Each program runs again, on data that is made anew, and prints what is recorded."""
     output = tmp_path / "again.jsonl"
     command = [sys.executable, "-m", "training.examples", "--output", str(output)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380)
     assert done.returncode == 0, done.stdout + done.stderr
     again = [json.loads(each) for each in output.read_text().splitlines()]
     assert [each["id"] for each in again] == NAMES
@@ -237,13 +242,16 @@ def test_nothing_asked_is_unscripted() -> None:
         question_of([said("system", "x")])
 
 
-def test_of_a_thread_only_the_last_answers_work_is_trained() -> None:
-    seen_last = [
+def test_neither_earlier_answers_nor_what_failed_is_trained() -> None:
+    failed = "Traceback (most recent call last):\nKeyError: 'a'"
+    told = [
         said("user", "How?"), said("assistant", "1"), said("user", "Why?"), said("assistant", "c"),
-        said("execute", "e"),
+        said("execute", failed), said("assistant", "d"), said("execute", "2"),
+        said("assistant", "2"),
     ]  # fmt: skip
-    made = conversation("a/2", "shop", seen_last, "2")
-    assert [each["train"] for each in made["messages"]] == [False, False, False, True, False, True]
+    recorded = record_of({"format": "isobath.run/1", "run_id": "r", "messages": told})
+    trained = [each.train for each in example("a/2", "shop", recorded).turns]
+    assert trained == [False] * 5 + [True, False, True]
 
 
 def test_places_of_libraries_are_those_of_the_image() -> None:

@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 
 from dev.ending import run
-from training.examples.conversation import Conversation, lines
+from training.data.conversation import Conversation
+from training.examples.conversation import lines
 from training.examples.running import ran
 from training.examples.task import Task, tasks
 from training.examples.worlds import WORLDS
@@ -47,10 +48,8 @@ async def _main(chosen: list[Task], output: Path | None, console: Console, *, sh
 
 
 def _shown(made: Conversation) -> str:
-    parts = [f"======== {made['id']}"]
-    for each in made["messages"]:
-        parts.append(f"---- {each['role']}\n{each['content']}")
-    return "\n".join(parts)
+    turns = (f"---- {each.role}\n{each.content}" for each in made.turns)
+    return "\n".join([f"======== {made.id}", *turns])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What the platform recorded, as lines of the data set: pure."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Iterable
+from dataclasses import replace
 
+from training.data.conversation import Conversation, Turn, conversation, dumped
+from training.data.record import Record
 from training.evaluation.dataset import Question
 from training.evaluation.scoring import missing
 from training.examples.world import Truth
@@ -17,44 +18,16 @@ _SEPARATOR = re.compile(r"(?<=\d)[.,](?=\d)")
 _COMMAS = frozenset({"de", "fr", "es"})
 
 
-class Message(TypedDict):
-    """One message; the loss counts those that are to be trained."""
-
-    role: str
-    content: str
-    train: bool
-
-
-class Conversation(TypedDict):
-    """One line of the data set. `source` groups those of the same data."""
-
-    id: str
-    source: str
-    messages: list[Message]
-
-
-def conversation(
-    id: str, source: str, messages: Sequence[Mapping[str, str]], last: str
-) -> Conversation:
-    """`messages`: what the model saw last; `last`: what it wrote then. Not trained is a turn whose
-    program failed, so that recovering is learned and failing is not; nor are a thread's earlier
-    answers, which are told without the work that led to them."""
-    told = [*messages, {"role": "assistant", "content": last}]
-    asked = max(at for at, each in enumerate(told) if each["role"] == "user")
-    return {
-        "id": id,
-        "source": source,
-        "messages": [
-            {
-                "role": each["role"],
-                "content": normal(each["content"]),
-                "train": each["role"] == "assistant"
-                and at > asked
-                and _FAILED not in "".join(each["content"] for each in told[at + 1 : at + 2]),
-            }
-            for at, each in enumerate(told)
-        ],
-    }
+def example(id: str, source: str, recorded: Record) -> Conversation:
+    """A recorded run as a line of the data set: `source` groups those of the same data. Not trained
+    is a turn whose program failed, so that recovering is learned and failing is not."""
+    turns = [replace(each, content=normal(each.content)) for each in conversation(recorded).turns]
+    after = [*turns[1:], Turn("", "")]
+    trained = (
+        replace(each, train=each.train and _FAILED not in then.content)
+        for each, then in zip(turns, after, strict=True)
+    )
+    return Conversation(id, source, tuple(trained))
 
 
 def normal(text: str) -> str:
@@ -71,4 +44,8 @@ def lacking(answer: str, truth: Truth, *, language: str = "en") -> list[str]:
 
 def lines(conversations: Iterable[Conversation]) -> str:
     """JSON Lines."""
-    return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in conversations)
+    rows = (
+        {"id": each.id, "source": each.source, "messages": [turn.as_json() for turn in each.turns]}
+        for each in conversations
+    )
+    return "".join(dumped(row) + "\n" for row in rows)

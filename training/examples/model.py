@@ -34,19 +34,17 @@ def question_of(messages: Sequence[Mapping[str, str]]) -> tuple[str, int]:
 
 
 class Script:
-    """Turns by question, and for each question the messages that the model saw last."""
+    """Turns by question."""
 
     def __init__(self, turns: Mapping[str, Sequence[str]]) -> None:
         self._turns = turns
-        self.seen: dict[str, list[dict[str, str]]] = {}
 
-    def next(self, messages: list[dict[str, str]]) -> str:
+    def next(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Raises `Unscripted`."""
         question, had = question_of(messages)
         turns = self._turns.get(question, ())
         if had >= len(turns):
             raise Unscripted(f"turn {had + 1} of {len(turns)} was asked for: {question}")
-        self.seen[question] = messages
         return turns[had]
 
 

@@ -16,8 +16,11 @@ from dev.registration import api, register
 from dev.settings import Settings
 from isobath.analyst.v1 import analyst_pb2 as analyst
 from isobath_client import Isobath
+from isobath_client.records import as_json
 from servicekit.ports import free_ports
-from training.examples.conversation import Conversation, conversation, lacking
+from training.data.conversation import Conversation
+from training.data.record import parsed
+from training.examples.conversation import example, lacking
 from training.examples.loading import loaded
 from training.examples.model import NAME, Script, serving
 from training.examples.task import Ask, Task
@@ -48,7 +51,7 @@ async def ran(tasks: Sequence[Task], worlds: Mapping[str, World], console: Conso
             with Isobath(address, api_key=key) as client:
 
                 def run(task: Task) -> Ran:
-                    return _run(client, script, task, needed[task.world].truths)
+                    return _run(client, task, needed[task.world].truths)
 
                 found = await _all(run, readers, AT_ONCE) + await _all(run, writers, 1)
     return sorted(found, key=lambda each: tasks.index(each.task))
@@ -83,7 +86,7 @@ async def _started(
             yield running
 
 
-def _run(client: Isobath, script: Script, task: Task, truths: Mapping[str, Truth]) -> Ran:
+def _run(client: Isobath, task: Task, truths: Mapping[str, Truth]) -> Ran:
     found, thread = Ran(task), ""
     for number, ask in enumerate(task.asks, 1):
         given = client.ask(
@@ -97,9 +100,9 @@ def _run(client: Isobath, script: Script, task: Task, truths: Mapping[str, Truth
         name = task.id if number == 1 else f"{task.id}/{number}"
         truth = truths[name]
         found.lacks += lacking(given.answer, truth, language=task.language)
-        found.conversations.append(
-            conversation(name, task.world, script.seen[ask.question], ask.turns[-1])
-        )
+        record = client.runs.conversation(given.run_id)
+        recorded = parsed(as_json(record))
+        found.conversations.append(example(name, task.world, recorded))
     return found
 
 
