@@ -40,7 +40,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a person said of a run: "up" or "down", and the answer that was due, if they gave it."""
+    """What a person said of a run: "up", "down", or "" where they only gave the answer that was
+    due."""
 
     rating: str
     comment: str = ""
@@ -145,8 +146,6 @@ def parsed(line: object) -> Record:
     messages = tuple(
         Message(each.role(), each.text("content")) for each in fields.parts("messages")
     )
-    if not messages:
-        raise RecordError("messages is empty: the platform kept no conversation of this run")
     return Record(
         run_id=fields.text("run_id", needed=True),
         messages=messages,
@@ -169,9 +168,9 @@ def parsed(line: object) -> Record:
 
 
 def _feedback(fields: Fields) -> Feedback:
-    rating = fields.text("rating", needed=True)
-    if rating not in {"up", "down"}:
-        raise RecordError('feedback: rating has to be "up" or "down"')
+    rating = fields.text("rating")
+    if rating not in {"", "up", "down"}:
+        raise RecordError('feedback: rating has to be "up", "down" or empty')
     return Feedback(
         rating, fields.text("comment"), fields.text("correction"), fields.text("created_at")
     )

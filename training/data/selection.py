@@ -28,7 +28,7 @@ Rule = Callable[[Record, Mapping[str, float], Bar], bool]
 
 def answer(record: Record) -> str:
     """The answer of the last message, without its tags; "" where there is none."""
-    last = record.messages[-1]
+    last = record.messages[-1] if record.messages else Message("", "")
     found = list(_ANSWER.finditer(last.content)) if last.role == "assistant" else []
     return found[-1][1].strip() if found else ""
 

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,38 @@ def test_upstreams_data_goes_through_with_its_masks(tmp_path: Path) -> None:
         "execute",
         "assistant",
     ]
+
+
+def many(path: Path, count: int, output: str) -> Path:
+    """Records of which each has a question and a program of its own, of 97 sources."""
+    with path.open("w") as file:
+        for at in range(count):
+            question = f"What of {at} and {at * 7}?"
+            raw = run(f"run-{at}", question=question)
+            raw["sources"] = [{"name": f"s{at % 97}", "type": "x"}]
+            raw["messages"] = turns(question, code=f"print({at}, {at * 3})", output=output)
+            file.write(json.dumps(raw) + "\n")
+    return path
+
+
+@pytest.mark.req("T3")
+def test_ten_thousand_records(tmp_path: Path) -> None:
+    path = many(tmp_path / "runs.jsonl", 10_000, "a@b.de\n")
+    told: list[str] = []
+    build(Options([path], tmp_path / "data", rules=RULES, near=1.0), told.append)
+    assert told == ["5000 records read", "10000 records read"]
+    splits = statistics(tmp_path / "data")["splits"]
+    assert {name: each["conversations"] for name, each in splits.items()} == pytest.approx(
+        {"train": 9_000, "validation": 500, "test": 500}, abs=104
+    )
+    assert statistics(tmp_path / "data")["scrubbed"] == {"email": 10_000}
+
+
+def test_what_is_held_does_not_grow_with_the_texts(tmp_path: Path) -> None:
+    path = many(tmp_path / "runs.jsonl", 500, "x " * 20_000)
+    tracemalloc.start()
+    build(Options([path], tmp_path / "data", near=1.0), lambda text: None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert statistics(tmp_path / "data")["conversations"] == 500
+    assert peak < path.stat().st_size / 5

@@ -38,7 +38,6 @@ def test_the_last_word_of_feedback_counts() -> None:
         ({"format": "isobath.run/2"}, "format has to be isobath.run/1, it is another"),
         ({"format": None}, "format has to be isobath.run/1"),
         ({"run_id": ""}, "run_id has to be text"),
-        ({"messages": []}, "messages is empty: the platform kept no conversation of this run"),
         ({"messages": [message("tool", "")]}, "messages[0].role has to be one of"),
         ({"messages": [{"role": "user", "content": 1}]}, "messages[0].content has to be text"),
         ({"messages": "hello"}, "messages has to be a list"),
@@ -47,7 +46,7 @@ def test_the_last_word_of_feedback_counts() -> None:
         ({"cut": "no"}, "cut has to be true or false"),
         ({"usage": {"rounds": -1}}, "usage.rounds has to be a whole number"),
         ({"sources": [{"type": "x"}]}, "sources[0].name has to be text"),
-        ({"feedback": [said("great")]}, 'feedback: rating has to be "up" or "down"'),
+        ({"feedback": [said("great")]}, 'feedback: rating has to be "up", "down" or empty'),
     ],
 )
 def test_error_names_the_field_and_no_value(fields: dict[str, Any], told: str) -> None:

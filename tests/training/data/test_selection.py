@@ -35,6 +35,8 @@ def why(parsed: Record, score: float | None = None, min_score: float | None = No
         ({"ended_by": "rounds"}, "not ended by an answer"),
         ({"ended_by": ""}, "not ended by an answer"),
         ({"cut": True}, "cut to the context"),
+        ({"messages": []}, "nothing written by the model"),
+        ({"feedback": [said("", "It is the South.")]}, ""),
         ({"messages": [message("user", "?")]}, "nothing written by the model"),
         ({"messages": turns(answer="no tag")}, "no answer"),
         ({"messages": turns(answer="<Answer>\n \n</Answer>")}, "no answer"),

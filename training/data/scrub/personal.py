@@ -6,7 +6,6 @@ own can name those that you know of.
 
 import ipaddress
 import re
-from collections.abc import Callable
 from types import ModuleType
 
 import phonenumbers
@@ -24,10 +23,11 @@ from stdnum.pl import pesel
 from stdnum.se import personnummer
 from stdnum.us import ssn
 
-from training.data.scrub.rule import Made, Removed, Rule, Shaped, compact
+from training.data.scrub.rule import Check, Made, Removed, Rule, Shaped, compact
 
 # RFC 2606, RFC 6761: nobody's addresses
 _NOBODYS = re.compile(r"(?i)(?:^|\.)(?:example\.(?:com|org|net)|example|test|invalid|localhost)$")
+_AT = re.compile("@|%40")
 # RFC 5737, RFC 3849, RFC 2544: machines of documents and of benchmarks
 _NO_MACHINES = tuple(
     map(
@@ -45,7 +45,7 @@ _CARD = re.compile(
 
 
 def _email(value: str) -> str:
-    local, _, domain = value.rpartition("@")
+    local, domain = _AT.split(value)
     return "" if _NOBODYS.search(domain) or Removed("").made(local) else value
 
 
@@ -101,12 +101,12 @@ def _same_address(value: str) -> str:
     return str(ipaddress.ip_address(value))
 
 
-def _valid(module: ModuleType) -> Callable[[str], str]:
+def _valid(module: ModuleType) -> Check:
     return lambda value: value if module.is_valid(value) else ""
 
 
 # those that cannot be taken for any number: with letters, with their own punctuation, or with a
-# checksum of two digits; {name: (pattern, check)}
+# checksum of two digits
 _IDS = {
     "us-ssn": (r"\d{3}-\d\d-\d{4}", ssn),
     "br-cpf": (r"\d{3}\.\d{3}\.\d{3}-\d\d", cpf),
@@ -121,46 +121,50 @@ _IDS = {
 }
 # those of digits alone, where the words before them say what they are
 _NAMED_IDS = {
-    "de-idnr": (r"steuer-?(?:id|identifikationsnummer)|tax[ _-]?id|idnr", r"\d[\d ]{9,13}\d", idnr),
-    "gb-nhs": (r"nhs(?:[ _-]?(?:number|no))?", r"\d{3}[ -]?\d{3}[ -]?\d{4}", nhs),
-    "pl-pesel": (r"pesel", r"\d{11}", pesel),
+    "de-idnr": (
+        ("steuer", "tax", "idnr"),
+        r"(?:steuer-?(?:id|identifikationsnummer)|tax[ _-]?id|idnr)",
+        r"\d[\d ]{9,13}\d",
+        idnr,
+    ),
+    "gb-nhs": (("nhs",), r"nhs(?:[ _-]?(?:number|no))?", r"\d{3}[ -]?\d{3}[ -]?\d{4}", nhs),
+    "pl-pesel": (("pesel",), "pesel", r"\d{11}", pesel),
 }
-
-
-def _id_rules() -> tuple[Rule, ...]:
-    shapes = [
-        Rule(
-            name,
-            re.compile(rf"(?<![\w.-]){shape}(?![\w-]|\.\d)"),
-            Shaped(),
-            _valid(module),
-            compact,
-        )
-        for name, (shape, module) in _IDS.items()
-    ]
-    named = [
-        Rule(
-            name,
-            re.compile(rf"(?i)(?:{word})\W{{1,6}}(?P<value>{shape})(?![\w-]|\.\d)"),
-            Shaped(),
-            _valid(module),
-            compact,
-        )
-        for name, (word, shape, module) in _NAMED_IDS.items()
-    ]
-    return (*shapes, *named)
-
-
+_DIGITS_OF_CARD = r"\d(?:[ -]?\d){12,18}"
+_PHONE_OF_US = r"(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}"
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_V4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
+# of the networks that there are; `a[1::2]` is code
+_V6 = r"(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f])(?::[0-9a-f]{0,4}){2,7}"
+
+
+def _alone(*shapes: str) -> re.Pattern[str]:
+    """No part of a word or of a longer number."""
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(shapes)})(?![\w-]|\.\w)")
+
+
+_SCREEN = _alone(*(shape for shape, _ in _IDS.values()), _DIGITS_OF_CARD, _PHONE_OF_US, _V4)
+
+
+def _shaped(name: str, shape: str, check: Check) -> Rule:
+    return Rule(name, _alone(shape), Shaped(), check, compact, screen=_SCREEN)
+
+
+def _named(name: str, hints: tuple[str, ...], words: str, shape: str, check: Check) -> Rule:
+    pattern = rf"(?i){words}\W{{1,6}}(?P<value>{shape})(?![\w-]|\.\d)"
+    return Rule(name, re.compile(pattern), Shaped(), check, compact, hints)
+
 
 RULES = (
     Rule(
         "email",
-        re.compile(r"(?<![\w.%+-])[\w.%+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])"),
+        re.compile(
+            r"(?<![\w.+-])[\w.+-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])"
+        ),
         Made(lambda value, number: f"person{number}@example.com"),
         _email,
-        str.casefold,
-        hints=("@",),
+        lambda value: value.casefold().replace("%40", "@"),
+        hints=("@", "%40"),
     ),
     Rule(
         "iban",
@@ -169,14 +173,12 @@ RULES = (
         _iban,
         compact,
     ),
-    Rule(
-        "payment-card",
-        re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)"),
-        Shaped(),
-        _card,
-        compact,
+    _shaped("payment-card", _DIGITS_OF_CARD, _card),
+    *(_shaped(name, shape, _valid(module)) for name, (shape, module) in _IDS.items()),
+    *(
+        _named(name, hints, words, shape, _valid(module))
+        for name, (hints, words, shape, module) in _NAMED_IDS.items()
     ),
-    *_id_rules(),
     Rule(
         "phone",
         re.compile(r"(?<![\w+])\+\d(?:(?:[ .\-/\u00a0]| ?\(|\)[ -]?)?\d){6,14}(?!\w)"),
@@ -185,13 +187,7 @@ RULES = (
         compact,
         hints=("+",),
     ),
-    Rule(
-        "phone",
-        re.compile(r"(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[-.])\d{3}[-.]\d{4}(?![\w-]|\.\d)"),
-        Shaped(),
-        _american,
-        compact,
-    ),
+    _shaped("phone", _PHONE_OF_US, _american),
     Rule(
         "phone",
         re.compile(
@@ -202,19 +198,10 @@ RULES = (
         key=compact,
         hints=("tel", "phone", "mobil", "fax"),
     ),
+    Rule("ip-address", _alone(_V4), Made(_v4), _machine, _same_address, screen=_SCREEN),
     Rule(
         "ip-address",
-        re.compile(rf"(?<![\w.-]){_OCTET}(?:\.{_OCTET}){{3}}(?![\w-]|\.\w)"),
-        Made(_v4),
-        _machine,
-        _same_address,
-    ),
-    Rule(
-        "ip-address",
-        # of the networks that there are; `a[1::2]` is code
-        re.compile(
-            r"(?i)(?<![\w:.])(?:[23][0-9a-f]{3}|f[cd][0-9a-f]{2}|fe[89ab][0-9a-f])(?::[0-9a-f]{0,4}){2,7}(?![\w:])"
-        ),
+        re.compile(rf"(?i)(?<![\w:.]){_V6}(?![\w:])"),
         Made(_v6),
         _machine,
         _same_address,

@@ -96,7 +96,8 @@ def compact(value: str) -> str:
 class Rule:
     """`pattern` finds candidates: its group `value`, or all of it. `check` gives the part of a
     candidate that is to go, from its start, or "". `key` says which values are the same.
-    `hints`: one of these, in lower case, is in any text with a match; none = not known."""
+    `hints`: one of these, in lower case, is in any text with a match; none = not known.
+    `screen` matches in any text that the pattern does; rules share it."""
 
     name: str
     pattern: re.Pattern[str]
@@ -104,12 +105,16 @@ class Rule:
     check: Check = whole
     key: Key = whole
     hints: tuple[str, ...] = ()
+    screen: re.Pattern[str] | None = None
     tier: int = SECRET
 
-    def found(self, text: str, folded: str) -> list[tuple[int, int]]:
-        """Spans of hits; `folded` is the text in lower case."""
-        if self.hints and not any(hint in folded for hint in self.hints):
-            return []
+    @property
+    def finds_all(self) -> bool:
+        """Whether it needs no words around a value to find it, nor another spelling of it."""
+        return self.tier == PERSONAL and "value" not in self.pattern.groupindex
+
+    def found(self, text: str) -> list[tuple[int, int]]:
+        """Spans of hits."""
         group = "value" if "value" in self.pattern.groupindex else 0
         spans = []
         for match in self.pattern.finditer(text):
@@ -117,3 +122,25 @@ class Rule:
             if value and (part := self.check(value)) and not self.stand_in.made(part):
                 spans.append((match.start(group), match.start(group) + len(part)))
         return spans
+
+
+class Reading:
+    """A text that many rules read; what tells quickly that a rule need not is worked out once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._folded = text.lower()
+        self._passed: dict[re.Pattern[str], bool] = {}
+
+    def found(self, rule: Rule) -> list[tuple[int, int]]:
+        """Spans of a rule's hits."""
+        if rule.hints and not any(hint in self._folded for hint in rule.hints):
+            return []
+        if rule.screen is not None and not self._passes(rule.screen):
+            return []
+        return rule.found(self._text)
+
+    def _passes(self, screen: re.Pattern[str]) -> bool:
+        if screen not in self._passed:
+            self._passed[screen] = screen.search(self._text) is not None
+        return self._passed[screen]

@@ -8,16 +8,19 @@ output shows.
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, quote_plus, unquote
 
-from training.data.scrub.rule import SECRET, Rule, StandIn, is_distinct
+from training.data.scrub.rule import SECRET, Reading, Rule, StandIn, is_distinct
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # an edit may let a rule see what it did not see before
 _MAX_PASSES = 8
+# between texts: longer than what a pattern may skip, and no part of any value
+_BETWEEN = "\n" + "\0" * 8 + "\n"
 # values of so many characters that are like no word are replaced even within other text
 _CHARS_ANYWHERE = 8
 # and those below are left where they do not stand behind their name
@@ -112,7 +115,7 @@ def scrubbed(
     now = list(stretches)
     names: Names | None = None
     for _ in range(_MAX_PASSES):
-        hits = [_hits(stretch, rules) for stretch in now]
+        hits = _hits(now, rules)
         if not any(hits):
             break
         names = names or Names("\n".join(stretch.text for stretch in now))
@@ -124,33 +127,45 @@ def scrubbed(
     return now, counts
 
 
-def _hits(stretch: Stretch, rules: Sequence[Rule]) -> list[_Hit]:
-    """In order, without overlap."""
-    found = [
-        _Hit(begin + start, begin + end, rule)
-        for begin, text in stretch.pieces()
-        for folded in (text.lower(),)
-        for rule in rules
-        for start, end in rule.found(text, folded)
-    ]
-    found.sort(key=lambda hit: (hit.rule.tier, hit.start - hit.end, hit.start))
+def _hits(stretches: Sequence[Stretch], rules: Sequence[Rule]) -> list[list[_Hit]]:
+    """Of each stretch, in order, without overlap. All are read as one text: what a rule costs is
+    to begin, not to read."""
+    pieces = [(at, *piece) for at, each in enumerate(stretches) for piece in each.pieces()]
+    starts = [0]
+    for _, _, text in pieces:
+        starts.append(starts[-1] + len(text) + len(_BETWEEN))
+    reading = Reading(_BETWEEN.join(text for _, _, text in pieces))
+    found: list[list[_Hit]] = [[] for _ in stretches]
+    for rule in rules:
+        for start, end in reading.found(rule):
+            at = bisect_right(starts, start) - 1
+            stretch, begin, _ = pieces[at]
+            shift = begin - starts[at]
+            found[stretch].append(_Hit(start + shift, end + shift, rule))
+    return [_apart(hits) for hits in found]
+
+
+def _apart(hits: Sequence[_Hit]) -> list[_Hit]:
+    """Those that win where several overlap, in order."""
     kept: list[_Hit] = []
-    for hit in found:
-        if all(hit.end <= other.start or hit.start >= other.end for other in kept):
-            kept.append(hit)
-    return sorted(kept, key=lambda hit: hit.start)
+    for hit in sorted(hits, key=lambda hit: (hit.rule.tier, hit.start - hit.end, hit.start)):
+        at = bisect_left(kept, hit.start, key=lambda other: other.end - 1)
+        if at == len(kept) or kept[at].start >= hit.end:
+            kept.insert(at, hit)
+    return kept
 
 
 def _known(
     stretches: Sequence[Stretch], hits: Sequence[Sequence[_Hit]], names: Names
 ) -> dict[str, tuple[Rule, str]]:
-    """Every spelling of every value that was found, with its rule and its stand-in."""
+    """Every spelling of every value that its rule may not find elsewhere, with the rule and the
+    stand-in."""
     known: dict[str, tuple[Rule, str]] = {}
     for stretch, found in zip(stretches, hits, strict=True):
         for hit in found:
             value = stretch.text[hit.start : hit.end]
             stand_in = names.of(hit.rule, value)
-            if len(value) >= _CHARS_ALONE:
+            if len(value) >= _CHARS_ALONE and not hit.rule.finds_all:
                 for spelling in spellings(value):
                     known.setdefault(spelling, (hit.rule, stand_in))
     return known
