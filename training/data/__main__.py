@@ -1,13 +1,18 @@
 """`python -m training.data`: records of runs, and data sets made of them."""
 
 import importlib
+import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Protocol, cast
 
 import typer
 
+from isobath_client import Isobath, IsobathError
+from isobath_client.settings import resolve
 from training.data.building import BuildError, Options, build
+from training.data.exporting import export
 from training.data.formats import FORMATS
 from training.data.reading import UnreadableFile, scores
 from training.data.scrub.table import NAMES, RulesError, chosen, own_rules
@@ -79,6 +84,34 @@ def _told(statistics: Statistics, output: Path) -> Mapping[str, str]:
 @app.callback()
 def _commands() -> None:
     """From recorded runs to data sets for training."""
+
+
+@app.command("export")
+def export_command(
+    output: Annotated[Path, typer.Option(help="The file to make, JSON lines of isobath.run/1.")],
+    limit: Annotated[int, typer.Option(min=1, help="Runs at most, newest first.")] = 1000,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only runs from this time on, in UTC.")
+    ] = None,
+) -> None:
+    """Write the records of your completed runs of a running platform.
+
+    It is found by ISOBATH_ADDRESS and ISOBATH_API_KEY, or by ISOBATH_HOME, the home of `make up`.
+    All owners' runs at once has who runs the gateway: python -m services.gateway conversations.
+    """
+    try:
+        where = resolve(os.environ)
+        with Isobath(where.address, api_key=where.api_key, ca=where.ca) as client:
+            begin = since.replace(tzinfo=UTC) if since else None
+            told = export(client.runs, output, limit=limit, since=begin)
+    except IsobathError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    except FileExistsError:
+        typer.echo(f"{output} is there: name a file that is not", err=True)
+        raise typer.Exit(1) from None
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(told.items()) if count)
+    typer.echo(f"runs: {counts or 'none'}; records in {output}")
 
 
 @app.command("build")

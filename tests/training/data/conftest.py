@@ -1,0 +1,3 @@
+from tests.gateway.conftest import platform
+
+__all__ = ["platform"]
