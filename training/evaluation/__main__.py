@@ -66,7 +66,10 @@ def ask(
         ),
     ] = "",
     adapter: Annotated[
-        str, typer.Option(help="Ask for this adapter by name, of those that the platform serves.")
+        str,
+        typer.Option(
+            help="Ask for it by name; vllm: or a folder, whose name it is then served by."
+        ),
     ] = "",
     half: Annotated[
         questions.Part, typer.Option("--half", "--part", help="Which of our own questions.")
@@ -106,7 +109,8 @@ def ask(
     console = Console()
     try:
         asked = questions.chosen(half, domain or [], question or [], benchmark, folder)
-        settings, given = _settings(engine, model)
+        settings, given = _settings(engine, model, adapter)
+        adapter = Path(adapter).name
         header = Header(engine.value, adapter or settings.model, benchmark or "")
         wanted = [
             replace(e, attempt=n) for n in range(1, repeat + 1) for e in asked[: limit or None]
@@ -120,8 +124,11 @@ def ask(
     raise typer.Exit(run_to_end(evaluation.run(wanted, before, manner), console))
 
 
-def _settings(engine: Engines, model: str) -> tuple[Settings, dict[str, str]]:
+def _settings(engine: Engines, model: str, adapter: str) -> tuple[Settings, dict[str, str]]:
     given = {**os.environ, "ISOBATH_ENGINE": engine.value}
+    if engine is Engines.VLLM and Path(adapter).is_dir() and adapter:
+        # the engine serves what lies in a folder by the names that it has there
+        given["ISOBATH_INFERENCE_VLLM_ADAPTERS_FOLDER"] = str(Path(adapter).resolve().parent)
     if model:
         given["ISOBATH_MODEL"] = model
     settings = load(Settings, given, prefix="ISOBATH_")

@@ -84,6 +84,11 @@ class Question:
     expects: tuple[Expected, ...]
     refuses: bool = False
 
+    @property
+    def headline(self) -> str:
+        """The first paragraph of its text."""
+        return self.text.partition("\n\n")[0].replace("\n", " ")
+
 
 @dataclass(frozen=True)
 class Domain:

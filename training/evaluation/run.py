@@ -118,7 +118,7 @@ def _say(console: Console, result: Result, done: str) -> None:
     failure = f"  {result.failure.message}" if result.failure else ""
     console.print(
         f"{done:>7} {mark} {result.question.id:<28} {result.used.seconds:5.1f} s "
-        f"{result.used.rounds:2} rounds  {result.question.text}{why}{failure}",
+        f"{result.used.rounds:2} rounds  {result.question.headline}{why}{failure}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -54,7 +54,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _listed(name: str, pairs: Sequence[Pair]) -> str:
     lines = [
-        f"- {each.id}: {_told(each.before)} → {_told(each.after)}; {each.before[0].question.text}"
+        f"- {each.id}: {_told(each.before)} → {_told(each.after)}; "
+        f"{each.before[0].question.headline}"
         for each in pairs
     ]
     return "\n".join([f"## {name}: {len(pairs)}", "", *lines]) if pairs else ""
@@ -197,7 +198,7 @@ def _pair(pair: Pair, comparison: Comparison) -> str:
     return (
         f'<details class="question"><summary>{marks} '
         f'<span class="id">{html.escape(pair.id)}</span> '
-        f'<span class="asked">{html.escape(question.text)}</span></summary>'
+        f'<span class="asked">{html.escape(question.headline)}</span></summary>'
         f"<div><dl><dt>expected</dt><dd>{html.escape(expected)}</dd></dl>"
         f'<div class="two">{sides}</div></div></details>'
     )

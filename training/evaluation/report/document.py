@@ -161,7 +161,7 @@ def _question(attempts: Sequence[Result]) -> str:
     right = all(each.right for each in attempts)
     expected = "; ".join(shown(each) for each in question.expects)
     facts = [
-        ("question", html.escape(question.text)),
+        ("question", html.escape(question.text).replace("\n", "<br>")),
         ("data", "<br>".join(f"<code>{html.escape(each)}</code>" for each in question.data)),
         ("expected", html.escape(expected or "to be told that the data cannot tell")),
     ]
@@ -169,7 +169,7 @@ def _question(attempts: Sequence[Result]) -> str:
     return (
         f'<details class="question is-{"right" if right else "wrong"}">'
         f'<summary>{_marks(attempts)} <span class="id">{html.escape(question.id)}</span> '
-        f'<span class="asked">{html.escape(question.text)}</span></summary>'
+        f'<span class="asked">{html.escape(question.headline)}</span></summary>'
         f"<div>{_facts(facts)}{body}</div></details>"
     )
 

@@ -13,7 +13,10 @@ def written(title: str, results: Sequence[Result]) -> str:
     attempts = max((len(each) for each in questions.values()), default=0)
     parts = [f"# {title}", table(found), spread_told(found[-1], attempts), causes_listed(results)]
     for name, answers in questions.items():
-        parts.append(f"## {name}: {answers[0].question.text}")
+        question = answers[0].question
+        parts.append(f"## {name}: {question.headline}")
+        if rest := question.text.partition("\n\n")[2]:
+            parts.append(rest)
         parts += [part for each in answers for part in _attempt(each, attempts)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
