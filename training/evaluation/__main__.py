@@ -117,11 +117,15 @@ def ask(
         ]
         before = _before(output, header, wanted, resume=resume)
     except (SettingsError, questions.NoQuestions, BenchmarkError, LedgerError) as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(2) from None
+        raise _refused(error, console) from None
     evaluation = _Evaluation(settings, given, header, output, scores_to, at_least, console)
     manner = Manner(at_once, adapter, temperature, home)
     raise typer.Exit(run_to_end(evaluation.run(wanted, before, manner), console))
+
+
+def _refused(error: Exception, console: Console) -> typer.Exit:
+    console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(2)
 
 
 def _settings(engine: Engines, model: str, adapter: str) -> tuple[Settings, dict[str, str]]:
@@ -142,6 +146,21 @@ def _before(output: Path, header: Header, wanted: list[Asked], *, resume: bool) 
     return kept(output, header, {key(each): each for each in unanswered})
 
 
+@app.command("report")
+def report(
+    folder: Annotated[Path, typer.Argument(help="The results, as of --output.")],
+    scores_to: Annotated[
+        Path | None, typer.Option("--scores", help="Write run_id and score of each run, as JSONL.")
+    ] = None,
+) -> None:
+    """Write the report anew, also of an evaluation that was interrupted; nothing is asked."""
+    console = Console()
+    try:
+        _reported(folder, scores_to, console)
+    except LedgerError as error:
+        raise _refused(error, console) from None
+
+
 @app.command("compare")
 def compare(
     before: Annotated[Path, typer.Argument(help="The results of the first, as of --output.")],
@@ -154,8 +173,7 @@ def compare(
     try:
         (one, mine), (other, theirs) = read(before), read(after)
     except LedgerError as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(2) from None
+        raise _refused(error, console) from None
     names = (one.name, other.name) if one.name != other.name else (str(before), str(after))
     comparison = compared(names, mine, theirs)
     output.mkdir(parents=True, exist_ok=True)
@@ -186,32 +204,44 @@ class _Evaluation:
         rest = [each for each in wanted if key(each.unanswered()) not in done]
         if before:
             self._say(f"{len(before)} of {len(wanted)} are answered already")
-        with ledger(self._output, self._header, before) as told:
-            await evaluated(
-                self._settings, self._given, rest, manner=manner, console=self._console, told=told
-            )
+        try:
+            with ledger(self._output, self._header, before) as told:
+                await evaluated(
+                    self._settings, self._given, rest,
+                    manner=manner, console=self._console, told=told,
+                )  # fmt: skip
+        except asyncio.CancelledError:
+            self._say(f"what was answered is in {self._output}: --resume asks the rest")
+            raise
         return await asyncio.to_thread(self._finish)
 
     def _finish(self) -> int:
-        """The report of what results.jsonl has, and the figures on the screen."""
-        _, results = read(self._output)
-        title = f"Evaluation of {self._header.name}"
-        (self._output / "report.md").write_text(text.written(title, results))
-        (self._output / "report.html").write_text(document.written(title, results))
-        if self._scores_to:
-            write_scores(results, self._scores_to)
-        found = scores(results)
-        attempts = max(map(len, by_question(results).values()))
-        self._say(table(found), spread_told(found[-1], attempts), causes_listed(results))
-        self._say(f"the report: {self._output / 'report.html'}")
-        return self._passed(found[-1])
-
-    def _passed(self, all_: Score) -> int:
+        all_ = _reported(self._output, self._scores_to, self._console)
         return 0 if all_.share >= self._at_least else 1
 
-    def _say(self, *texts: str) -> None:
-        for each in filter(None, texts):
-            self._console.print(each, markup=False, highlight=False, soft_wrap=True)
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _reported(folder: Path, scores_to: Path | None, console: Console) -> Score:
+    """Write the report of what results.jsonl has, and show its figures; the score of all. Raises
+    LedgerError."""
+    header, results = read(folder)
+    if not results:
+        raise LedgerError(f"{folder} holds no answer yet")
+    title = f"Evaluation of {header.name}" + (
+        f" with {header.benchmark}" if header.benchmark else ""
+    )
+    (folder / "report.md").write_text(text.written(title, results))
+    (folder / "report.html").write_text(document.written(title, results))
+    if scores_to:
+        write_scores(results, scores_to)
+    found = scores(results)
+    attempts = max(map(len, by_question(results).values()))
+    told = (table(found), spread_told(found[-1], attempts), causes_listed(results))
+    for each in filter(None, (*told, f"the report: {folder / 'report.html'}")):
+        console.print(each, markup=False, highlight=False, soft_wrap=True)
+    return found[-1]
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.home import Home
 from dev.settings import Settings
-from isobath_client import IsobathError, RunFailed
+from isobath_client import IsobathError
 from isobath_client.aio.answers import AsyncTableFile
 from isobath_client.aio.client import AsyncIsobath
-from isobath_client.events import Event, Failed
+from isobath_client.events import Cancelled, Event, Failed
 from isobath_client.requests import Asking
-from isobath_client.transcripts import Transcript, transcript
+from isobath_client.transcripts import transcript
 from servicekit.ports import free_ports
 from training.evaluation.dataset import Domain, Question, Table
 from training.evaluation.loading import load
@@ -133,13 +133,8 @@ async def answered(client: AsyncIsobath, asked: Asked, manner: Manner) -> Result
         tables = await _tables(question, given.tables)
     except IsobathError as refused:
         failure = Failure(refused.reason, refused.message)
-        if isinstance(refused, RunFailed):
-            events = list(refused.events)
     seconds = asyncio.get_running_loop().time() - started
-    read = transcript(events)
-    if events and isinstance(events[-1], Failed):
-        read.usage = events[-1].usage
-    return _result(asked, read, failure, tables, seconds)
+    return result_of(asked, events, failure=failure, tables=tables, seconds=seconds)
 
 
 async def _tables(question: Question, files: Sequence[AsyncTableFile]) -> tuple[Grid, ...]:
@@ -151,14 +146,19 @@ async def _tables(question: Question, files: Sequence[AsyncTableFile]) -> tuple[
     return tuple(grid for grid in read if grid is not None)
 
 
-def _result(
+def result_of(
     asked: Asked,
-    read: Transcript,
-    failure: Failure | None,
-    tables: tuple[Grid, ...],
-    seconds: float,
+    events: Sequence[Event],
+    *,
+    failure: Failure | None = None,
+    tables: tuple[Grid, ...] = (),
+    seconds: float = 0.0,
 ) -> Result:
-    usage = read.usage
+    """What a run's events say of a question. Values in, values out."""
+    read = transcript(events)
+    ended = events[-1] if events else None
+    # a transcript knows only of runs that completed
+    usage = ended.usage if isinstance(ended, Failed | Cancelled) else read.usage
     return replace(
         asked.unanswered(),
         verdict=judged(asked.question, Given(read.answer, tables)),

@@ -19,7 +19,9 @@ _TRUTHS = {"true": True, "yes": True, "t": True, "false": False, "no": False, "f
 _TOTALS = {"total", "sum", "overall", "all", "grand total"}
 _MIDNIGHT = re.compile(r"(?<=\d\d)[ T]00:00(?::00(?:\.0+)?)?(?:Z|\+00:00)?$")
 # assignments of columns that are tried where names do not tell
-_TRIED = 64
+_TRIED = 24
+# what is longer is no answer, but the data that led to it
+_MOST_ROWS = 1_000
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -74,14 +76,20 @@ def of_csv(content: str) -> Grid | None:
 
 def best(wanted: Table, grids: Iterable[Grid]) -> Match:
     """Of the grid that has the most of what is wanted."""
-    nothing = Match(0, len(wanted.columns) * len(wanted.rows) or 1)
-    return max((matched(wanted, each) for each in grids), key=lambda m: m.credit, default=nothing)
+    found = (matched(wanted, each) for each in grids)
+    return max(found, key=lambda match: match.credit, default=_nothing(wanted))
+
+
+def _nothing(wanted: Table) -> Match:
+    return Match(0, len(wanted.columns) * len(wanted.rows) or 1)
 
 
 def matched(wanted: Table, grid: Grid) -> Match:
     """How much of what is wanted a grid has, with its columns and rows laid side by side as well as
     they can be."""
     rows = _without_total(wanted, grid.rows)
+    if len(rows) > max(_MOST_ROWS, 2 * len(wanted.rows)):
+        return _nothing(wanted)
     tried = itertools.islice(_assignments(wanted, grid, rows), _TRIED)
     right = max(_right(wanted, rows, columns) for columns in tried)
     too_many = 0 if wanted.further_rows else max(0, len(rows) - len(wanted.rows))

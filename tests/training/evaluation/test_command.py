@@ -1,6 +1,10 @@
 """The commands: what is refused before anything starts, and what a finished evaluation ends with."""
 
+import asyncio
 import json
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,7 @@ from tests.training.evaluation.made import asks, result
 from training.evaluation import __main__ as command
 from training.evaluation.__main__ import Engines, app
 from training.evaluation.dataset import Number
-from training.evaluation.ledger import NAME, Header, ledger
+from training.evaluation.ledger import NAME, Header, ledger, read
 from training.evaluation.questions import Part, chosen
 from training.evaluation.results import Result as Outcome
 from training.evaluation.scoring import Given, judged
@@ -83,6 +87,36 @@ def test_another_evaluation_is_not_written_over_by_taking_it_up(tmp_path: Path) 
     done = run("--domain", "web", "--adapter", "mine", "--output", tmp_path, "--resume")
     assert done.exit_code == 2 and "name another folder" in done.output
     assert (tmp_path / NAME).read_text() == before
+
+
+@pytest.mark.req("T5")
+def test_what_was_interrupted_is_kept_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered(tmp_path / "made", right=True)
+    _, (made,) = read(tmp_path / "made")
+
+    async def interrupted(*_: object, told: Callable[[Outcome], None], **__: object) -> None:
+        told(made)
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(command, "evaluated", interrupted)
+    done = run("--domain", "web", "--output", tmp_path / "out")
+    assert done.exit_code == 128 + signal.SIGINT
+    assert "--resume asks the rest" in done.output and not (tmp_path / "out/report.html").exists()
+    assert read(tmp_path / "out") == (Header("rules"), [made])
+    scores = tmp_path / "scores.jsonl"
+    assert run("report", tmp_path / "out", "--scores", scores).exit_code == 0
+    assert "web-visitors" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads(scores.read_text())["score"] == 1.0
+
+
+def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
+    with ledger(tmp_path, Header("rules")):
+        pass
+    done = run("report", tmp_path)
+    assert done.exit_code == 2 and "holds no answer yet" in done.output
 
 
 @pytest.mark.req("T5")

@@ -106,6 +106,12 @@ def test_csv_is_read() -> None:
     assert of_csv("a,b\n") is None and of_csv("") is None
 
 
+def test_a_file_of_all_rows_is_no_answer() -> None:
+    wanted = Table(("a",), ((1,),), further_rows=True)
+    assert matched(wanted, Grid(("a",), (("1",),) * 1_000)).credit == 1
+    assert matched(wanted, Grid(("a",), (("1",),) * 1_001)).credit == 0
+
+
 def test_the_best_of_several_tables_counts() -> None:
     other = Grid(("x",), (("y",),))
     assert best(WANTED, [other, grid("country", "orders", "share")]).credit == 1
