@@ -3,6 +3,7 @@ evaluations side by side."""
 
 import asyncio
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +19,16 @@ from servicekit.settings import SettingsError, load
 from training.evaluation import questions
 from training.evaluation.benchmarks.reading import BenchmarkError
 from training.evaluation.comparison import compared
-from training.evaluation.ledger import Header, LedgerError, kept, key, ledger, read, write_scores
+from training.evaluation.ledger import (
+    Header,
+    LedgerError,
+    kept,
+    key,
+    ledger,
+    read,
+    records,
+    write_scores,
+)
 from training.evaluation.report import beside, document, text
 from training.evaluation.results import Result
 from training.evaluation.run import Asked, Manner, evaluated
@@ -97,6 +107,10 @@ def ask(
     scores_to: Annotated[
         Path | None, typer.Option("--scores", help="Write run_id and score of each run, as JSONL.")
     ] = None,
+    records_to: Annotated[
+        Path | None,
+        typer.Option("--records", help="Write each run's record, as `training.data` reads it."),
+    ] = None,
     home: Annotated[
         Path | None, typer.Option(help="Keep the platform's state, its runs too, in this folder.")
     ] = None,
@@ -120,7 +134,11 @@ def ask(
         raise _refused(error, console) from None
     evaluation = _Evaluation(settings, given, header, output, scores_to, at_least, console)
     manner = Manner(at_once, adapter, temperature, home)
-    raise typer.Exit(run_to_end(evaluation.run(wanted, before, manner), console))
+    with ExitStack() as stack:
+        if records_to:
+            recorded = stack.enter_context(records(records_to, more=bool(before)))
+            manner = replace(manner, recorded=recorded)
+        raise typer.Exit(run_to_end(evaluation.run(wanted, before, manner), console))
 
 
 def _refused(error: Exception, console: Console) -> typer.Exit:

@@ -2,12 +2,15 @@
 An evaluation that was interrupted is taken up from it."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from isobath.analyst.v1.analyst_pb2 import RunRecord
+from isobath_client.records import line
 from training.evaluation.results import Result, decoded, encoded
 
 FORMAT = "isobath.evaluation/1"
@@ -53,10 +56,11 @@ def read(folder: Path) -> tuple[Header, list[Result]]:
 
 def _lines(text: str) -> Iterator[dict[str, Any]]:
     """Raises ValueError for a line that is no JSON, unless it is the last."""
-    lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
+    # nothing else ends a line: texts may hold the separators of Unicode
+    lines = text.removesuffix("\n").split("\n")
+    for number, each in enumerate(lines, 1):
         try:
-            yield json.loads(line)
+            yield json.loads(each)
         except ValueError:
             if number < len(lines) or number == 1:
                 raise
@@ -103,6 +107,21 @@ def ledger(
 
         def write(result: Result) -> None:
             sink.write(_line(encoded(result)))
+            sink.flush()
+
+        yield write
+
+
+@contextmanager
+def records(path: Path, *, more: bool) -> Iterator[Callable[[RunRecord], None]]:
+    """Give what writes a line of `isobath.run/1` at once, to a file that only we may read; `more`:
+    behind what is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if more else os.O_TRUNC)
+    with os.fdopen(os.open(path, flags, 0o600), "w") as sink:
+
+        def write(record: RunRecord) -> None:
+            sink.write(line(record))
             sink.flush()
 
         yield write

@@ -13,6 +13,7 @@ from dev.assembly import Platform, platform
 from dev.console import Board
 from dev.home import Home
 from dev.settings import Settings
+from isobath.analyst.v1.analyst_pb2 import RunRecord
 from isobath_client import IsobathError
 from isobath_client.aio.answers import AsyncTableFile
 from isobath_client.aio.client import AsyncIsobath
@@ -48,12 +49,14 @@ class Asked:
 @dataclass(frozen=True)
 class Manner:
     """How it is asked. `model`: by name, "" = the platform's own choice; `temperature`: None = the
-    platform's; `home`: where the platform keeps its state, None = nowhere for long."""
+    platform's; `home`: where the platform keeps its state, None = nowhere for long; `recorded` is
+    given the record of each run, as training reads it."""
 
     at_once: int = 2
     model: str = ""
     temperature: float | None = None
     home: Path | None = None
+    recorded: Callable[[RunRecord], None] | None = None
 
     def asking(self, question: Question) -> Asking:
         return Asking(
@@ -103,6 +106,8 @@ async def _ask_all(
             nonlocal done
             async with turn:
                 result = await answered(client, each, manner)
+                if manner.recorded is not None and result.run_id:
+                    manner.recorded(await client.runs.conversation(result.run_id))
             done += 1
             told(result)
             _say(console, result, f"{done}/{len(asked)}")

@@ -2,9 +2,13 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from isobath.analyst.v1.analyst_pb2 import RunRecord
 from tests.training.evaluation.made import asks, failed, result
 from training.evaluation.dataset import Number, Reference, Rule, Table, Words
 from training.evaluation.ledger import (
@@ -15,6 +19,7 @@ from training.evaluation.ledger import (
     key,
     ledger,
     read,
+    records,
     write_scores,
 )
 from training.evaluation.report.text import written
@@ -89,6 +94,29 @@ EACH_KIND = asks(
 @pytest.mark.parametrize("one", [result(EACH_KIND, "x"), failed(EACH_KIND), result(NONE, "?")])
 def test_a_line_gives_the_result_again(one: Result) -> None:
     assert decoded(json.loads(json.dumps(encoded(one)))) == one
+
+
+@given(st.text())
+def test_whatever_an_answer_holds_is_read_again(answer: str) -> None:
+    told = [result(BOTH, answer), result(BOTH, "1")]
+    with TemporaryDirectory() as folder:
+        with ledger(Path(folder), RULES) as write:
+            write(told[0])
+            write(told[1])
+        assert read(Path(folder)) == (RULES, told)
+
+
+def test_records_are_for_us_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "runs.jsonl"
+    run = RunRecord(format="isobath.run/1", run_id="run-1")
+    for part in (run.created_at, run.ended_at, run.usage):
+        part.SetInParent()
+    for more in (False, True, False):
+        with records(path, more=more) as write:
+            write(run)
+        found = [json.loads(line)["run_id"] for line in path.read_text().splitlines()]
+        assert found == ["run-1"] * (2 if more else 1)
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.req("T5")

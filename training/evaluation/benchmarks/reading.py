@@ -52,7 +52,7 @@ def _read(path: Path) -> list[Any]:
         text = path.read_text()
         if path.suffix == ".json":
             return list(json.loads(text))
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, TypeError) as error:
         raise BenchmarkError(f"{path} cannot be read: {error}") from error
 
