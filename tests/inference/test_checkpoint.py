@@ -68,19 +68,15 @@ def test_advice_names_the_settings_that_help():
 
 
 class Tokenizer:
-    """Splits at spaces; `template` is what its chat template makes of messages."""
+    """Splits at spaces."""
 
     eos_token = "<|im_end|>"
 
-    def __init__(self, *special: str, template=lambda messages: "") -> None:
+    def __init__(self, *special: str) -> None:
         self._special = special
-        self._template = template
 
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         return [self._special.index(text)] if text in self._special else [1001, 1002]
-
-    def apply_chat_template(self, messages, tokenize: bool) -> str:
-        return self._template(messages)
 
 
 def test_ends_are_resolved_from_the_vocabulary():
@@ -91,30 +87,6 @@ def test_ends_are_resolved_from_the_vocabulary():
     assert checkpoint.ends(plain).code_id is None
     assert "</Code>" in checkpoint.split_tags(plain)
     assert "<Code>" not in checkpoint.split_tags(plain)
-
-
-def all_roles(messages) -> str:
-    return "".join(f"<{each['role']}>{each['content']}" for each in messages)
-
-
-def known_roles(messages) -> str:
-    return all_roles(each for each in messages if each["role"] != "execute")
-
-
-def as_user(messages) -> str:
-    return "".join(f"<user>{each['content']}" for each in messages)
-
-
-def refuses(messages) -> str:
-    raise ValueError("unknown role")
-
-
-@pytest.mark.parametrize(
-    ("template", "knows"),
-    [(all_roles, True), (known_roles, False), (as_user, False), (refuses, False)],
-)
-def test_role_execute_is_looked_for_in_the_template(template, knows):
-    assert checkpoint.knows_execute(Tokenizer(template=template)) is knows
 
 
 FINE = {"peft_type": "LORA", "r": 8, "bias": "none", "target_modules": ["q_proj"]}

@@ -1,10 +1,12 @@
 """A random two-layer Qwen3 with the tags as special tokens, made here: nothing is downloaded.
 
 It writes nonsense, unless `chain` tells what follows what: then each token of the chain leads to the
-next, whatever else was said, and it begins behind the last token of any prompt."""
+next, whatever else was said, and it begins behind the last token of any prompt. To be trained, it
+learns its vocabulary from `texts`, so that their tokens are as long as those of a real one."""
 
 import importlib
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,24 @@ def _library(name: str) -> Any:
 PROMPT_END = "\n"
 
 
-def make(folder: Path, *, chain: tuple[str, ...] = (), template: str = TEMPLATE) -> Path:
+def make(
+    folder: Path,
+    *,
+    chain: tuple[str, ...] = (),
+    template: str = TEMPLATE,
+    texts: Sequence[str] = _CORPUS,
+    vocabulary: int = 400,
+    width: int = 64,
+    context: int = 2048,
+) -> Path:
+    """`width` is a multiple of 64, the size of a head that vLLM's attention on CPU takes."""
     torch, transformers = _library("torch"), _library("transformers")
 
-    tokenizer = byte_tokenizer(template)
+    tokenizer = byte_tokenizer(template, texts, vocabulary)
     torch.manual_seed(7)
     config = transformers.Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=64, max_position_embeddings=2048,
+        vocab_size=len(tokenizer), hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=64, max_position_embeddings=context,
         tie_word_embeddings=False, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
@@ -69,7 +81,7 @@ def _lead(model, tokens: list[int]) -> None:
             model.lm_head.weight[following, place] = 1.0
 
 
-def byte_tokenizer(template: str):
+def byte_tokenizer(template: str, texts: Sequence[str] = _CORPUS, vocabulary: int = 400):
     fast = _library("transformers").PreTrainedTokenizerFast
     tokenizers = _library("tokenizers")
     decoders, models = tokenizers.decoders, tokenizers.models
@@ -80,9 +92,9 @@ def byte_tokenizer(template: str):
     bpe.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=list(SPECIAL), initial_alphabet=alphabet
+        vocab_size=vocabulary, special_tokens=list(SPECIAL), initial_alphabet=alphabet
     )
-    bpe.train_from_iterator(_CORPUS, trainer)
+    bpe.train_from_iterator(texts, trainer)
     tokenizer = fast(
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>",
         additional_special_tokens=[token for token in SPECIAL if token[1] != "|"],

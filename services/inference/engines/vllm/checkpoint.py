@@ -13,7 +13,6 @@ TAGS = tuple(
     for tag in ("Analyze", "Understand", "Code", "Execute", "File", "Answer")
     for slash in ("", "/")
 )
-_PROBE = "seven apples were printed"
 
 
 @dataclass(frozen=True)
@@ -72,19 +71,3 @@ def split_tags(tokenizer: Any) -> list[str]:
 def _id(tokenizer: Any, text: str) -> int | None:
     ids = tokenizer.encode(text, add_special_tokens=False)
     return ids[0] if len(ids) == 1 else None
-
-
-def knows_execute(tokenizer: Any) -> bool:
-    """Whether the chat template renders the role `execute`, under that name. Others drop such a
-    message, or refuse it."""
-    messages = [
-        {"role": "user", "content": "count"},
-        {"role": "assistant", "content": "counting"},
-        {"role": "execute", "content": _PROBE},
-    ]
-    try:
-        text = str(tokenizer.apply_chat_template(messages, tokenize=False))
-    except Exception:
-        # a template is a program of the checkpoint's author, and raises what it likes
-        return False
-    return _PROBE in text and "execute" in text

@@ -16,9 +16,9 @@ from typing import Any
 
 from servicekit import logs
 from servicekit.limits import Limiter
-from services.inference.engines import wording
 from services.inference.engines.stops import StopFinder
 from services.inference.engines.vllm import checkpoint, lora
+from services.inference.engines.vllm.chat import Chat, chat
 from services.inference.engines.vllm.checkpoint import Ends
 from services.inference.engines.vllm.stats import Stats
 from services.inference.errors import (
@@ -56,6 +56,7 @@ class _Adapter:
     model: Model
     path: Path
     lora: Any
+    chat: Chat
 
 
 class VllmEngine:
@@ -73,9 +74,7 @@ class VllmEngine:
         most_adapters: int | None = None,
     ) -> None:
         self._engine = engine
-        self._tokenizer = tokenizer
-        self._protocol: wording.Protocol = settings.protocol
-        self._knows_execute = checkpoint.knows_execute(tokenizer)
+        self._chat = chat(tokenizer, settings.protocol)
         self._stats = stats
         self._most_adapters = most_adapters
         self._largest_rank = settings.vllm_adapter_rank
@@ -96,19 +95,20 @@ class VllmEngine:
             model=self._model.id,
             context_tokens=self._context,
             code_end_token=self._ends.code_id,
-            role_execute=self._knows_execute,
+            role_execute=self._chat.execute_role,
+            asks_for_head=self._chat.asks_for_head,
         )
 
     def models(self) -> Sequence[Model]:
         return (self._model, *(adapter.model for adapter in self._adapters.values()))
 
     async def generate(self, request: Request) -> AsyncGenerator[Event, None]:
-        ids = await self._prompt(request.messages)
-        if len(ids) >= self._context:
-            raise ContextTooLong(tokens=len(ids), limit=self._context)
         adapter = self._adapter(request.model)
         self._in_use[request.model] += 1
         try:
+            ids = await self._prompt(request.messages, adapter)
+            if len(ids) >= self._context:
+                raise ContextTooLong(tokens=len(ids), limit=self._context)
             async with aclosing(self._answer(request, ids, adapter)) as events:
                 async for event in events:
                     yield event
@@ -116,7 +116,8 @@ class VllmEngine:
             await self._release(request.model)
 
     async def count_tokens(self, model: str, messages: Sequence[Message]) -> TokenCount:
-        return TokenCount(len(await self._prompt(messages)), estimated=False)
+        ids = await self._prompt(messages, self._adapters.get(model))
+        return TokenCount(len(ids), estimated=False)
 
     def load(self) -> Load:
         slots = int(self._engine.vllm_config.scheduler_config.max_num_seqs)
@@ -144,7 +145,8 @@ class VllmEngine:
                     "VLLM_ADAPTERS.",
                 )
             await self._threads.run(lora.check, path, largest_rank=self._largest_rank)
-            adapter = self._new_adapter(name, path)
+            template = await self._threads.run(lora.template, path)
+            adapter = self._new_adapter(name, path, template)
             await self._added(adapter)
             self._adapters[name] = adapter
             return adapter.model
@@ -169,14 +171,16 @@ class VllmEngine:
             why = "the engine does not take it"
             raise AdapterUnfit(why, exc, path=str(adapter.path)) from exc
 
-    def _new_adapter(self, name: str, path: Path) -> _Adapter:
+    def _new_adapter(self, name: str, path: Path, template: str | None) -> _Adapter:
         from vllm.lora.request import LoRARequest
 
         model = Model(name, NAME, f"adapter of {self._model.id}", self._context, self._model.id)
         number = next(self._adapter_ids)
         # vLLM's cache of prefixes tells adapters apart by this name and the path: one that was
         # replaced in its place must not be given what its predecessor computed
-        return _Adapter(model, path, LoRARequest(f"{name}#{number}", number, str(path)))
+        request = LoRARequest(f"{name}#{number}", number, str(path))
+        spoken = self._chat.under(template) if template else self._chat
+        return _Adapter(model, path, request, spoken)
 
     def _adapter(self, model: str) -> _Adapter | None:
         if model in ("", self._model.id):
@@ -190,18 +194,9 @@ class VllmEngine:
         async with self._released:
             self._released.notify_all()
 
-    async def _prompt(self, messages: Sequence[Message]) -> list[int]:
-        return await self._threads.run(self._tokenized, Request(messages))
-
-    def _tokenized(self, request: Request) -> list[int]:
-        ids = self._tokenizer.apply_chat_template(
-            wording.messages(request, self._protocol, execute_role=self._knows_execute),
-            tokenize=True,
-            return_dict=False,
-            # the checkpoint writes the head of its turn itself
-            add_generation_prompt=self._protocol == "taught",
-        )
-        return list(ids)
+    async def _prompt(self, messages: Sequence[Message], adapter: _Adapter | None) -> list[int]:
+        spoken = adapter.chat if adapter else self._chat
+        return await self._threads.run(spoken.tokens, messages)
 
     async def _answer(
         self, request: Request, ids: list[int], adapter: _Adapter | None

@@ -7,6 +7,7 @@ from typing import Any
 from services.inference.errors import AdapterNotFound, AdapterUnfit
 
 CONFIG = "adapter_config.json"
+TEMPLATE = "chat_template.jinja"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 # that vLLM takes as the largest
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -20,6 +21,14 @@ def check(path: Path, *, largest_rank: int) -> None:
         raise AdapterUnfit(f"there is no {WEIGHTS[0]} beside {CONFIG}", path=str(path))
     for why, remedy in _faults(_config(path), largest_rank):
         raise AdapterUnfit(why, path=str(path), remedy=remedy)
+
+
+def template(path: Path) -> str | None:
+    """The chat template that an adapter brings: the one that it was trained with."""
+    try:
+        return (path / TEMPLATE).read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _config(path: Path) -> dict[str, Any]:

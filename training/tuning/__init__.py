@@ -1,0 +1,1 @@
+"""Fine-tuning: from conversations to an adapter. `training.lora` and `training.dpo` run it."""
