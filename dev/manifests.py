@@ -31,12 +31,15 @@ CHOICES = (
     frozenset({"postgres", "outside-state"}),
     frozenset({"azurite", "outside-state"}),
     frozenset({"model-over-nodes", "model-server-cpu", "model-server-outside", "vllm"}),
+    # only vLLM within the inference service has any
+    frozenset({"adapters", "model-over-nodes", "model-server-cpu", "model-server-outside"}),
     frozenset({"sandbox-namespaces", "sandbox-pods"}),
     # the one in a pod has a certificate and no other way to be known
     frozenset({"plaintext", "sandbox-pods"}),
 )
 # what a component needs beside it
 NEEDS: Mapping[str, tuple[str, ...]] = {
+    "adapters": ("model-weights", "vllm"),
     "keda": ("monitoring",),
     "model-over-nodes": ("model-weights",),
     "model-server-cpu": ("model-weights",),
