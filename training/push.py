@@ -42,7 +42,8 @@ def push(
         Path | None,
         typer.Option(
             help="The folder that the replicas follow (VLLM_ADAPTERS_FOLDER), as it is mounted "
-            "here: the adapter is copied into it, so that replicas which start later serve it too."
+            "here: the adapter is copied into it, so that replicas which start later serve it too. "
+            "Without --inference none is asked whether it does."
         ),
     ] = None,
     wait: Annotated[
@@ -64,7 +65,7 @@ def push(
         where = operator(os.environ, inference)
     except SettingsError as error:
         raise typer.BadParameter(str(error)) from None
-    if not where.inference:
+    if not where.inference and (folder is None or list_):
         raise typer.BadParameter("give --inference, or set ISOBATH_OPERATOR_INFERENCE")
     if list_:
         raise typer.Exit(run(_list(where, console), console))
@@ -109,6 +110,11 @@ async def _load(where: Operator, name: str, path: str, wait: float, console: Con
 async def _place(
     where: Operator, name: str, adapter: Path, folder: Path, wait: float, console: Console
 ) -> int:
+    if not where.inference:
+        new = await asyncio.to_thread(placing.place, adapter, folder, name)
+        done = "copied to" if new else "lies already in"
+        console.print(f"{name}: {done} {folder}; whether replicas serve it was not asked")
+        return 0
     async with replicas.reached(where) as found:
         await _absent_or_followed(found, name, folder)
         new = await asyncio.to_thread(placing.place, adapter, folder, name)
@@ -140,12 +146,14 @@ async def _absent_or_followed(found: list[Replica], name: str, folder: Path) -> 
 async def _unload(
     where: Operator, name: str, folder: Path | None, wait: float, console: Console
 ) -> int:
+    if folder is not None:
+        was = await asyncio.to_thread(placing.remove, folder, name)
+        if where.inference:
+            async with replicas.reached(where) as found:
+                await replicas.followed(found, name, there=False, seconds=wait)
+        console.print(f"{name}: {'gone' if was else 'was not there'}")
+        return 0
     async with replicas.reached(where) as found:
-        if folder is not None:
-            was = await asyncio.to_thread(placing.remove, folder, name)
-            await replicas.followed(found, name, there=False, seconds=wait)
-            console.print(f"{name}: {'gone' if was else 'was not there'}")
-            return 0
         told = await replicas.unload(found, name, seconds=wait)
     for address, was in told.items():
         console.print(f"{address}: {'gone' if was else 'was not there'}")

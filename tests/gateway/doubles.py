@@ -362,11 +362,16 @@ class Models(inference_rpc.InferenceServiceServicer):
     def __init__(self) -> None:
         self.turns: list[str] = []
         self.requests: list[inference.GenerateRequest] = []
+        self.adapters: list[str] = []
         self.held = Held()
 
     async def ListModels(self, request: Any, context: Any) -> inference.ListModelsResponse:
         model = inference.Model(id="tiny", engine="openai", is_default=True, description="a double")
-        return inference.ListModelsResponse(models=[model])
+        adapters = [
+            inference.Model(id=name, engine="openai", is_adapter=True, base_model="tiny")
+            for name in self.adapters
+        ]
+        return inference.ListModelsResponse(models=[model, *adapters])
 
     async def Generate(
         self, request: inference.GenerateRequest, context: Any

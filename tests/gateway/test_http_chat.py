@@ -464,6 +464,26 @@ async def test_without_a_known_key_nothing_is_told(platform: Platform, header: s
         assert (await stranger.post("/v1/chat/completions", json=question())).status_code == 401
 
 
+@pytest.mark.req("T4")
+async def test_adapter_that_comes_is_listed_and_asked_at_once_and_gone_at_once(
+    platform: Platform,
+) -> None:
+    async def listed() -> set[str]:
+        return {each["id"] for each in (await platform.http.get("/v1/models")).json()["data"]}
+
+    before = await listed()
+    platform.models.adapters.append("sales-v1")
+    assert await listed() - before == {"sales-v1", "sales-v1:plain"}
+    platform.models.turns = [ANSWER.format("ours")]
+    reply = (await platform.chat(model="sales-v1")).json()
+    assert "ours" in reply["choices"][0]["message"]["content"] and reply["model"] == "sales-v1"
+    assert platform.models.requests[-1].model == "sales-v1"
+    platform.models.adapters.clear()
+    assert await listed() == before
+    refused = await platform.chat(model="sales-v1")
+    assert refused.status_code == 404 and "sales-v1" in refused.json()["error"]["message"]
+
+
 @pytest.mark.req("C3")
 async def test_plain_model_answers_without_tools_or_thread(platform: Platform) -> None:
     listed = (await platform.http.get("/v1/models")).json()["data"]

@@ -198,9 +198,9 @@ def test_copy_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
     assert list(shared.iterdir()) == []
 
 
-async def command(*words: str, **environ: str) -> tuple[int, str]:
+async def command(*words: str, module: str = "training.push", **environ: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "training.push", *words, cwd=ROOT,
+        sys.executable, "-m", module, *words, cwd=ROOT,
         env={"PATH": os.environ["PATH"], "COLUMNS": "200", **environ},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
@@ -245,6 +245,16 @@ async def test_command_puts_it_into_the_folder_that_replicas_follow(tmp_path, no
         code, said = await command("--adapter", str(made), *words[:-1], "1", *at)
         assert code == 1 and "adapter_refused" in said, said
         assert list(shared.iterdir()) == [], "on none, where not on all"
+
+
+async def test_command_without_replicas_puts_it_into_the_folder_only(tmp_path, no_leaks):
+    made, shared = adapter(tmp_path / "made"), tmp_path / "shared"
+    shared.mkdir()
+    words = ("--folder", str(shared), "--name", "v1")
+    code, said = await command("--adapter", str(made), *words)
+    assert code == 0 and "was not asked" in said and (shared / "v1").is_dir(), said
+    code, said = await command("--unload", *words)
+    assert code == 0 and "gone" in said and list(shared.iterdir()) == [], said
 
 
 @pytest.mark.parametrize(
