@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import base, merging, output, placing
+from training import base, calibration, merging, output, placing
 from training.base import Unfit
 from training.merging import Check, Conversation
 from training.output import CannotWrite
@@ -57,7 +57,7 @@ def merge(
             folder, adapter, output_, conversations(prompts, most_prompts), console,
             model=model, revision=revision, device=device, tolerance=tolerance,
         )  # fmt: skip
-    except (Unfit, CannotWrite, CannotPlace) as error:
+    except (Unfit, CannotWrite, CannotPlace, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     found = check.merged
@@ -72,22 +72,13 @@ def merge(
 
 
 def conversations(path: Path | None, most: int) -> list[Conversation]:
-    """The first of a JSONL file, or our own. Raises Unfit, without showing a line."""
+    """The first of a file, or our own. Raises Unfit, without showing a line; OSError."""
     if path is None:
         return list(merging.PROMPTS)
-    found: list[Conversation] = []
-    with path.open() as lines:
-        for number, line in enumerate(lines, 1):
-            if len(found) == most:
-                break
-            try:
-                messages = json.loads(line)["messages"]
-                found.append([{"role": m["role"], "content": m["content"]} for m in messages])
-            except (ValueError, KeyError, TypeError) as exc:
-                raise Unfit(f"{path}, line {number}: not a conversation with messages") from exc
-    if not found:
-        raise Unfit(f"{path} has no conversation")
-    return found
+    return [
+        [{"role": turn.role, "content": turn.content} for turn in each.turns]
+        for each in calibration.read(path, most)
+    ]
 
 
 def _merged(

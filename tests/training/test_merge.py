@@ -162,7 +162,8 @@ def test_memory_of_any_text_is_none_or_a_number(text):
 
 def test_prompts_are_read_and_a_line_that_is_none_is_told_by_its_number(tmp_path):
     path = tmp_path / "some.jsonl"
-    line = json.dumps({"messages": [{"role": "user", "content": "secret", "train": False}]})
+    message = {"role": "user", "content": "secret", "train": False}
+    line = json.dumps({"id": "run-1", "messages": [message]})
     path.write_text(f"{line}\n" * 3 + "{}\n")
     found = merge.conversations(path, 2)
     assert found == [[{"role": "user", "content": "secret"}]] * 2
