@@ -122,8 +122,8 @@ def ask(
     """
     console = Console()
     try:
-        asked = questions.chosen(half, domain or [], question or [], benchmark, folder)
         settings, given = _settings(engine, model, adapter)
+        asked = questions.chosen(half, domain or [], question or [], benchmark, folder)
         adapter = Path(adapter).name
         header = Header(engine.value, adapter or settings.model, benchmark or "")
         wanted = [

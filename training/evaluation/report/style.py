@@ -78,7 +78,10 @@ body:has(#only-right:checked) .question.is-wrong { display: none }
     --first: #8c959f; --second: #0969da; --whisker: #000 }
   body { max-width: none; padding: 0; font-size: 10.5pt }
   * { print-color-adjust: exact }
-  fieldset { display: none } pre { max-height: none; white-space: pre-wrap }
+  .wide { overflow: visible } table.figures { font-size: 7.5pt }
+  .three { grid-template-columns: repeat(3, 1fr) }
+  td, th { padding: .15rem .35rem } fieldset { display: none }
+  pre { max-height: none; white-space: pre-wrap }
   figure, .card, tr { break-inside: avoid } h2, h3, summary { break-after: avoid }
 }
 """.strip()
