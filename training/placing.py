@@ -8,8 +8,10 @@ from pathlib import Path
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+# the one that it was trained with, where it is not the base's own
+TEMPLATE = "chat_template.jinja"
 # what replicas read, and what tells people where it came from
-_TAKEN = (".json", ".md", *(Path(name).suffix for name in WEIGHTS))
+_TAKEN = (".json", ".md", ".jinja", *(Path(name).suffix for name in WEIGHTS))
 
 
 class CannotPlace(Exception):
@@ -68,9 +70,9 @@ def files(adapter: Path) -> Iterator[Path]:
 
 
 def digests(adapter: Path) -> dict[str, str]:
-    """SHA-256 of the files that count: the config and the weights."""
+    """SHA-256 of the files that count for what it answers."""
     found = {}
-    for name in (CONFIG, *WEIGHTS):
+    for name in (CONFIG, TEMPLATE, *WEIGHTS):
         if (adapter / name).is_file():
             with (adapter / name).open("rb") as opened:
                 found[name] = hashlib.file_digest(opened, "sha256").hexdigest()

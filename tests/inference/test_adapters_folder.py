@@ -103,7 +103,10 @@ async def test_folder_is_served_and_followed(tmp_path: Path, no_leaks):
         assert set(engine.loaded) == {"sales-v2"}
 
 
-async def test_one_that_was_replaced_is_loaded_anew(tmp_path: Path, no_leaks):
+@pytest.mark.parametrize(
+    "changed", ["adapter_config.json", "adapter_model.safetensors", "chat_template.jinja"]
+)
+async def test_one_that_was_replaced_is_loaded_anew(tmp_path: Path, no_leaks, changed):
     engine = Picky()
     told: list[str] = []
     load, unload = engine.load_adapter, engine.unload_adapter
@@ -121,7 +124,7 @@ async def test_one_that_was_replaced_is_loaded_anew(tmp_path: Path, no_leaks):
     async with Limiter("adapters", 1) as threads:
         followed = Followed(engine, tmp_path, threads)
         await followed.start()
-        adapter(tmp_path, "ours", b"other weights")
+        (tmp_path / "ours" / changed).write_bytes(b"something else")
         for _ in range(3):
             await followed.look()
     assert told == ["load ours", "unload ours", "load ours"]

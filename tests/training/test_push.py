@@ -152,6 +152,7 @@ def adapter(folder: Path, weights: bytes = b"weights") -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / placing.CONFIG).write_text("{}")
     (folder / placing.WEIGHTS[0]).write_bytes(weights)
+    (folder / placing.TEMPLATE).write_text("{{ messages }}")
     (folder / "optimizer.pt").write_bytes(b"not for serving")
     (folder / "checkpoint-10").mkdir(exist_ok=True)
     return folder
@@ -164,11 +165,14 @@ def test_place_copies_what_is_served_once(tmp_path):
     shared.mkdir()
     assert placing.place(made, shared, "ours")
     assert sorted(each.name for each in (shared / "ours").iterdir()) == sorted(
-        [placing.CONFIG, placing.WEIGHTS[0]]
+        [placing.CONFIG, placing.WEIGHTS[0], placing.TEMPLATE]
     )
     assert not placing.place(made, shared, "ours")
     with pytest.raises(placing.CannotPlace, match="new name"):
         placing.place(adapter(tmp_path / "other", b"others"), shared, "ours")
+    (made / placing.TEMPLATE).write_text("another")
+    with pytest.raises(placing.CannotPlace, match="new name"):
+        placing.place(made, shared, "ours")
     assert [each.name for each in shared.iterdir()] == ["ours"], "nothing half done is left"
     assert placing.remove(shared, "ours") and not placing.remove(shared, "ours")
     assert list(shared.iterdir()) == []

@@ -159,7 +159,8 @@ def test_summary_tells_size_and_cost():
 
 @pytest.mark.quantize
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+# engines and compressions, each a process that reads PyTorch anew
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(
     not QUANTIZING.exists() or importlib.util.find_spec("vllm") is None,
     reason="needs .venv-quantize, and vLLM in this one: make test-quantize",

@@ -55,7 +55,9 @@ def _stamps(adapter: Path) -> Iterator[tuple[int, int, int]]:
     weights = next((each for name in lora.WEIGHTS if (each := adapter / name).is_file()), None)
     config = adapter / lora.CONFIG
     if weights is not None and config.is_file():
-        for told in (config.stat(), weights.stat()):
+        template = adapter / lora.TEMPLATE
+        for each in (config, weights, *([template] if template.is_file() else [])):
+            told = each.stat()
             yield told.st_mtime_ns, told.st_size, told.st_ino
 
 
