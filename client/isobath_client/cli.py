@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from isobath_client.commands import access, querying
+from isobath_client.commands import access, feedback, querying
 from isobath_client.commands.ask import ASK, ask, models
 from isobath_client.commands.audit import audit
 from isobath_client.commands.examining import doctor
@@ -32,6 +32,7 @@ app.command("ask", epilog=ASK)(ask)
 app.command("query", epilog=querying.EXAMPLES)(querying.query)
 app.add_typer(sources, name="sources")
 app.add_typer(runs, name="runs")
+app.command("feedback", epilog=feedback.EXAMPLES)(feedback.feedback)
 app.add_typer(threads, name="threads")
 app.add_typer(files, name="files")
 app.command("models", epilog=examples("isobath models"))(models)

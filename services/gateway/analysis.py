@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 from google.protobuf.duration_pb2 import Duration
 
 from isobath.analyst.v1 import analyst_pb2 as analyst
-from isobath.connector.v1 import connector_pb2 as connector
 from isobath.inference.v1 import inference_pb2 as inference
 from isobath.sandbox.v1 import sandbox_pb2 as sandbox
 from isobath.sandbox.v1.sandbox_pb2_grpc import SandboxServiceStub
@@ -26,7 +25,7 @@ from services.gateway.asking import Asking
 from services.gateway.budget import Learned
 from services.gateway.callers import Caller
 from services.gateway.checkpoint import Counted, Progress
-from services.gateway.chosen import Chosen, attached, data_file
+from services.gateway.chosen import Chosen, attached
 from services.gateway.clients import Services, call, stream
 from services.gateway.conversation import (
     Action,
@@ -39,6 +38,7 @@ from services.gateway.conversation import (
     Turn,
 )
 from services.gateway.errors import NotApproved, WorkspaceLost
+from services.gateway.fetching import Fetching
 from services.gateway.files import ARTIFACT, FileStore
 from services.gateway.guards import Guards
 from services.gateway.holdings import holdings
@@ -64,7 +64,6 @@ BLOCKS = {
 }
 # beyond the program's own time: for its interrupt, and for figures to be stored
 EXECUTE_MARGIN_S = 30.0
-MAX_WORKSPACE_FILES = 200
 # of the model's context, for what live sources hold and the queries known of them
 SOURCES_SHARE = 0.25
 MOVED = "the run's sandbox was moved: variables of its programs are lost, files are kept"
@@ -220,109 +219,20 @@ class Analysis:
 
     async def fetch(self) -> list[DataFile]:
         """Bring uploads and selections into the workspace; all files that lie there then."""
+        fetching = Fetching(
+            owner=self.caller.owner,
+            chosen=self.chosen,
+            file_ids=self.plan.file_ids,
+            seconds=self.plan.bounds.seconds,
+            rows=self.chat_rows,
+            session_id=self.session_id,
+            stub=self.stub,
+            files=self.files,
+            live=self.live,
+            usage=self.usage,
+        )
         with tracing.span("fetch", attributes={"isobath.selections": len(self.chosen)}):
-            return await self._fetch()
-
-    async def _fetch(self) -> list[DataFile]:
-        async with asyncio.TaskGroup() as group:
-            uploads = [group.create_task(self._send(id)) for id in self.plan.file_ids]
-            imports = group.create_task(self._import())
-        found = {file.path: file for file in await self._present()}
-        found |= {each.result().path: each.result() for each in uploads}
-        found |= {file.path: file for file in imports.result()}
-        return list(found.values())
-
-    async def _import(self) -> list[DataFile]:
-        if not self._fetched:
-            return []
-        items = [self._item(self.chosen[number]) for number in self._fetched]
-        request = sandbox.ImportRequest(session_id=self.session_id, items=items)
-        timeout = self.plan.bounds.seconds
-        found: list[DataFile] = []
-        async with stream("sandbox", self.stub.Import(request, timeout=timeout)) as events:
-            async for event in events:
-                found.extend(self._imported(event))
-        return found
-
-    def _item(self, chosen: Chosen) -> sandbox.ImportItem:
-        given = chosen.selection
-        selected = connector.Selection()
-        if given.sql:
-            selected.query.CopyFrom(render.query(given.sql, given.parameters))
-        else:
-            selected.path = given.path
-        selected.version = given.version
-        return sandbox.ImportItem(
-            source=attached(chosen),
-            selection=selected,
-            format=f"FORMAT_{(given.format or 'unspecified').upper()}",
-            limits=render.limits(given, default_rows=self.chat_rows),
-            target=given.target,
-        )
-
-    @property
-    def _fetched(self) -> list[int]:
-        """The selections that are brought into the workspace, in the order of the import's items;
-        the others are for code to query."""
-        return [at for at, each in enumerate(self.chosen) if not each.selection.is_live]
-
-    def _imported(self, event: sandbox.ImportResponse) -> list[DataFile]:
-        number = self._fetched[event.item]
-        source = self.chosen[number].source
-        if event.HasField("progress"):
-            told = event.progress
-            total = told.total_bytes if told.HasField("total_bytes") else None
-            self.live.emit(
-                fetch_progress=analyst.FetchProgress(
-                    selection=number,
-                    source=source.name,
-                    rows=told.rows,
-                    bytes=told.bytes,
-                    total_bytes=total,
-                )
-            )
-        if not event.HasField("file"):
-            return []
-        file = event.file
-        rows = file.rows if file.HasField("rows") else None
-        self.usage.fetched_bytes += file.size_bytes
-        self.usage.fetched_rows += rows or 0
-        metrics.FETCHED_BYTES.labels(source.type, "run").inc(file.size_bytes)
-        metrics.FETCHED_ROWS.labels(source.type, "run").inc(rows or 0)
-        self.live.emit(
-            file_ready=analyst.FileReady(
-                selection=number,
-                source=source.name,
-                path=file.path,
-                size_bytes=file.size_bytes,
-                rows=rows,
-                columns=file.columns,
-                truncated=file.truncated,
-                truncated_by=file.truncated_by,
-            )
-        )
-        return [data_file(file, source, self.chosen[number].selection)]
-
-    async def _send(self, file_id: str) -> DataFile:
-        info = await self.files.get(self.caller.owner, file_id)
-
-        async def requests(chunks: AsyncIterator[bytes]) -> AsyncIterator[sandbox.WriteFileRequest]:
-            start = sandbox.WriteFileStart(session_id=self.session_id, path=info.name)
-            yield sandbox.WriteFileRequest(start=start)
-            async for chunk in chunks:
-                yield sandbox.WriteFileRequest(piece=chunk)
-
-        async with self.files.reading(self.caller.owner, file_id) as chunks:
-            writing = self.stub.WriteFile(requests(chunks), timeout=300)
-            written = await call("sandbox", writing)
-        return DataFile(written.file.path, written.file.size_bytes, origin="uploaded")
-
-    async def _present(self) -> list[DataFile]:
-        request = sandbox.ListFilesRequest(
-            session_id=self.session_id, page_size=MAX_WORKSPACE_FILES
-        )
-        listed = await call("sandbox", self.stub.ListFiles(request))
-        return [DataFile(file.path, file.size_bytes) for file in listed.files]
+            return await fetching.all()
 
     # The loop
 

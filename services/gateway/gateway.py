@@ -19,6 +19,7 @@ from services.gateway.clients import Services, connected
 from services.gateway.data import Data, Grants
 from services.gateway.declared import Declared, following
 from services.gateway.diagnosis import Diagnosis
+from services.gateway.feedback import Feedback
 from services.gateway.files import FileStore
 from services.gateway.links import Links
 from services.gateway.measured import measuring
@@ -54,6 +55,7 @@ class Gateway:
     files: FileStore
     threads: Threads
     runs: Runs
+    feedback: Feedback
     services: Services
     readiness: Readiness
     diagnosis: Diagnosis
@@ -168,6 +170,7 @@ async def opened(
             files,
             threads,
             runs,
+            Feedback(store, runs.ended, audit),
             services,
             readiness=Readiness(services, store),
             diagnosis=Diagnosis(audit, allowed=settings.profiling),

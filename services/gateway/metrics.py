@@ -118,6 +118,13 @@ APPROVALS = Counter(
     ("how", "approved"),
     registry=REGISTRY,
 )
+FEEDBACK = Counter(
+    "isobath_feedback",
+    "Feedback on runs, also what takes the place of an earlier one: rating = up, down, or none "
+    "where there is only a correction.",
+    ("rating",),
+    registry=REGISTRY,
+)
 
 FLUSH_LAG = Histogram(
     "isobath_events_flush_lag_seconds",

@@ -20,6 +20,7 @@ from services.gateway.access.servicer import AccessServicer
 from services.gateway.approvals import Decision
 from services.gateway.authenticated import Authenticated, Context
 from services.gateway.conversation import Bounds, Message, Sampling
+from services.gateway.feedback import Opinion
 from services.gateway.files import PIECE_BYTES, UPLOAD
 from services.gateway.gateway import Gateway
 from services.gateway.guards import guarded
@@ -178,6 +179,28 @@ class AnalystServicer(Authenticated, rpc.AnalystServiceServicer):
         caller = await self.caller(context, Scope.READ_ONLY)
         found = await self.gateway.runs.conversation(caller.owner, request.run_id)
         return pb.GetConversationResponse(record=found)
+
+    async def PutFeedback(
+        self, request: pb.PutFeedbackRequest, context: Context
+    ) -> pb.PutFeedbackResponse:
+        caller = await self.caller(context, Scope.ANALYST)
+        opinion = Opinion(request.rating, request.comment, request.correction)
+        put = await self.gateway.feedback.put(caller, request.run_id, opinion)
+        return pb.PutFeedbackResponse(feedback=put)
+
+    async def ListFeedback(
+        self, request: pb.ListFeedbackRequest, context: Context
+    ) -> pb.ListFeedbackResponse:
+        caller = await self.caller(context, Scope.READ_ONLY)
+        found = await self.gateway.feedback.of(caller.owner, request.run_id)
+        return pb.ListFeedbackResponse(feedback=found)
+
+    async def DeleteFeedback(
+        self, request: pb.DeleteFeedbackRequest, context: Context
+    ) -> pb.DeleteFeedbackResponse:
+        caller = await self.caller(context, Scope.ANALYST)
+        await self.gateway.feedback.delete(caller, request.run_id)
+        return pb.DeleteFeedbackResponse()
 
     async def GetStatus(
         self, request: pb.GetStatusRequest, context: Context

@@ -187,6 +187,7 @@ READS = frozenset(
         "GetRun",
         "ExportRun",
         "GetConversation",
+        "ListFeedback",
         "ListRuns",
         "ListApprovals",
         "GetStatus",

@@ -76,8 +76,10 @@ async def worked(platform: Platform) -> Seen:
         seen.threads[thread] = (await platform.http.get(f"/v1/threads/{thread}")).json()
         run = answered["run_id"]
         seen.events[run] = (await platform.http.get(f"/v1/runs/{run}/events")).text
+        place = f"/v1/runs/{run}/feedback"
+        assert (await platform.http.post(place, json={"rating": "up"})).status_code == 200
         conversation = (await platform.http.get(f"/v1/runs/{run}/conversation")).json()
-        assert len(conversation["messages"]) == 4
+        assert len(conversation["messages"]) == 4 and len(conversation["feedback"]) == 1
         seen.conversations[run] = conversation
     for listed in (await platform.http.get("/v1/files")).json()["data"]:
         content = (await platform.http.get(f"/v1/files/{listed['id']}/content")).content

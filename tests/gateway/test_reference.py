@@ -141,6 +141,9 @@ async def _walk_runs(platform: Platform) -> None:
     for form in ("notebook", "html"):
         await http.get(f"/v1/runs/{run}/export", params={"format": form})
     await http.get(f"/v1/runs/{run}/conversation")
+    await http.post(f"/v1/runs/{run}/feedback", json={"rating": "down", "correction": "Two."})
+    await http.get(f"/v1/runs/{run}/feedback")
+    await http.delete(f"/v1/runs/{run}/feedback")
     platform.models.turns = [CODE.format("print(2)\nsave('two.csv', b'a')"), ANSWER.format("Two.")]
     made = await http.post("/v1/responses", json={"input": "How many?", "data_sources": [DATA]})
     place = f"/v1/responses/{made.json()['id']}"

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
+from typing import Literal
 
 from isobath.analyst.v1 import analyst_pb2 as messages
 from isobath.analyst.v1.analyst_pb2_grpc import AnalystServiceStub
@@ -116,6 +117,34 @@ class AsyncRuns:
         reply = messages.GetConversationResponse
         told = await self._calls.one(self._stub.GetConversation, request, reply, safe=True)
         return told.record
+
+    async def rate(
+        self,
+        run_id: str,
+        rating: Literal["", "up", "down"] = "",
+        *,
+        comment: str = "",
+        correction: str = "",
+    ) -> messages.RunFeedback:
+        """Say whether a run's answer was right, or what it should have been, in Markdown; it takes
+        the place of what this key said before."""
+        request = messages.PutFeedbackRequest(
+            run_id=run_id, rating=rating, comment=comment, correction=correction
+        )
+        reply = messages.PutFeedbackResponse
+        return (await self._calls.one(self._stub.PutFeedback, request, reply, safe=True)).feedback
+
+    async def feedback(self, run_id: str) -> Sequence[messages.RunFeedback]:
+        """What there is of a run, of each key that gave any, oldest first."""
+        request = messages.ListFeedbackRequest(run_id=run_id)
+        reply = messages.ListFeedbackResponse
+        return (await self._calls.one(self._stub.ListFeedback, request, reply, safe=True)).feedback
+
+    async def unrate(self, run_id: str) -> None:
+        """Take back what this key said of a run."""
+        request = messages.DeleteFeedbackRequest(run_id=run_id)
+        reply = messages.DeleteFeedbackResponse
+        await self._calls.one(self._stub.DeleteFeedback, request, reply)
 
     async def question(self, run: messages.Run) -> str:
         """The words that a run answered: the last user message of its thread before it ended."""

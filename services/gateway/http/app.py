@@ -23,6 +23,7 @@ from services.gateway.http import (
     approvals,
     chat,
     edge,
+    feedback,
     files,
     platform,
     responses,
@@ -73,6 +74,7 @@ def families(gateway: Gateway) -> Sequence[APIRouter]:
         access.routes(gateway),
         runs.routes(gateway),
         approvals.routes(gateway),
+        feedback.routes(gateway),
         platform.routes(gateway),
         admin.routes(gateway),
     )

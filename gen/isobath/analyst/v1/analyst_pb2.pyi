@@ -654,6 +654,54 @@ class Feedback(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     def __init__(self, rating: _Optional[str] = ..., comment: _Optional[str] = ..., correction: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
+class PutFeedbackRequest(_message.Message):
+    __slots__ = ("run_id", "rating", "comment", "correction")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    RATING_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    CORRECTION_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    rating: str
+    comment: str
+    correction: str
+    def __init__(self, run_id: _Optional[str] = ..., rating: _Optional[str] = ..., comment: _Optional[str] = ..., correction: _Optional[str] = ...) -> None: ...
+
+class PutFeedbackResponse(_message.Message):
+    __slots__ = ("feedback",)
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    feedback: RunFeedback
+    def __init__(self, feedback: _Optional[_Union[RunFeedback, _Mapping]] = ...) -> None: ...
+
+class ListFeedbackRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class ListFeedbackResponse(_message.Message):
+    __slots__ = ("feedback",)
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    feedback: _containers.RepeatedCompositeFieldContainer[RunFeedback]
+    def __init__(self, feedback: _Optional[_Iterable[_Union[RunFeedback, _Mapping]]] = ...) -> None: ...
+
+class DeleteFeedbackRequest(_message.Message):
+    __slots__ = ("run_id",)
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    def __init__(self, run_id: _Optional[str] = ...) -> None: ...
+
+class DeleteFeedbackResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RunFeedback(_message.Message):
+    __slots__ = ("given_by", "feedback")
+    GIVEN_BY_FIELD_NUMBER: _ClassVar[int]
+    FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    given_by: str
+    feedback: Feedback
+    def __init__(self, given_by: _Optional[str] = ..., feedback: _Optional[_Union[Feedback, _Mapping]] = ...) -> None: ...
+
 class GetStatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -83,6 +83,21 @@ class AnalystServiceStub:
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.SerializeToString,
                 response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.FromString,
                 _registered_method=True)
+        self.PutFeedback = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/PutFeedback',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackResponse.FromString,
+                _registered_method=True)
+        self.ListFeedback = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/ListFeedback',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackResponse.FromString,
+                _registered_method=True)
+        self.DeleteFeedback = channel.unary_unary(
+                '/isobath.analyst.v1.AnalystService/DeleteFeedback',
+                request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackRequest.SerializeToString,
+                response_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackResponse.FromString,
+                _registered_method=True)
         self.ListRuns = channel.unary_unary(
                 '/isobath.analyst.v1.AnalystService/ListRuns',
                 request_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListRunsRequest.SerializeToString,
@@ -196,6 +211,29 @@ class AnalystServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutFeedback(self, request, context):
+        """Says whether a run's answer was right, or what it should have been, instead of what the same caller said before; of
+        any run that has ended. The same again changes nothing, so it is safe to retry. Errors: NOT_FOUND, CONFLICT (it has
+        not ended yet), INVALID_FIELD (neither a rating nor a correction; too long).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFeedback(self, request, context):
+        """Lists what there is of a run, of each caller that gave any, oldest first. No effect. Errors: NOT_FOUND, CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFeedback(self, request, context):
+        """Takes back what this caller said of a run. Errors: NOT_FOUND (run; or kind "feedback": there is none), CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRuns(self, request, context):
         """Lists runs, newest first, paged. No effect.
         """
@@ -285,6 +323,21 @@ def add_AnalystServiceServicer_to_server(servicer, server):
                     servicer.GetConversation,
                     request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.FromString,
                     response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.SerializeToString,
+            ),
+            'PutFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutFeedback,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackResponse.SerializeToString,
+            ),
+            'ListFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeedback,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackResponse.SerializeToString,
+            ),
+            'DeleteFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFeedback,
+                    request_deserializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackRequest.FromString,
+                    response_serializer=isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackResponse.SerializeToString,
             ),
             'ListRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRuns,
@@ -564,6 +617,87 @@ class AnalystService:
             '/isobath.analyst.v1.AnalystService/GetConversation',
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationRequest.SerializeToString,
             isobath_dot_analyst_dot_v1_dot_analyst__pb2.GetConversationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/PutFeedback',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.PutFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/ListFeedback',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.ListFeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/isobath.analyst.v1.AnalystService/DeleteFeedback',
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackRequest.SerializeToString,
+            isobath_dot_analyst_dot_v1_dot_analyst__pb2.DeleteFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,8 +3,10 @@ over, unless its route's words say that it is refused."""
 
 from isobath.analyst.v1 import access_pb2 as access
 from servicekit.logs import LEVELS
+from services.gateway import feedback
 from services.gateway.access.scopes import WORDS
 from services.gateway.approvals import MAX_COMMENT_CHARS
+from services.gateway.feedback import RATINGS
 from services.gateway.guards import GUARDED
 from services.gateway.guide import MAX_NOTES, MAX_QUERIES
 from services.gateway.history import ROLES
@@ -305,6 +307,19 @@ DECISION = record(
         ),
     }
 )
+OPINION = record(
+    {
+        "rating": maybe(text("Whether the answer was right.", enum=["", *RATINGS])),
+        "comment": maybe(text("Why.", maxLength=feedback.MAX_COMMENT_CHARS)),
+        "correction": maybe(
+            text(
+                "What the answer should have been, in Markdown.",
+                maxLength=feedback.MAX_CORRECTION_CHARS,
+            )
+        ),
+    },
+    "A rating, a correction, or both.",
+)
 UPLOAD = record(
     {
         "file": text("The file, with its name.", format="binary"),
@@ -335,6 +350,7 @@ def components() -> dict[str, Schema]:
         "KeyDraft": KEY_DRAFT,
         "KeyChange": KEY_CHANGE,
         "Decision": DECISION,
+        "Opinion": OPINION,
         "LogLevel": LOG_LEVEL,
         "Upload": UPLOAD,
     }

@@ -375,6 +375,22 @@ _RUNS = {
         errors=(404, 409),
         needs=Scope.ANALYST,
     ),
+    "GET /v1/runs/{id}/feedback": Operation(
+        "listFeedback", _json(listing(ref("RunFeedback")), "All of it."), errors=(404, 409)
+    ),
+    "POST /v1/runs/{id}/feedback": Operation(
+        "putFeedback",
+        _json(ref("RunFeedback"), "What was said."),
+        body=ref("Opinion"),
+        errors=(404, 409),
+        needs=Scope.ANALYST,
+    ),
+    "DELETE /v1/runs/{id}/feedback": Operation(
+        "deleteFeedback",
+        _json(deleted("feedback"), "It is gone; `id` is the run's."),
+        errors=(404, 409),
+        needs=Scope.ANALYST,
+    ),
     "GET /v1/threads": Operation(
         "listThreads", _json(listing(ref("Thread")), "A page of them."), _sized()
     ),

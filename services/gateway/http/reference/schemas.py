@@ -196,6 +196,16 @@ _THREAD = {
     "created_at": seconds("When it began"),
     "expires_at": seconds("When it goes by itself"),
 }
+FEEDBACK = record(
+    {
+        "object": always("feedback"),
+        "given_by": text("The id of the key, or the subject of the token."),
+        "rating": or_null(text("Null = only a correction.", enum=["up", "down", None])),
+        "comment": text(),
+        "correction": text("What the answer should have been, in Markdown."),
+        "created_at": seconds("When it was said"),
+    }
+)
 THREAD = record(_THREAD)
 THREAD_TOLD = record(
     {
@@ -329,6 +339,7 @@ def components() -> dict[str, Schema]:
         "Usage": USAGE,
         "Run": RUN,
         "Approval": APPROVAL,
+        "RunFeedback": FEEDBACK,
         "Thread": THREAD,
         "ThreadTold": THREAD_TOLD,
         "Model": MODEL,
