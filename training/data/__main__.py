@@ -151,6 +151,12 @@ def build_command(
             "1 = only those that are the same.",
         ),
     ] = 0.8,
+    mask_failures: Annotated[
+        bool,
+        typer.Option(
+            help="Leave messages whose program failed out of the loss; the text keeps them."
+        ),
+    ] = False,
     rules: Annotated[
         Path | None,
         typer.Option(help="TOML with rules of your own to scrub by: [rules] name = 'pattern'."),
@@ -183,6 +189,7 @@ def build_command(
             shares=_shares(split),
             seed=seed,
             near=near,
+            mask_failures=mask_failures,
             strict=strict,
             overwrite=overwrite,
             licence=licence,

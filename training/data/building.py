@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from training.data import pairs, private
 from training.data.card import Made, card
-from training.data.conversation import conversation, dumped
+from training.data.conversation import conversation, dumped, without_failures
 from training.data.duplicates import Fingerprint, doubles, fingerprint
 from training.data.formats import FORMATS
 from training.data.pairs import Pair
@@ -25,7 +25,7 @@ from training.data.reading import Bad, records
 from training.data.record import Record
 from training.data.scrub.record import scrub
 from training.data.scrub.rule import Rule
-from training.data.selection import BROKEN, POOR, Bar, cause, corrected, with_correction
+from training.data.selection import BROKEN, POOR, Bar, cause, corrected, failed, with_correction
 from training.data.sources import Groups, keys
 from training.data.split import NAMES, Shares, assigned, unmet
 from training.data.spool import Spool
@@ -54,6 +54,7 @@ class Options:
     shares: Shares = field(default_factory=Shares)
     seed: int = 0
     near: float = 0.8
+    mask_failures: bool = False
     strict: bool = False
     overwrite: bool = False
     licence: str = ""
@@ -273,6 +274,8 @@ def _write(
         name = splits[group]
         record = with_correction(spool.read(row.place))
         made = conversation(record, group)
+        if options.mask_failures:
+            made = without_failures(made, failed)
         statistics.splits[name].take(made, record.rounds, options.tokens)
         for each in options.formats:
             if (line := FORMATS[each](made)) is None:

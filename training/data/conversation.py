@@ -6,8 +6,8 @@ part of the prompt, and not trained: they were given without their programs. `ma
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 from training.data.record import Message, Record, Span
 
@@ -68,6 +68,17 @@ def conversation(record: Record, source: str = "") -> Conversation:
     """A record as a conversation: nothing is added to what the model saw, nothing left out."""
     turns = (_turn(each, at >= record.given) for at, each in enumerate(record.messages))
     return Conversation(record.run_id, source, tuple(turns))
+
+
+def without_failures(made: Conversation, failed: Callable[[str], bool]) -> Conversation:
+    """Not trained are messages whose program failed, by what was printed next: so that recovering
+    is learned, and failing is not."""
+    printed = [*(turn.content if turn.role == "execute" else "" for turn in made.turns[1:]), ""]
+    turns = (
+        replace(turn, train=turn.train and not failed(output))
+        for turn, output in zip(made.turns, printed, strict=True)
+    )
+    return replace(made, turns=tuple(turns))
 
 
 def _turn(message: Message, written: bool) -> Turn:

@@ -56,7 +56,12 @@ def failed_last(record: Record) -> bool:
     """Whether the last program ended with an error that the answer then was given in spite of."""
     outputs = (_outputs(each) for each in reversed(record.messages[record.given :]))
     last = next((found[-1] for found in outputs if found), "")
-    return _FAILED.search(last) is not None
+    return failed(last)
+
+
+def failed(output: str) -> bool:
+    """Whether what a program printed ends with an error that it did not catch."""
+    return _FAILED.search(output) is not None
 
 
 def _outputs(message: Message) -> list[str]:

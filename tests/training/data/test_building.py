@@ -181,6 +181,15 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
         made(tmp_path, [run("c")], overwrite=True)
 
 
+def test_failures_are_masked_where_that_is_asked_for(tmp_path: Path) -> None:
+    trace = "Traceback (most recent call last):\n  File x\nKeyError: 'a'\n"
+    tried = [*turns(output=trace)[:-1], *turns()[1:]]
+    for mask, trained in ((False, [True, True, True]), (True, [False, True, True])):
+        output = made(tmp_path, [run(messages=tried)], mask_failures=mask, overwrite=True)
+        (only,) = lines(output / "messages/train.jsonl")
+        assert [e["train"] for e in only["messages"] if e["role"] == "assistant"] == trained
+
+
 def test_upstreams_data_goes_through_with_its_masks(tmp_path: Path) -> None:
     text = "<Code>x</Code>\n<Execute>\n1\n</Execute>\n<Answer>a</Answer>"
     rows = [{"messages": [message("user", "?"), message("assistant", text)]}]

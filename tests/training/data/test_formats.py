@@ -1,6 +1,7 @@
 """Each format against what its reader documents and does with it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,19 @@ def test_unsloth_has_conversations_of_role_and_content() -> None:
 
 def test_unsloth_leaves_out_what_would_train_earlier_answers() -> None:
     assert unsloth.row(of(messages=turns(earlier=EARLIER))) is None
+
+
+@pytest.mark.req("T3")
+def test_a_message_in_between_that_is_not_trained_is_told_or_left_out() -> None:
+    once = turns()[1:3]
+    made = of(messages=[turns()[0], *once, *once, turns()[-1]])
+    muted = tuple(replace(turn, train=turn.train and at != 3) for at, turn in enumerate(made.turns))
+    made = replace(made, turns=muted)
+    assert trl.row(made) is None and unsloth.row(made) is None
+    swift_row: Any = ms_swift.row(made)
+    assert swift(swift_row["messages"]) == (chatml(made.turns), trained(made.turns))
+    axolotl_row: Any = axolotl.row(made)
+    assert [each["train"] for each in axolotl_row["messages"]] == [t.train for t in made.turns]
 
 
 @pytest.mark.parametrize("row", [trl.row, unsloth.row])

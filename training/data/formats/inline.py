@@ -16,10 +16,10 @@ def whole_turns(conversation: Conversation) -> tuple[Turn, ...]:
     return tuple(each for turn in conversation.turns for each in _split(turn))
 
 
-def remembers_answers(conversation: Conversation) -> bool:
-    """Whether the prompt holds earlier answers, which no trained turn is: a trainer that counts
-    every turn of the assistant would learn to answer without a program."""
-    return any(turn.role == "assistant" for turn in conversation.prompt)
+def trains_all(turns: Sequence[Turn]) -> bool:
+    """Whether every message of the assistant counts: a trainer that knows no mask for each would
+    learn earlier answers of a thread, which came without their programs, and what failed."""
+    return all(turn.train for turn in turns if turn.role == "assistant")
 
 
 def plain(turns: Sequence[Turn]) -> list[dict[str, str]]:
