@@ -32,9 +32,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def tokenizer(model):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = pytest.importorskip("transformers").AutoTokenizer.from_pretrained(model)
     tokenizer.chat_template = TEMPLATE.read_text()
     return tokenizer
 
