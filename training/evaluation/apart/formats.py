@@ -2,17 +2,12 @@
 
 import io
 import json
-import re
-import zipfile
 from collections.abc import Iterable, Mapping
 
 import openpyxl
 import pandas as pd
 
-_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-_FIXED = b"2025-01-01T00:00:00Z"
-_FIXED_ZIP = (2025, 1, 1, 0, 0, 0)
-_PROPERTIES = "docProps/core.xml"
+from dev.workbooks import timeless
 
 
 def csv(table: pd.DataFrame, delimiter: str = ",") -> bytes:
@@ -44,18 +39,4 @@ def workbook(sheets: Mapping[str, pd.DataFrame]) -> bytes:
             sheet.append(list(row))
     written = io.BytesIO()
     book.save(written)
-    return _timeless(written)
-
-
-def _timeless(book: io.BytesIO) -> bytes:
-    """The same workbook without the time at which it was written: openpyxl has no option for it."""
-    written = io.BytesIO()
-    with zipfile.ZipFile(book) as parts, zipfile.ZipFile(written, "w") as copy:
-        for name in parts.namelist():
-            data = parts.read(name)
-            if name == _PROPERTIES:
-                data = _TIME.sub(_FIXED, data)
-            part = zipfile.ZipInfo(name, _FIXED_ZIP)
-            part.compress_type = zipfile.ZIP_DEFLATED
-            copy.writestr(part, data)
-    return written.getvalue()
+    return timeless(written)

@@ -8,6 +8,7 @@ import numpy as np
 import openpyxl
 import pandas as pd
 
+from dev.workbooks import timeless
 from training.evaluation.dataset import Words
 from training.examples.world import Origin, Truth, World, about, exactly, percent
 
@@ -173,4 +174,4 @@ def _workbook(lab: pd.DataFrame) -> bytes:
             sheet.append([each.batch, each.tested_on, abv])
     content = io.BytesIO()
     book.save(content)
-    return content.getvalue()
+    return timeless(content)
