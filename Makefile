@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-quantize test-clients test-vault scale-out eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
+.PHONY: help env demo up certs test test-vllm test-quantize test-clients test-vault scale-out study eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,11 @@ test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the w
 
 scale-out: env ## several replicas of everything under load, while each is restarted and the schema migrated
 	$(RUN)/python -m dev.scale_out
+
+study: env ## a small model from random weights, on generated conversations, for 20 minutes; STUDY=options
+	bash dev/training_env.sh .venv-training
+	bash dev/vllm_env.sh .venv-vllm
+	$(RUN)/python -m training.study --output study $(STUDY)
 
 eval: env ## ask questions with known answers and score the answers; ENGINE=rules, openai or vllm
 	$(RUN)/python -m training.evaluation --engine $(ENGINE)
