@@ -5,6 +5,7 @@ python -m training.study.fit --data study/data --output study/model --minutes 20
 
 import importlib
 import json
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +20,9 @@ from training.study.points import Point
 from training.study.shape import Shape, counted, shape
 from training.study.vocabulary import learned
 from training.tuning import collating, conversations
+from training.tuning.audit import Mislabelled
 from training.tuning.collating import Collator
+from training.tuning.conversations import Unusable
 from training.tuning.examples import Example, Made, Maker
 from training.tuning.template import Template
 
@@ -208,7 +211,11 @@ def main(
         minutes, counted(parameters), vocabulary, context, batch, rate, checkpoints, held, seed
     )
     output.mkdir(parents=True, exist_ok=True)
-    ready = prepared(data, fitting)
+    try:
+        ready = prepared(data, fitting)
+    except (Unusable, Mislabelled) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
     fit = Fit(ready, fitting, output)
     print(
         f"{ready.shape.parameters:,} parameters on {fit.device}: width {ready.shape.width}, "
