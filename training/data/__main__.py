@@ -21,6 +21,7 @@ from training.data.split import Shares
 from training.data.statistics import Statistics, Tokens, estimated
 
 app = typer.Typer(
+    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_show_locals=False,

@@ -218,6 +218,7 @@ def many(path: Path, count: int, output: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.req("T3")
 def test_ten_thousand_records(tmp_path: Path) -> None:
     path = many(tmp_path / "runs.jsonl", 10_000, "12\n")
