@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-quantize test-clients test-vault scale-out study eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
+.PHONY: help env demo up certs test test-vllm test-training test-quantize test-clients test-vault scale-out study eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -44,6 +44,11 @@ test-quantize: ## 8 and 4 bits of a tiny model, and vLLM serving the results, in
 	bash dev/quantize_env.sh .venv-quantize
 	bash dev/vllm_env.sh .venv-vllm
 	.venv-vllm/bin/python -m pytest -m quantize tests/training/test_quantize.py
+
+test-training: ## fine-tuning of a tiny model on CPU, in an environment of its own
+	bash dev/training_env.sh .venv-training
+	.venv-training/bin/python -m pytest -c tests/training/tuning/pytest.ini \
+		--confcutdir tests/training/tuning tests/training/tuning
 
 test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the whole platform
 	bash dev/locked_env.sh .venv-clients clients

@@ -1,5 +1,7 @@
 """From spans of characters to labels of tokens."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +47,7 @@ cuts = st.lists(st.integers(0, 60), max_size=12).map(lambda each: sorted(set(eac
 @given(tokens=cuts, spans=cuts)
 def test_labels_agree_with_counting_characters_one_by_one(tokens, spans):
     borders = sorted({0, 60, *tokens})
-    offsets = list(zip(borders, borders[1:], strict=False))
+    offsets = list(itertools.pairwise(borders))
     counted = [(a, b) for a, b in zip(spans[::2], spans[1::2], strict=False)]
     counts = [any(a <= at < b for a, b in counted) for at in range(60)]
     found = masking.labels(list(range(len(offsets))), offsets, counted)
@@ -62,4 +64,4 @@ def test_runs_are_the_stretches_that_count(values):
         p for p, value in enumerate(values) if value != IGNORED
     ]
     assert all(a < b for a, b in runs)
-    assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(runs))

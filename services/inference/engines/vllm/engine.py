@@ -16,9 +16,9 @@ from typing import Any
 
 from servicekit import logs
 from servicekit.limits import Limiter
+from services.inference.engines.chat import Chat, chat
 from services.inference.engines.stops import StopFinder
 from services.inference.engines.vllm import checkpoint, lora
-from services.inference.engines.vllm.chat import Chat, chat
 from services.inference.engines.vllm.checkpoint import Ends
 from services.inference.engines.vllm.stats import Stats
 from services.inference.errors import (
