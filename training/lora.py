@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from training import adapter
 from training.tuning import backends, memory, outcome
 from training.tuning.audit import Mislabelled
 from training.tuning.backends.port import Backend
@@ -116,6 +117,8 @@ def trained(options: Options, made: Prepared, using: Backend) -> int:
         print(f"stopped at step {done.step}, with a checkpoint: the same with --resume goes on")
         return 128 + done.signal
     outcome.saved(options, made, done)
+    if found := adapter.faults(options.output, largest_rank=adapter.RANKS[-1]):
+        raise Unusable(f"vLLM will not serve the adapter in {options.output}: {'; '.join(found)}")
     print(f"adapter in {options.output}: step {done.best_step or done.step} of {done.step}")
     return 0
 
