@@ -86,6 +86,7 @@ def test_ends_are_resolved_from_the_vocabulary():
     plain = Tokenizer("<Code>")
     assert checkpoint.ends(plain).code_id is None
     assert "</Code>" in checkpoint.split_tags(plain)
+    assert "<File>" not in checkpoint.split_tags(plain)
     assert "<Code>" not in checkpoint.split_tags(plain)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from services.inference.models import CODE_END
 
-# as the checkpoint of DeepAnalyze has them, each a token of its own
+# as the checkpoint of DeepAnalyze has them, each a token of its own: those that upstream's
+# deepanalyze/add_vocab.py adds. <File>, which only the platform writes, is none of them
 TAGS = tuple(
     f"<{slash}{tag}>"
-    for tag in ("Analyze", "Understand", "Code", "Execute", "File", "Answer")
+    for tag in ("Analyze", "Understand", "Code", "Execute", "Answer")
     for slash in ("", "/")
 )
 
