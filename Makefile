@@ -48,7 +48,7 @@ test-quantize: ## 8 and 4 bits of a tiny model, and vLLM serving the results, in
 test-training: ## fine-tuning of a tiny model on CPU, in an environment of its own
 	bash dev/training_env.sh .venv-training
 	.venv-training/bin/python -m pytest -c tests/training/tuning/pytest.ini \
-		--confcutdir tests/training/tuning tests/training/tuning
+		--confcutdir tests/training/tuning tests/training/tuning tests/training/study/test_fit.py
 
 test-clients: env ## LangChain, LiteLLM's proxy and bare requests, against the whole platform
 	bash dev/locked_env.sh .venv-clients clients
