@@ -19,7 +19,7 @@ EXTRAS = (
     "dev",
 )
 # environments apart from the platform's own
-GROUPS = ("clients", "manifests", "sbom", "training")
+GROUPS = ("axolotl", "clients", "manifests", "sbom", "training")
 
 
 def lock(name: str) -> None:
