@@ -36,24 +36,26 @@ class _Plain(yaml.SafeDumper):
 
 VARIANTS = {
     "zero2": Variant(
-        """DeepSpeed ZeRO-2: gradients and the optimizer's state are split over the GPUs, weights are not.
-Less traffic than FSDP2 and ZeRO-3; wants more memory. Of each of 8.2e9 parameters every GPU has 2 bytes,
-and its share of 14: 16 GB + 115 GB / 8 = about 31 GB on 8 GPUs, 45 GB on 4; with activations 45 and 60.""",
+        """DeepSpeed ZeRO-2: gradients and the optimizer's state are split over the GPUs, no
+weights.
+Less traffic than FSDP2 and ZeRO-3, and more memory: of each of 8.2e9 parameters every GPU has
+2 bytes, and its share of 14: 16 GB + 115 GB / 8 = about 31 GB on 8 GPUs, 45 GB on 4; with what is
+kept for the backward pass about 45 and 60 GB.""",
         _FSDP,
         {"deepspeed": f"{_DEEPSPEED}/zero2.json", "output_dir": "checkpoints/axolotl-zero2"},
     ),
     "zero3": Variant(
-        """DeepSpeed ZeRO-3: weights, gradients and the optimizer's state are split over the GPUs, as FSDP2 does:
-16 bytes x 8.2e9 parameters = 131 GB, about 16 GB on each of 8 GPUs, and activations, about 30 GB.""",
+        """DeepSpeed ZeRO-3: weights, gradients and the optimizer's state are split over GPUs, as by
+FSDP2: 16 bytes x 8.2e9 parameters = 131 GB, about 16 GB on each of 8 GPUs; in all about 30 GB.""",
         _FSDP,
         {"deepspeed": f"{_DEEPSPEED}/zero3.json", "output_dir": "checkpoints/axolotl-zero3"},
     ),
     "qlora": Variant(
-        """QLoRA, for one GPU of 24 GB: no full fine-tuning, an adapter on weights of 4 bits.
-8.2e9 x 0.55 bytes = 4.5 GB of weights, and 1.2 GB each of embedding and head, which stay in bf16; 0.17e9
-parameters of the adapter at 16 bytes = 2.8 GB; 36 x 8,192 tokens x 4,096 x 2 bytes = 2.4 GB kept for the
-backward pass, a layer at work about 3 GB: about 16 GB. The adapter is served without being merged
-(docs/models.md), for rank 64 is one that vLLM takes.
+        """QLoRA, for one GPU of 24 GB: no full fine-tuning, an adapter on layers of 4 bits.
+6.9e9 parameters of layers x 0.55 bytes = 3.8 GB; embedding and head in bf16, 1.2 GB each; 0.17e9
+parameters of the adapter at 10 bytes (fp32 weights and gradients, two moments of 8 bits) = 1.7 GB;
+36 layers x 8,192 tokens x 4,096 x 2 bytes = 2.4 GB kept for the backward pass, a layer at work
+about 3 GB: in all about 14 GB. Rank 64 is one of those that vLLM serves without a merge.
 Tokens a step = 1 GPU x 1 row x 16 steps of accumulation x 8,192 = 131,072.""",
         _FSDP,
         {

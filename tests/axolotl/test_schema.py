@@ -1,13 +1,11 @@
 """The files pass Axolotl's own validation, and it takes every key of them as it is."""
 
-import json
-
 import pytest
 from axolotl.cli.config import prepare_plugins
 from axolotl.utils.config import validate_config
 from axolotl.utils.dict import DictDefault
 
-from tests.axolotl.files import BASE, ROOT, VARIANTS, settings
+from tests.axolotl.files import BASE, VARIANTS, settings
 
 pytestmark = [pytest.mark.axolotl, pytest.mark.req("T2")]
 # what Axolotl finds on a machine with eight H100
@@ -46,18 +44,3 @@ def test_a_key_that_axolotl_does_not_know_is_found():
     given = {**settings(), "lerning_rate": 1}
     given["datasets"] = [{**given["datasets"][0], "roles_to_trian": []}]
     assert differing(given, validated(given)) == ["datasets.roles_to_trian", "lerning_rate"]
-
-
-@pytest.mark.parametrize("stage", [2, 3])
-def test_deepspeed_leaves_to_the_file_what_the_file_says(stage):
-    """The numbers of a batch are Axolotl's; two that contradict end a run only once all is loaded."""
-    deepspeed = json.loads((ROOT / settings(path_of(stage))["deepspeed"]).read_text())
-    assert deepspeed["zero_optimization"]["stage"] == stage
-    assert deepspeed["bf16"] == {"enabled": settings()["bf16"]}
-    for key in ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_clipping"):
-        assert deepspeed[key] == "auto"
-
-
-def path_of(stage):
-    (path,) = [each for each in VARIANTS if each.stem == f"zero{stage}"]
-    return path
