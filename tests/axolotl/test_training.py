@@ -95,7 +95,7 @@ def test_preprocessing_reads_an_export_of_the_same_name_anew():
 
 def test_what_is_longer_than_the_context_stops_the_run_before_training():
     export("train", *"abcde", "orders " * 600)
-    with pytest.raises(ValueError, match="sequence_len"):
+    with pytest.raises(ValueError, match="exceeds the maximum"):
         preprocess(str(BASE), **SMALL)
 
 
