@@ -260,7 +260,9 @@ async def test_every_command_of_the_document_works(
                 "ISOBATH_CREDENTIALS_HOME": str(new_secrets if is_new else old_secrets),
                 **(new if is_new else old).environ,
             }
+            line = line.replace("runs.jsonl", "/backup/runs.jsonl")
             await shell(line.replace("/backup", str(saved)), environ)
+        assert (saved / "runs.jsonl").is_file()
         assert (new_secrets / "store.db").is_file()
         for url in (new.url, old.url.rpartition("/")[0] + f"/{dumped}"):
             async with database.opened(url) as rows, rows.begin() as session:
