@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 REVISION = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up certs test test-vllm test-training test-quantize test-clients test-axolotl test-vault scale-out study eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
+.PHONY: help env demo up certs test test-vllm test-training test-quantize test-clients test-axolotl test-vault scale-out study train-smoke eval check format protos api-docs locks bench bench-pg bench-blob bench-grpc bench-sandbox bench-gateway bench-inference requirements images images-check sbom k8s-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,11 @@ test-axolotl: env ## Axolotl's own code on training/axolotl.yaml, on CPU, in an 
 
 scale-out: env ## several replicas of everything under load, while each is restarted and the schema migrated
 	$(RUN)/python -m dev.scale_out
+
+train-smoke: env ## train a tiny model on the examples, merge, serve it with vLLM, and ask the platform, on CPU
+	bash dev/training_env.sh .venv-training
+	bash dev/vllm_env.sh .venv-vllm
+	$(RUN)/python -m training.smoke
 
 study: env ## a small model from random weights, on generated conversations, for 20 minutes; STUDY=options
 	bash dev/training_env.sh .venv-training
@@ -150,4 +155,4 @@ k8s-check: env ## the manifests in all combinations: schemas of several Kubernet
 	.venv-manifests/bin/checkov --directory .manifests --config-file k8s/checkov.yaml
 
 clean: ## remove the environment and what tools left
-	rm -rf $(VENV) .venv-axolotl .venv-sbom .venv-manifests .manifests .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* .manifests .mypy_cache .ruff_cache .pytest_cache .hypothesis

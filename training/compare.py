@@ -21,7 +21,7 @@ from training import calibration, comparing, replicas
 from training.base import Unfit
 from training.comparing import Asked, Compared, Said
 from training.data.conversation import Turn
-from training.operator import Operator, operator
+from training.operators import Operator, operator
 from training.replicas import Failure, NotDone, Replica
 
 _ROLES = {

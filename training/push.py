@@ -13,7 +13,7 @@ from rich.table import Table
 from dev.ending import run
 from servicekit.settings import SettingsError
 from training import placing, replicas
-from training.operator import Operator, operator
+from training.operators import Operator, operator
 from training.placing import CannotPlace
 from training.replicas import Replica
 

@@ -14,7 +14,7 @@ from dev.supervisor import Service, levels
 from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
 from servicekit.tls import Tls
-from training.operator import Operator
+from training.operators import Operator
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from services.inference.settings import Settings
 from tests.inference import tiny_model
 from tests.inference.test_process import launched
 from training import placing, replicas
-from training.operator import Operator
+from training.operators import Operator
 
 T = TypeVar("T", bound=Callable[..., Any])
 INSTALLED = importlib.util.find_spec("vllm") is not None

@@ -24,7 +24,7 @@ from services.inference.models import Model
 from services.inference.servicer import ALLOW, SERVICE, STATUSES, InferenceServicer
 from tests.inference.scripted import Scripted, replica
 from training import placing, replicas
-from training.operator import Operator, operator
+from training.operators import Operator, operator
 from training.replicas import NotDone
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,1 +1,1 @@
-"""Fine-tuning: from conversations to an adapter. `training.lora` and `training.dpo` run it."""
+"""Fine-tuning: from conversations to an adapter. `training.lora` runs it."""

@@ -25,7 +25,7 @@ class Lora:
 
 @dataclass(frozen=True)
 class Options:
-    """Of `training.lora` and `training.dpo`. A step is batch × accumulation conversations."""
+    """Of `training.lora`. A step is batch × accumulation conversations."""
 
     model: str
     data: Path
@@ -55,8 +55,6 @@ class Options:
     keep: int = 2
     resume: bool = False
     log_loss: bool = False
-    # of DPO alone: how far the model may move from where it began
-    beta: float = 0.1
 
     @property
     def checkpoints(self) -> Path:

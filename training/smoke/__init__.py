@@ -1,0 +1,1 @@
+"""The whole way from conversations to an answer, with a model small enough for a CPU."""
