@@ -6,12 +6,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-# as DeepAnalyze's vocabulary has them, each a token of its own
-TAGS = tuple(
-    f"<{slash}{tag}>"
-    for tag in ("Analyze", "Understand", "Code", "Execute", "File", "Answer")
-    for slash in ("", "/")
-)
+from training.tuning import tags
+from training.unusable import Unusable
+
 # of a base whose weights may be added to
 FLOATS = ("bfloat16", "float16", "float32")
 TEMPLATE = "chat_template.jinja"
@@ -30,51 +27,49 @@ _KEPT = (
 )
 
 
-class Unfit(Exception):
-    """The model or the adapter cannot be used for this. The text says what to do."""
-
-
 def located(model: str, revision: str = "") -> Path:
     """The folder of a model: itself, or that of a name on the hub, fetched where it is not here
-    yet. Raises Unfit."""
+    yet. Raises Unusable."""
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
     if model.startswith(("/", ".", "~")) or model.count("/") != 1:
-        raise Unfit(f"{model} is neither a folder nor a name of the hub (OWNER/MODEL)")
+        raise Unusable(f"{model} is neither a folder nor a name of the hub (OWNER/MODEL)")
     hub: Any = importlib.import_module("huggingface_hub")
     try:
         return Path(hub.snapshot_download(model, revision=revision or None))
     # of the network, of the hub, of a name that is not there
     except Exception as exc:
-        raise Unfit(f"{model} is no folder here and cannot be fetched from the hub: {exc}") from exc
+        raise Unusable(
+            f"{model} is no folder here and cannot be fetched from the hub: {exc}"
+        ) from exc
 
 
 def config(folder: Path) -> dict[str, Any]:
-    """Raises Unfit."""
+    """Raises Unusable."""
     try:
         found = json.loads((folder / "config.json").read_text())
     except OSError as exc:
-        raise Unfit(f"{folder} has no config.json: it is no model's folder") from exc
+        raise Unusable(f"{folder} has no config.json: it is no model's folder") from exc
     except ValueError as exc:
-        raise Unfit(f"{folder / 'config.json'} is not JSON: fetch the model again") from exc
+        raise Unusable(f"{folder / 'config.json'} is not JSON: fetch the model again") from exc
     if not isinstance(found, dict):
-        raise Unfit(f"{folder / 'config.json'} holds no object: fetch the model again")
+        raise Unusable(f"{folder / 'config.json'} holds no object: fetch the model again")
     return found
 
 
 def dtype(told: dict[str, Any]) -> str:
-    """Of the weights. Raises Unfit for a quantized model."""
+    """Of the weights. Raises Unusable for a quantized model."""
     if quantized := told.get("quantization_config"):
         how = quantized.get("quant_method", "unknown") if isinstance(quantized, dict) else quantized
-        raise Unfit(
+        raise Unusable(
             f"the base is quantized ({how}): what an adapter adds would be lost in the rounding. "
             "Merge onto the bf16 model that it was made from, and quantize the result "
             "(python -m training.quantize)"
         )
     found = str(told.get("dtype") or told.get("torch_dtype") or "bfloat16").removeprefix("torch.")
     if found not in FLOATS:
-        raise Unfit(f"the base's weights are {found}; merging is for {', '.join(FLOATS)}")
+        raise Unusable(f"the base's weights are {found}; merging is for {', '.join(FLOATS)}")
     return found
 
 
@@ -86,24 +81,19 @@ def keep(source: Path, target: Path) -> list[str]:
     return found
 
 
-def split_tags(tokenizer: Any) -> list[str]:
-    """The tags that are not one token."""
-    return [tag for tag in TAGS if len(tokenizer.encode(tag, add_special_tokens=False)) != 1]
-
-
 def require_tags(tokenizer: Any, where: Path) -> None:
-    """Raises Unfit."""
-    if split := split_tags(tokenizer):
-        raise Unfit(
+    """Raises Unusable."""
+    if split := tags.split(tokenizer):
+        raise Unusable(
             f"{', '.join(split)} are no single tokens for the tokenizer in {where}: the platform "
             "could not tell where a program ends"
         )
 
 
 def require_rows(tokenizer: Any, rows: int, where: Path) -> None:
-    """Raises Unfit where the vocabulary has tokens without a row in the embeddings."""
+    """Raises Unusable where the vocabulary has tokens without a row in the embeddings."""
     if len(tokenizer) > rows:
-        raise Unfit(
+        raise Unusable(
             f"the tokenizer in {where} has {len(tokenizer)} tokens, and the model rows for {rows}: "
             "they are not of the same model"
         )

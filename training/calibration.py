@@ -3,37 +3,19 @@ wrote."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from training.base import Unfit
-from training.data import conversation
 from training.data.conversation import Conversation, Turn
+from training.unusable import Unusable
 
 # of Unicode's private use, in nobody's text: shows where a template puts the content
 _MARK = "\ue000"
 
 
-def read(path: Path, most: int) -> list[Conversation]:
-    """The first of a `messages.jsonl`. Raises Unfit, which shows no line; OSError."""
-    found: list[Conversation] = []
-    with path.open() as lines:
-        for number, line in enumerate(lines, 1):
-            if len(found) == most:
-                break
-            try:
-                found.append(conversation.read(line))
-            except (ValueError, KeyError, TypeError) as exc:
-                raise Unfit(f"{path}, line {number}: not a conversation with messages") from exc
-    if not found:
-        raise Unfit(f"{path} has no conversation")
-    return found
-
-
 def require_apart(calibrating: Sequence[Conversation], measuring: Sequence[Conversation]) -> None:
-    """Raises Unfit for conversations that are in both: on those the loss says too little."""
+    """Raises Unusable for conversations that are in both: on those the loss says too little."""
     if both := {each.id for each in calibrating} & {each.id for each in measuring}:
-        raise Unfit(
+        raise Unusable(
             f"{len(both)} conversations of --held-out are among those to calibrate with: give "
             "another split of the data set"
         )
@@ -58,15 +40,15 @@ def tokens(tokenizer: Any, turns: Sequence[Turn], length: int) -> Tokens:
 
 
 def spans(tokenizer: Any, turns: Sequence[Turn], text: str) -> Iterator[tuple[int, int]]:
-    """Where in the text stands what counts. Raises Unfit for a template that lays earlier turns out
-    otherwise once later ones follow: where they begin could not be told."""
+    """Where in the text stands what counts. Raises Unusable for a template that lays earlier turns
+    out otherwise once later ones follow: where they begin could not be told."""
     begin = 0
     for number, turn in enumerate(turns, 1):
         so_far = laid_out(tokenizer, turns[:number])
         marked = laid_out(tokenizer, [*turns[: number - 1], Turn(turn.role, _MARK)])
         at = marked.find(_MARK, begin)
         if not text.startswith(so_far) or at < 0 or not text.startswith(turn.content, at):
-            raise Unfit(
+            raise Unusable(
                 "the chat template changes earlier turns, or leaves some out: train and quantize "
                 "with training/chat_template.jinja"
             )

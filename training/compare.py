@@ -17,12 +17,12 @@ from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.channels import faults, streaming
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
-from training import calibration, comparing, replicas
-from training.base import Unfit
+from training import comparing, replicas
 from training.comparing import Asked, Compared, Said
-from training.data.conversation import Turn
+from training.data.conversation import Turn, read
 from training.operators import Operator, operator
 from training.replicas import Failure, NotDone, Replica
+from training.unusable import Unusable
 
 _ROLES = {
     "system": pb.ROLE_SYSTEM,
@@ -65,8 +65,8 @@ def compare(
         where = operator(os.environ, inference)
         if not where.inference:
             raise typer.BadParameter("give --inference, or set ISOBATH_OPERATOR_INFERENCE")
-        found = calibration.read(prompts, conversations)
-    except (SettingsError, Unfit, OSError) as error:
+        found = read(prompts, conversations)
+    except (SettingsError, Unusable, OSError) as error:
         raise typer.BadParameter(str(error)) from None
     asked = list(islice((turn for each in found for turn in comparing.turns(each)), turns))
     if not asked:

@@ -17,13 +17,13 @@ from training import adapter
 from training.tuning import backends, memory, outcome
 from training.tuning.audit import Mislabelled
 from training.tuning.backends.port import Backend
-from training.tuning.conversations import Unusable
 from training.tuning.examples import Long
 from training.tuning.fitting import fitted
 from training.tuning.options import TARGETS, BackendName, Lora, Options
 from training.tuning.preparation import Prepared, prepared
 from training.tuning.template import Source
 from training.tuning.watching import Teller
+from training.unusable import Unusable
 
 
 def lora(

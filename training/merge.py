@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import base, calibration, merging, output, placing
-from training.base import Unfit
+from training import base, merging, output, placing
+from training.data.conversation import read
 from training.merging import Check, Conversation
 from training.output import CannotWrite
 from training.placing import CannotPlace
+from training.unusable import Unusable
 
 _FORMAT = "isobath.merge/1"
 _NOTES = "merge.json"
@@ -57,7 +58,7 @@ def merge(
             folder, adapter, output_, conversations(prompts, most_prompts), console,
             model=model, revision=revision, device=device, tolerance=tolerance,
         )  # fmt: skip
-    except (Unfit, CannotWrite, CannotPlace, OSError) as error:
+    except (Unusable, CannotWrite, CannotPlace, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     found = check.merged
@@ -72,12 +73,12 @@ def merge(
 
 
 def conversations(path: Path | None, most: int) -> list[Conversation]:
-    """The first of a file, or our own. Raises Unfit, without showing a line; OSError."""
+    """The first of a file, or our own. Raises Unusable, without showing a line; OSError."""
     if path is None:
         return list(merging.PROMPTS)
     return [
         [{"role": turn.role, "content": turn.content} for turn in each.turns]
-        for each in calibration.read(path, most)
+        for each in read(path, most)
     ]
 
 
@@ -89,7 +90,7 @@ def _merged(
     base.dtype(base.config(folder))
     size = output.weights_bytes(folder)
     if not size:
-        raise Unfit(f"{folder} has no *.safetensors: fetch the model in that format")
+        raise Unusable(f"{folder} has no *.safetensors: fetch the model in that format")
     output.require_room(to, size + _BESIDES_BYTES)
     _tell_of_memory(size, device, console)
     with output.whole(to) as made:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training import base
-from training.base import Unfit
+from training.unusable import Unusable
 
 Message = dict[str, str]
 Conversation = Sequence[Message]
@@ -85,13 +85,13 @@ class Check:
 
 
 def difference(reference: Sequence[Any], others: Sequence[Any]) -> Difference:
-    """Of tensors [tokens, vocabulary]. Raises Unfit for what is no number."""
+    """Of tensors [tokens, vocabulary]. Raises Unusable for what is no number."""
     torch = _library("torch")
     largest = scale = total = 0.0
     numbers = same = places = 0
     for one, other in zip(reference, others, strict=True):
         if not bool(torch.isfinite(other).all()):
-            raise Unfit("the model gives NaN or infinite logits: its weights are broken")
+            raise Unusable("the model gives NaN or infinite logits: its weights are broken")
         apart = (one - other).abs()
         largest = max(largest, float(apart.max()))
         scale = max(scale, float(one.abs().max()))
@@ -107,7 +107,7 @@ def merged(
     *, device: str, tolerance: float | None, tell: Tell,
 ) -> Check:  # fmt: skip
     """Writes the merged model to `output`, and compares what lies there with what base and adapter
-    gave together. Raises Unfit before or after, with `output` of no use then."""
+    gave together. Raises Unusable before or after, with `output` of no use then."""
     dtype = base.dtype(base.config(folder))
     tokenizer = _tokenizer(folder, adapter)
     tell(f"loading the base, {dtype}")
@@ -134,7 +134,7 @@ def merged(
     found = difference(reference, [_logits(again, each) for each in ids])
     check = Check(found, effect, TOLERANCES[dtype] if tolerance is None else tolerance)
     if fault := check.fault():
-        raise Unfit(fault)
+        raise Unusable(fault)
     return check
 
 
@@ -145,13 +145,15 @@ def keep_template(adapter: Path, output: Path) -> None:
 
 
 def _tokenizer(folder: Path, adapter: Path) -> Any:
-    """With the template that the output will have. Raises Unfit."""
+    """With the template that the output will have. Raises Unusable."""
     tokenizer = _library("transformers").AutoTokenizer.from_pretrained(folder)
     base.require_tags(tokenizer, folder)
     if (adapter / base.TEMPLATE).is_file():
         tokenizer.chat_template = (adapter / base.TEMPLATE).read_text()
     if tokenizer.chat_template is None:
-        raise Unfit(f"neither {folder} nor {adapter} has a chat template: no server could use it")
+        raise Unusable(
+            f"neither {folder} nor {adapter} has a chat template: no server could use it"
+        )
     return tokenizer
 
 
@@ -170,14 +172,14 @@ def _adapted(model: Any, adapter: Path) -> Any:
         return peft.PeftModel.from_pretrained(model, str(adapter)).eval()
     # of shapes that do not fit, keys that are missing, a config that is none: as peft words it
     except (RuntimeError, ValueError, KeyError, TypeError, torn) as exc:
-        raise Unfit(f"the adapter in {adapter} is torn, or not of this base: {exc}") from exc
+        raise Unusable(f"the adapter in {adapter} is torn, or not of this base: {exc}") from exc
 
 
 def _unloaded(model: Any, adapter: Path) -> Any:
     try:
         return model.merge_and_unload(progressbar=True, safe_merge=True)
     except ValueError as exc:
-        raise Unfit(f"the adapter in {adapter} is broken: {exc}") from exc
+        raise Unusable(f"the adapter in {adapter} is broken: {exc}") from exc
 
 
 def _ids(tokenizer: Any, conversation: Conversation) -> list[int]:
@@ -197,7 +199,7 @@ def _require_finite(model: Any) -> None:
     torch = _library("torch")
     for name, weight in model.named_parameters():
         if not bool(torch.isfinite(weight).all()):
-            raise Unfit(f"{name} holds NaN or infinite numbers after merging")
+            raise Unusable(f"{name} holds NaN or infinite numbers after merging")
 
 
 def _library(name: str) -> Any:
@@ -205,4 +207,4 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise Unfit(f"{name} is not in this environment: see docs/training.md ({exc})") from exc
+        raise Unusable(f"{name} is not in this environment: see docs/training.md ({exc})") from exc

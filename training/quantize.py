@@ -9,11 +9,11 @@ import typer
 from rich.console import Console
 
 from training import base, calibration, output, quantizing
-from training.base import Unfit
 from training.calibration import Tokens
-from training.data.conversation import Conversation
+from training.data.conversation import Conversation, read
 from training.output import CannotWrite
 from training.quantizing import BITS, CALIBRATED, DEFAULTS, Measured, Scheme
+from training.unusable import Unusable
 
 _FORMAT = "isobath.quantize/1"
 _NOTES = "quantize.json"
@@ -62,21 +62,23 @@ def quantize(
         base.dtype(base.config(model))
         size = output.weights_bytes(model)
         output.require_room(output_, int(size * _AT_MOST[BITS[chosen]]))
-        sets = calibration.read(data, samples), calibration.read(held_out, measured)
+        sets = read(data, samples), read(held_out, measured)
         calibration.require_apart(*sets)
         told = _quantized(model, output_, chosen, sets, length, group, most, console)
-    except (Unfit, CannotWrite, OSError) as error:
+    except (Unusable, CannotWrite, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     console.print(summary(told), markup=False)
 
 
 def scheme_of(bits: int, scheme: Scheme | None) -> Scheme:
-    """Raises Unfit for two that contradict each other."""
+    """Raises Unusable for two that contradict each other."""
     if bits not in DEFAULTS:
-        raise Unfit("--bits is 8 or 4")
+        raise Unusable("--bits is 8 or 4")
     if scheme is not None and BITS[scheme] != bits:
-        raise Unfit(f"--scheme {scheme.value} has {BITS[scheme]} bits: say --bits {BITS[scheme]}")
+        raise Unusable(
+            f"--scheme {scheme.value} has {BITS[scheme]} bits: say --bits {BITS[scheme]}"
+        )
     return scheme or DEFAULTS[bits]
 
 
@@ -95,7 +97,9 @@ def _quantized(
             calibrating=calibrating, measuring=measuring, group=group, tell=console.print,
         )  # fmt: skip
         if most is not None and told.loss_after - told.loss_before > most:
-            raise Unfit(f"{summary(told)}\nthat is more than --most {most:g}: nothing was written")
+            raise Unusable(
+                f"{summary(told)}\nthat is more than --most {most:g}: nothing was written"
+            )
         used = calibrating if scheme in CALIBRATED else []
         notes = _notes(model, made, scheme, told, used, group)
         (made / _NOTES).write_text(json.dumps(notes, indent=1) + "\n")

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from training import base, output
-from training.base import Unfit
 from training.calibration import Tokens
+from training.unusable import Unusable
 
 Tell = Callable[[str], None]
 _SHARD = "5GB"
@@ -54,7 +54,7 @@ def quantized(
     folder: Path, to: Path, scheme: Scheme,
     *, calibrating: Sequence[Tokens], measuring: Sequence[Tokens], group: int, tell: Tell,
 ) -> Measured:  # fmt: skip
-    """Writes the model to `to`, reads it again from there, and measures. Raises Unfit."""
+    """Writes the model to `to`, reads it again from there, and measures. Raises Unusable."""
     dtype = base.dtype(base.config(folder))
     tell(f"loading the model, {dtype}")
     model = _loaded(folder, dtype)
@@ -73,29 +73,29 @@ def quantized(
 
 
 def tokenizer(folder: Path) -> Any:
-    """Raises Unfit for one without the tags, or without a template."""
+    """Raises Unusable for one without the tags, or without a template."""
     found = _library("transformers").AutoTokenizer.from_pretrained(folder)
     base.require_tags(found, folder)
     if found.chat_template is None:
-        raise Unfit(f"{folder} has no chat template: conversations cannot be laid out")
+        raise Unusable(f"{folder} has no chat template: conversations cannot be laid out")
     return found
 
 
 def require_groups(inputs: dict[str, int], scheme: Scheme, group: int) -> None:
-    """Raises Unfit for layers whose inputs are no whole number of groups: kernels refuse them."""
+    """Raises Unusable for layers whose inputs are no whole number of groups."""
     if scheme is not Scheme.W4A16:
         return
     if odd := [name for name, width in inputs.items() if width % group]:
         fitting = [each for each in (128, 64, 32) if all(w % each == 0 for w in inputs.values())]
         way = f"choose --group {fitting[0]}" if fitting else "choose another scheme"
-        raise Unfit(
+        raise Unusable(
             f"{odd[0]} and {len(odd) - 1} more have inputs that are no multiple of {group}: {way}"
         )
 
 
 def loss(model: Any, conversations: Sequence[Tokens]) -> tuple[float, int]:
-    """The mean over all counted tokens, and how many they are. Raises Unfit where there is none, or
-    what is no number."""
+    """The mean over all counted tokens, and how many they are. Raises Unusable where there is none,
+    or what is no number."""
     torch = _library("torch")
     total, counted = 0.0, 0
     for each in conversations:
@@ -110,9 +110,9 @@ def loss(model: Any, conversations: Sequence[Tokens]) -> tuple[float, int]:
         )
         total, counted = total + float(told), counted + int(wanted.sum())
     if not counted:
-        raise Unfit("nothing of the held-out conversations was written by the model")
+        raise Unusable("nothing of the held-out conversations was written by the model")
     if not math.isfinite(total):
-        raise Unfit("the loss is no finite number: the weights are broken")
+        raise Unusable("the loss is no finite number: the weights are broken")
     return total / counted, counted
 
 
@@ -170,6 +170,6 @@ def _library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as exc:
-        raise Unfit(
+        raise Unusable(
             f"{name} is not in this environment: bash dev/quantize_env.sh makes one ({exc})"
         ) from exc

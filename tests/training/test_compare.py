@@ -50,7 +50,7 @@ def test_up_to_where_they_part_they_are_equal_and_there_they_are_not(one, other)
 
 
 def test_turns_are_those_that_were_trained_each_with_what_came_before():
-    found = list(comparing.turns(conversation.read(line(7))))
+    found = list(comparing.turns(conversation.parsed(json.loads(line(7)))))
     assert [(each.number, len(each.before)) for each in found] == [(1, 1), (2, 3)]
     assert found[1].recorded == "<Answer>7</Answer>" and found[1].before[-1].role == "execute"
 

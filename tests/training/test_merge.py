@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from tests.inference import tiny_model
 from training import base, merge, merging, output
-from training.base import Unfit
 from training.merging import Check, Difference
 from training.output import CannotWrite
+from training.tuning import tags
+from training.unusable import Unusable
 
 pytestmark = pytest.mark.req("T4")
 APP = typer.Typer(pretty_exceptions_enable=False)
@@ -54,7 +55,7 @@ def test_dtype_is_the_bases_own(told, expected):
     ],
 )
 def test_base_that_cannot_be_merged_onto(told, why):
-    with pytest.raises(Unfit, match=why):
+    with pytest.raises(Unusable, match=why):
         base.dtype(told)
 
 
@@ -62,13 +63,13 @@ def test_base_that_cannot_be_merged_onto(told, why):
 def test_config_that_is_none(tmp_path, text):
     if text is not None:
         (tmp_path / "config.json").write_text(text)
-    with pytest.raises(Unfit, match=r"config\.json"):
+    with pytest.raises(Unusable, match=r"config\.json"):
         base.config(tmp_path)
 
 
 @pytest.mark.parametrize("model", ["/nowhere/at/all", "./nowhere", "just-a-name", "a/b/c"])
 def test_model_that_is_neither_a_folder_nor_a_name_asks_no_hub(model):
-    with pytest.raises(Unfit, match="neither a folder nor a name"):
+    with pytest.raises(Unusable, match="neither a folder nor a name"):
         base.located(model)
 
 
@@ -86,11 +87,11 @@ class Words:
 
 
 def test_tags_and_rows_that_are_missing_are_told():
-    base.require_tags(Words(*base.TAGS), Path("here"))
-    with pytest.raises(Unfit, match="</Code> are no single tokens"):
-        base.require_tags(Words(*(tag for tag in base.TAGS if tag != "</Code>")), Path("here"))
+    base.require_tags(Words(*tags.TAGS), Path("here"))
+    with pytest.raises(Unusable, match="</Code> are no single tokens"):
+        base.require_tags(Words(*(tag for tag in tags.TAGS if tag != "</Code>")), Path("here"))
     base.require_rows(Words(), 12, Path("here"))
-    with pytest.raises(Unfit, match="12 tokens, and the model rows for 11"):
+    with pytest.raises(Unusable, match="12 tokens, and the model rows for 11"):
         base.require_rows(Words(), 11, Path("here"))
 
 
@@ -167,11 +168,11 @@ def test_prompts_are_read_and_a_line_that_is_none_is_told_by_its_number(tmp_path
     path.write_text(f"{line}\n" * 3 + "{}\n")
     found = merge.conversations(path, 2)
     assert found == [[{"role": "user", "content": "secret"}]] * 2
-    with pytest.raises(Unfit, match="line 4") as told:
+    with pytest.raises(Unusable, match=r"some\.jsonl:4: ") as told:
         merge.conversations(path, 9)
     assert "secret" not in str(told.value)
     path.write_text("")
-    with pytest.raises(Unfit, match="no conversation"):
+    with pytest.raises(Unusable, match="no conversation"):
         merge.conversations(path, 1)
 
 

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import calibration, output, quantize, quantizing
-from training.base import TAGS, Unfit
 from training.calibration import Tokens
-from training.data.conversation import Turn
+from training.data.conversation import Turn, read
 from training.quantizing import Measured, Scheme
+from training.tuning import tags
+from training.unusable import Unusable
 
 ROOT = Path(__file__).resolve().parents[2]
 QUANTIZING = ROOT / ".venv-quantize" / "bin" / "python"
@@ -84,18 +85,18 @@ def test_any_conversation_counts_its_trained_turns_and_nothing_else(told):
 
 def test_template_that_changes_earlier_turns_is_refused():
     turns = [Turn("user", "hello"), Turn("assistant", "there", True), Turn("user", "again")]
-    with pytest.raises(Unfit, match=r"chat_template\.jinja"):
+    with pytest.raises(Unusable, match=r"chat_template\.jinja"):
         calibration.tokens(Forgetful(), turns, 100)
 
 
 def test_what_is_calibrated_with_is_not_measured_on(tmp_path):
     path = tmp_path / "messages.jsonl"
     path.write_text("".join(line(number) for number in range(4)))
-    found = calibration.read(path, 9)
+    found = read(path, 9)
     assert [each.id for each in found] == ["run-0", "run-1", "run-2", "run-3"]
-    assert len(calibration.read(path, 2)) == 2
+    assert len(read(path, 2)) == 2
     calibration.require_apart(found[:2], found[2:])
-    with pytest.raises(Unfit, match="1 conversations of --held-out"):
+    with pytest.raises(Unusable, match="1 conversations of --held-out"):
         calibration.require_apart(found[:3], found[2:])
 
 
@@ -128,7 +129,7 @@ def test_scheme_follows_bits(bits, scheme, expected):
     ("bits", "scheme", "why"), [(5, None, "8 or 4"), (4, Scheme.FP8, "say --bits 8")]
 )
 def test_scheme_that_contradicts_bits_is_told(bits, scheme, why):
-    with pytest.raises(Unfit, match=why):
+    with pytest.raises(Unusable, match=why):
         quantize.scheme_of(bits, scheme)
 
 
@@ -146,7 +147,7 @@ def test_groups_fit_the_layers(inputs, scheme, group, way):
     if not way:
         quantizing.require_groups(inputs, scheme, group)
         return
-    with pytest.raises(Unfit, match=way):
+    with pytest.raises(Unusable, match=way):
         quantizing.require_groups(inputs, scheme, group)
 
 
@@ -267,11 +268,11 @@ def test_tokens_that_are_counted_are_those_of_the_loss():
     each = Tokens([1, 2, 3, 4], [True, False, True, True])
     found, number = quantizing.loss(Uniform(), [each, Tokens([1, 2], [False, False])])
     assert number == 2 and found == pytest.approx(2.0794, abs=1e-3)  # ln 8
-    with pytest.raises(Unfit, match="nothing of the held-out"):
+    with pytest.raises(Unusable, match="nothing of the held-out"):
         quantizing.loss(Uniform(), [Tokens([1, 2], [False, False])])
 
 
 def test_tags_are_those_that_the_service_looks_for():
     from services.inference.engines.vllm import checkpoint
 
-    assert checkpoint.TAGS == TAGS
+    assert checkpoint.TAGS == tags.TAGS

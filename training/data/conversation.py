@@ -6,10 +6,14 @@ part of the prompt, and not trained: they were given without their programs. `ma
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from training.data.record import Message, Record, Span
+from training.data.record import ROLES, Message, Record, Span
+from training.unusable import Unusable
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,14 @@ class Turn:
     content: str
     train: bool = False
     masked: tuple[Span, ...] = ()
+
+    def spans(self) -> list[Span]:
+        """Of the content, what counts for the loss."""
+        if not self.train:
+            return []
+        ends = [0, *(end for _, end in self.masked)]
+        starts = [*(start for start, _ in self.masked), len(self.content)]
+        return [(a, b) for a, b in zip(ends, starts, strict=True) if a < b]
 
     def pieces(self) -> Iterator[tuple[str, bool]]:
         """The content in pieces, each with whether it counts; joined they are the content."""
@@ -86,19 +98,59 @@ def _turn(message: Message, written: bool) -> Turn:
     return Turn(message.role, message.content, train, message.masked if train else ())
 
 
-def read(line: str) -> Conversation:
-    """The conversation of a line of `messages.jsonl`."""
-    value = json.loads(line)
-    turns = (
-        Turn(
-            each["role"],
-            each["content"],
-            bool(each.get("train", False)),
-            tuple((start, end) for start, end in each.get("masked", ())),
+def read(path: Path, most: int | None = None) -> list[Conversation]:
+    """The first of a `messages.jsonl`, strictly. Raises Unusable, which tells the line's number."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            found = list(islice(_conversations(path, lines), most))
+    except (OSError, UnicodeDecodeError) as exc:
+        raise Unusable(f"{path} cannot be read: {exc}") from exc
+    if not found:
+        raise Unusable(
+            f"{path} holds no conversation. `python -m training.data` builds such a file."
         )
-        for each in value["messages"]
-    )
-    return Conversation(value["id"], value.get("source", ""), tuple(turns))
+    return found
+
+
+def _conversations(path: Path, lines: Iterable[str]) -> Iterator[Conversation]:
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                yield parsed(json.loads(line))
+            except ValueError as exc:
+                # not the line itself: it holds data
+                raise Unusable(f"{path}:{number}: {exc}") from exc
+
+
+def parsed(line: Any) -> Conversation:
+    """Of a line's JSON. Raises ValueError, which names the field and never its value."""
+    if not isinstance(line, dict) or not isinstance(line.get("messages"), list):
+        raise ValueError("expected an object with the list `messages`")
+    turns = tuple(_parsed(f"messages[{at}]", each) for at, each in enumerate(line["messages"]))
+    return Conversation(str(line.get("id", "")), str(line.get("source", "")), turns)
+
+
+def _parsed(where: str, given: Any) -> Turn:
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} is no object")
+    role, content, train = given.get("role"), given.get("content"), given.get("train", False)
+    if role not in ROLES:
+        raise ValueError(f"{where}.role is none of {', '.join(sorted(ROLES))}")
+    if not isinstance(content, str) or not isinstance(train, bool):
+        raise ValueError(f"{where}: content has to be a text, and train true or false")
+    if train and role != "assistant":
+        raise ValueError(f"{where}: train is for what the model wrote, the role assistant")
+    masked = tuple(_span(where, each) for each in given.get("masked", ()))
+    edges = [edge for span in masked for edge in span]
+    if edges != sorted(edges) or any(not 0 <= edge <= len(content) for edge in edges):
+        raise ValueError(f"{where}.masked: spans in order, within the content, that do not overlap")
+    return Turn(role, content, train, masked if train else ())
+
+
+def _span(where: str, given: Any) -> Span:
+    if not isinstance(given, list) or len(given) != 2 or not all(type(x) is int for x in given):
+        raise ValueError(f"{where}.masked: each span is [start, end]")
+    return given[0], given[1]
 
 
 def dumped(value: object) -> str:

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from training.data.conversation import read
 from training.study.shape import Shape
 from training.study.vocabulary import learned
-from training.tuning.conversations import read
 
 _VOCABULARY, _CONTEXT = 3000, 4096
 _SHAPE = Shape(width=128, layers=2, vocabulary=_VOCABULARY)

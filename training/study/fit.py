@@ -15,16 +15,17 @@ from typing import Annotated, Any
 
 import typer
 
+from training.data.conversation import read
 from training.study import pace, points
 from training.study.points import Point
 from training.study.shape import Shape, counted, shape
 from training.study.vocabulary import learned
-from training.tuning import collating, conversations
+from training.tuning import collating
 from training.tuning.audit import Mislabelled
 from training.tuning.collating import Collator
-from training.tuning.conversations import Unusable
 from training.tuning.examples import Example, Made, Maker
 from training.tuning.template import Template
+from training.unusable import Unusable
 
 PARTS = ("train", "kin", "strange")
 FIGURES, CURVE, PICTURE = "fit.json", "curve.csv", "curve.png"
@@ -57,11 +58,11 @@ class Prepared:
 
 def prepared(data: Path, fitting: Fitting) -> Prepared:
     """`data` holds a file of conversations for each part. Raises Unusable, audit.Mislabelled."""
-    read = {name: conversations.read(data / f"{name}.jsonl") for name in PARTS}
-    tokenizer = learned(read["train"], fitting.vocabulary)
+    held = {name: read(data / f"{name}.jsonl") for name in PARTS}
+    tokenizer = learned(held["train"], fitting.vocabulary)
     template = Template(tokenizer)
     maker = Maker(tokenizer, template, fitting.context, "drop")
-    parts = {name: maker.made(each) for name, each in read.items()}
+    parts = {name: maker.made(each) for name, each in held.items()}
     for made in parts.values():
         collating.check(made.examples, tokenizer, batch=8, ends=template.ends)
     return Prepared(tokenizer, shape(fitting.parameters, len(tokenizer)), parts)

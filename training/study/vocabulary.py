@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from training.tuning.conversations import Conversation
+from training.data.conversation import Conversation
 from training.tuning.tags import TAGS
 from training.tuning.template import OWN
 
@@ -26,7 +26,7 @@ def phrases(conversations: Sequence[Conversation]) -> list[str]:
 
 
 def _lines(conversation: Conversation) -> Iterable[str]:
-    for message in conversation.messages:
+    for message in conversation.turns:
         if message.train:
             yield from message.content.splitlines(keepends=True)
 
@@ -67,6 +67,6 @@ def learned(conversations: Sequence[Conversation], size: int) -> Any:
 def _without(conversations: Sequence[Conversation], common: set[str]) -> Iterable[str]:
     """What is not said by a phrase."""
     for each in conversations:
-        for message in each.messages:
+        for message in each.turns:
             lines = message.content.splitlines(keepends=True)
             yield "".join(line for line in lines if line not in common)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from training.data.conversation import Conversation
 from training.tuning import masking
-from training.tuning.conversations import Conversation, Unusable
 from training.tuning.template import Template
+from training.unusable import Unusable
 
 Long = Literal["drop", "shorten"]
 
@@ -91,9 +92,9 @@ class Maker:
 
     def _shorter(self, conversation: Conversation) -> Example | None:
         """With as many turns as the context holds; None where it holds not even the first."""
-        trained = [at for at, message in enumerate(conversation.messages) if message.train]
+        trained = [at for at, message in enumerate(conversation.turns) if message.train]
         for last in reversed(trained[:-1]):
-            begun = conversation.messages[: last + 1]
+            begun = conversation.turns[: last + 1]
             example = self.example(Conversation(conversation.id, conversation.source, begun))
             if len(example.input_ids) <= self._context:
                 return example
@@ -124,9 +125,7 @@ class Maker:
 
 
 def _written(conversation: Conversation) -> tuple[str, ...]:
-    return tuple(
-        message.content[a:b] for message in conversation.messages for a, b in message.spans()
-    )
+    return tuple(message.content[a:b] for message in conversation.turns for a, b in message.spans())
 
 
 def _overlap(one: tuple[int, int], other: tuple[int, int]) -> int:

@@ -14,11 +14,11 @@ from typing import Any
 
 from training.tuning.backends.port import Backend
 from training.tuning.collating import Collator, rows
-from training.tuning.conversations import Unusable
 from training.tuning.examples import Example
 from training.tuning.options import Options
 from training.tuning.preparation import Prepared
 from training.tuning.watching import Point, Stopping, Teller, callback, points
+from training.unusable import Unusable
 
 
 @dataclass(frozen=True)

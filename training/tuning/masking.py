@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from training.tuning.conversations import Span
+from training.data.record import Span
 
 # what PyTorch's cross entropy leaves out
 IGNORED = -100

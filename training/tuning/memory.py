@@ -5,9 +5,9 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from training.tuning.conversations import Unusable
 from training.tuning.options import Options
 from training.tuning.preparation import Prepared
+from training.unusable import Unusable
 
 _GIB = 2**30
 # of an adapter's number: itself, its gradient, Adam's two moments, all float32

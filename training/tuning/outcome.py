@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from training.tuning import figures
-from training.tuning.conversations import Unusable
 from training.tuning.fitting import Fitted
 from training.tuning.options import Options
 from training.tuning.preparation import Prepared
+from training.unusable import Unusable
 
 RECORD = "training.json"
 _CARD = """\

@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Sequence
 
-from training.tuning.conversations import Conversation, Unusable
+from training.data.conversation import Conversation
+from training.unusable import Unusable
 
 
 def parted(

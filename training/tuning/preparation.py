@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.tuning import collating, conversations, tags, template
-from training.tuning.conversations import Conversation, Unusable
+from training.data.conversation import Conversation, read
+from training.tuning import collating, tags, template
 from training.tuning.examples import Made, Maker
 from training.tuning.options import Options
 from training.tuning.parting import parted
 from training.tuning.template import Template
+from training.unusable import Unusable
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ def digest(paths: Sequence[Path]) -> str:
 
 
 def _split(options: Options) -> tuple[list[Conversation], list[Conversation]]:
-    data = conversations.read(options.data)
+    data = read(options.data)
     if options.eval_data is not None:
-        return data, conversations.read(options.eval_data)
+        return data, read(options.eval_data)
     return parted(data, options.held_out, options.seed)
 
 

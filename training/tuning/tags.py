@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from training.tuning.conversations import Unusable
+from training.unusable import Unusable
 
 # those that upstream adds to the vocabulary; <File> is written by the platform and none of them
 TAGS = tuple(

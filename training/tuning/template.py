@@ -14,7 +14,9 @@ from services.inference.engines import rendering
 from services.inference.engines.wording import Wire
 from services.inference.models import Message as Sent
 from services.inference.models import Role
-from training.tuning.conversations import Conversation, Message, Span, Unusable
+from training.data.conversation import Conversation, Turn
+from training.data.record import Span
+from training.unusable import Unusable
 
 Source = Literal["model", "own"]
 OWN = Path(__file__).resolve().parent.parent / "chat_template.jinja"
@@ -54,17 +56,17 @@ class Template:
         """What becomes of the role `execute`, for people."""
         return "as a role of its own" if self._execute_role else "as messages of the user"
 
-    def prompt(self, messages: Sequence[Message]) -> str:
+    def prompt(self, messages: Sequence[Turn]) -> str:
         """What the platform sends, for the model to go on."""
         return self._render(self._wire(messages), self._asks)
 
     def layout(self, conversation: Conversation) -> Layout:
         """The text up to the last trained turn. Raises TemplateDiffers."""
-        text = self._render(self._wire(conversation.messages), False)
+        text = self._render(self._wire(conversation.turns), False)
         counted: list[Span] = []
         prompts: list[int] = []
         end = 0
-        for at, message in enumerate(conversation.messages):
+        for at, message in enumerate(conversation.turns):
             if message.train:
                 start = self._begins(conversation, at, text)
                 end = start + len(message.content)
@@ -75,8 +77,8 @@ class Template:
         return Layout(text[:end], tuple(counted), tuple(prompts))
 
     def _begins(self, conversation: Conversation, at: int, text: str) -> int:
-        before = self.prompt(conversation.messages[:at])
-        content = conversation.messages[at].content
+        before = self.prompt(conversation.turns[:at])
+        content = conversation.turns[at].content
         where = f"conversation {conversation.id}, message {at}"
         if not text.startswith(before):
             same = next(
@@ -97,12 +99,12 @@ class Template:
         )
         return rendered
 
-    def _wire(self, messages: Sequence[Message]) -> list[Wire]:
+    def _wire(self, messages: Sequence[Turn]) -> list[Wire]:
         sent = [Sent(Role(message.role), message.content) for message in messages]
         return rendering.native(sent, execute_role=self._execute_role)
 
 
-def _placed(message: Message, start: int, end: int, stop: int) -> list[Span]:
+def _placed(message: Turn, start: int, end: int, stop: int) -> list[Span]:
     """Spans of a message within the text, the last with the end of the turn."""
     spans = [(start + a, start + b) for a, b in message.spans()]
     if stop and spans and spans[-1][1] == end:

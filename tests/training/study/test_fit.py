@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from training.data.conversation import read
 from training.study import points
 from training.study.fit import CURVE, FIGURES, PARTS, PICTURE, Fit, Fitting, main, prepared
 from training.study.vocabulary import SPECIAL, learned, phrases
-from training.tuning import conversations
 from training.tuning.template import Template
 
 pytestmark = pytest.mark.req("T2")
@@ -49,18 +49,18 @@ FITTING = Fitting(
 
 
 def test_phrases_are_the_lines_that_most_conversations_have(data: Path) -> None:
-    assert phrases(conversations.read(data / "train.jsonl")) == [COMMON]
+    assert phrases(read(data / "train.jsonl")) == [COMMON]
 
 
 class TestWithTorch:
     pytestmark = needs_torch
 
     def test_vocabulary_has_tags_and_whole_lines_as_single_tokens(self, data: Path) -> None:
-        read = conversations.read(data / "train.jsonl")
-        tokenizer = learned(read, 330)
+        held = read(data / "train.jsonl")
+        tokenizer = learned(held, 330)
         for text in (*SPECIAL, COMMON):
             assert len(tokenizer.encode(text, add_special_tokens=False)) == 1, text
-        for each in read:
+        for each in held:
             text = Template(tokenizer).layout(each).text
             ids = tokenizer.encode(text, add_special_tokens=False)
             assert tokenizer.decode(ids, skip_special_tokens=False) == text

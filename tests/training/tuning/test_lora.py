@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from training import adapter, lora
-from training.tuning.conversations import Unusable
 from training.tuning.options import Lora, Options
 from training.tuning.watching import Teller
+from training.unusable import Unusable
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = [pytest.mark.req("T1"), pytest.mark.training, pytest.mark.slow]

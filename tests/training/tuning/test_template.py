@@ -10,11 +10,12 @@ from services.inference.engines.chat import chat
 from services.inference.models import Message as Sent
 from services.inference.models import Role
 from tests.training.tuning import samples
+from training.data.conversation import parsed
 from training.tuning import collating, tags, template
-from training.tuning.conversations import Unusable, parsed
 from training.tuning.examples import Maker
 from training.tuning.masking import IGNORED
 from training.tuning.template import TemplateDiffers
+from training.unusable import Unusable
 
 pytestmark = [pytest.mark.req("T1"), pytest.mark.training]
 
@@ -57,10 +58,10 @@ def test_each_turn_begins_behind_the_tokens_that_the_inference_service_sends(
         conversation = parsed(given)
         example = maker.example(conversation)
         assert not example.straddling
-        for at, message in enumerate(conversation.messages):
+        for at, message in enumerate(conversation.turns):
             if not message.train:
                 continue
-            sent = [Sent(Role(m.role), m.content) for m in conversation.messages[:at]]
+            sent = [Sent(Role(m.role), m.content) for m in conversation.turns[:at]]
             prompt = spoken.tokens(sent)
             wrote = tokenizer.encode(message.content + "<|im_end|>", add_special_tokens=False)
             end = len(prompt) + len(wrote)
@@ -71,7 +72,7 @@ def test_each_turn_begins_behind_the_tokens_that_the_inference_service_sends(
             turns += 1
         assert example.trained == sum(
             len(tokenizer.encode(m.content + "<|im_end|>", add_special_tokens=False))
-            for m in conversation.messages if m.train
+            for m in conversation.turns if m.train
         )  # fmt: skip
     assert turns == 2 * len(conversations)
 
@@ -132,7 +133,7 @@ def test_long_conversation_is_left_out_or_loses_its_last_turns(tokenizer, conver
     assert found.shortened == ["run-0"]
     assert example.input_ids == full.input_ids[: len(example.input_ids)]
     assert tokenizer.decode(example.input_ids).endswith("</Code><|im_end|>")
-    silent = replace(whole, messages=tuple(replace(m, train=False) for m in whole.messages))
+    silent = replace(whole, turns=tuple(replace(m, train=False) for m in whole.turns))
     assert Maker(tokenizer, made, 4096, "drop").made([whole, silent]).silent == ["run-0"]
 
 

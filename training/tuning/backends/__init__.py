@@ -4,8 +4,8 @@ import importlib
 import importlib.util
 
 from training.tuning.backends.port import Backend
-from training.tuning.conversations import Unusable
 from training.tuning.options import Options
+from training.unusable import Unusable
 
 
 def chosen(options: Options) -> Backend:
