@@ -56,7 +56,7 @@ def test_the_handful_are_examples_that_one_question_gives_again(tmp_path: Path) 
 def test_losses_are_those_of_steps(tmp_path: Path) -> None:
     rows = "step,epoch,train_loss,eval_loss\n1,0.5,6.5,\n1,0.5,,6.4\n2,1.0,0.25,\n"
     (tmp_path / "loss.csv").write_text(rows)
-    assert losses(tmp_path) == [6.5, 0.25]
+    assert losses(tmp_path) == [6.5, 0.25] and losses(tmp_path, held_out=True) == [6.4]
 
 
 async def test_a_command_that_fails_is_told_with_what_it_said(tmp_path: Path) -> None:

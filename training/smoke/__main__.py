@@ -75,10 +75,12 @@ async def _trained(trainer: Trainer, data: Path, board: Board) -> Path:
     with board.step("base", "a random model"):
         base = await trainer.base(DATA)
     with board.step("all examples", "two epochs"):
-        found = losses(await trainer.adapter("all", base, DATA, *_ALL, *_BOTH))
-    board.say(f"all examples: loss from {found[0]:.2f} to {found[-1]:.2f}")
-    if found[-1] > found[0] * (1 - _FALLS):
-        raise NotLearned(f"the loss went from {found[0]:.2f} to {found[-1]:.2f} only")
+        adapter = await trainer.adapter("all", base, DATA, *_ALL, *_BOTH)
+    found, held = losses(adapter), losses(adapter, held_out=True)
+    told = f"loss from {found[0]:.2f} to {found[-1]:.2f}, held out {held[0]:.2f} to {held[-1]:.2f}"
+    board.say(f"all examples: {told}")
+    if found[-1] > found[0] * (1 - _FALLS) or held[-1] >= held[0]:
+        raise NotLearned(f"{told}: that is too little")
     with board.step("handful", f"{len(HANDFUL)} conversations, word by word"):
         adapter = await trainer.adapter("handful", base, data, *_HANDFUL, *_BOTH)
     found = losses(adapter)

@@ -67,10 +67,11 @@ class Trainer:
             raise CommandFailed(f"{name} ended with {code}\n{tail(log)}")
 
 
-def losses(adapter: Path) -> list[float]:
-    """Of the steps, in order."""
+def losses(adapter: Path, *, held_out: bool = False) -> list[float]:
+    """Of the steps, in order; or of what was held out, each time that it was measured."""
+    column = "eval_loss" if held_out else "train_loss"
     with (adapter / "loss.csv").open(newline="") as rows:
-        return [float(row["train_loss"]) for row in csv.DictReader(rows) if row["train_loss"]]
+        return [float(row[column]) for row in csv.DictReader(rows) if row[column]]
 
 
 def part(data: Path, ids: Sequence[str], output: Path) -> list[Mapping[str, Any]]:

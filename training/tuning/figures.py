@@ -31,6 +31,7 @@ def picture(points: Sequence[Point], path: Path, *, title: str, log: bool, best:
         axes.plot(*zip(*held, strict=True), label="held out", marker="o", markersize=4)
     if best:
         axes.axvline(best, color="grey", linewidth=0.8, linestyle="--", label=f"kept: step {best}")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(title=title, xlabel="step", ylabel="loss (nats per token)")
     if log:
         axes.set_yscale("log")
