@@ -17,11 +17,11 @@ from isobath.inference.v1 import inference_pb2 as pb
 from servicekit.channels import faults, streaming
 from servicekit.settings import SettingsError
 from servicekit.status import RemoteFault
-from training import comparing, replicas
-from training.comparing import Asked, Compared, Said
 from training.data.conversation import Turn, read
-from training.operators import Operator, operator
-from training.replicas import Failure, NotDone, Replica
+from training.serving import comparing, replicas
+from training.serving.comparing import Asked, Compared, Said
+from training.serving.operator import Operator, operator
+from training.serving.replicas import Failure, NotDone, Replica
 from training.unusable import Unusable
 
 _ROLES = {

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import base, merging, output, placing
 from training.data.conversation import read
-from training.merging import Check, Conversation
-from training.output import CannotWrite
-from training.placing import CannotPlace
+from training.serving import placing
+from training.serving.placing import CannotPlace
 from training.unusable import Unusable
+from training.weights import base, merging, output
+from training.weights.merging import Check, Conversation
+from training.weights.output import CannotWrite
 
 _FORMAT = "isobath.merge/1"
 _NOTES = "merge.json"

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from dev.ending import run
 from servicekit.settings import SettingsError
-from training import placing, replicas
-from training.operators import Operator, operator
-from training.placing import CannotPlace
-from training.replicas import Replica
+from training.serving import placing, replicas
+from training.serving.operator import Operator, operator
+from training.serving.placing import CannotPlace
+from training.serving.replicas import Replica
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 

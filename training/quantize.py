@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from training import base, calibration, output, quantizing
-from training.calibration import Tokens
 from training.data.conversation import Conversation, read
-from training.output import CannotWrite
-from training.quantizing import BITS, CALIBRATED, DEFAULTS, Measured, Scheme
 from training.unusable import Unusable
+from training.weights import base, calibration, output, quantizing
+from training.weights.calibration import Tokens
+from training.weights.output import CannotWrite
+from training.weights.quantizing import BITS, CALIBRATED, DEFAULTS, Measured, Scheme
 
 _FORMAT = "isobath.quantize/1"
 _NOTES = "quantize.json"

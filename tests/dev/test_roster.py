@@ -14,7 +14,7 @@ from dev.supervisor import Service, levels
 from servicekit.secrets import Secret
 from servicekit.settings import SettingsError, load
 from servicekit.tls import Tls
-from training.operators import Operator
+from training.serving.operator import Operator
 
 
 @pytest.fixture

@@ -32,8 +32,8 @@ from services.inference.app import mount
 from services.inference.settings import Settings
 from tests.inference import tiny_model
 from tests.inference.test_process import launched
-from training import placing, replicas
-from training.operators import Operator
+from training.serving import placing, replicas
+from training.serving.operator import Operator
 
 T = TypeVar("T", bound=Callable[..., Any])
 INSTALLED = importlib.util.find_spec("vllm") is not None

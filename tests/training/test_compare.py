@@ -13,9 +13,9 @@ from services.inference.models import Completion, Delta, Event, Finish, Request,
 from tests.inference.scripted import Scripted, replica
 from tests.training.test_push import command
 from tests.training.test_quantize import line
-from training import comparing
-from training.comparing import Asked, Compared, Said, parts_at
 from training.data import conversation
+from training.serving import comparing
+from training.serving.comparing import Asked, Compared, Said, parts_at
 
 pytestmark = pytest.mark.req("T4", "T5")
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.inference import tiny_model
-from training import base, merge, merging, output
-from training.merging import Check, Difference
-from training.output import CannotWrite
+from training import merge
 from training.tuning import tags
 from training.unusable import Unusable
+from training.weights import base, merging, output
+from training.weights.merging import Check, Difference
+from training.weights.output import CannotWrite
 
 pytestmark = pytest.mark.req("T4")
 APP = typer.Typer(pretty_exceptions_enable=False)
@@ -144,7 +145,7 @@ def test_whole_takes_the_place_of_an_empty_folder_and_of_nothing_else(tmp_path):
 
 def test_room_is_asked_of_the_disk_before(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "training.output.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * output.GIB)
+        "training.weights.output.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * output.GIB)
     )
     output.require_room(tmp_path / "not" / "yet", 3 * output.GIB)
     with pytest.raises(CannotWrite, match=r"3\.0 GiB left, and 16\.0 GiB"):

@@ -23,9 +23,9 @@ from services.inference.errors import AdapterUnfit
 from services.inference.models import Model
 from services.inference.servicer import ALLOW, SERVICE, STATUSES, InferenceServicer
 from tests.inference.scripted import Scripted, replica
-from training import placing, replicas
-from training.operators import Operator, operator
-from training.replicas import NotDone
+from training.serving import placing, replicas
+from training.serving.operator import Operator, operator
+from training.serving.replicas import NotDone
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.req("T4")
@@ -196,7 +196,7 @@ def test_copy_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
         target.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("training.placing.shutil.copyfile", full)
+    monkeypatch.setattr("training.serving.placing.shutil.copyfile", full)
     with pytest.raises(OSError, match="No space"):
         placing.place(made, shared, "ours")
     assert list(shared.iterdir()) == []

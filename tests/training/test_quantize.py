@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import calibration, output, quantize, quantizing
-from training.calibration import Tokens
+from training import quantize
 from training.data.conversation import Turn, read
-from training.quantizing import Measured, Scheme
 from training.tuning import tags
 from training.unusable import Unusable
+from training.weights import calibration, output, quantizing
+from training.weights.calibration import Tokens
+from training.weights.quantizing import Measured, Scheme
 
 ROOT = Path(__file__).resolve().parents[2]
 QUANTIZING = ROOT / ".venv-quantize" / "bin" / "python"

@@ -12,7 +12,7 @@ from servicekit.channels import calling, channel, faults, streaming
 from servicekit.names import listed, look_up
 from servicekit.status import RemoteFault
 from servicekit.tls import Tls
-from training.operators import Operator
+from training.serving.operator import Operator
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from training import base, output
-from training.calibration import Tokens
 from training.unusable import Unusable
+from training.weights import base, output
+from training.weights.calibration import Tokens
 
 Tell = Callable[[str], None]
 _SHARD = "5GB"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training import base
 from training.unusable import Unusable
+from training.weights import base
 
 Message = dict[str, str]
 Conversation = Sequence[Message]
