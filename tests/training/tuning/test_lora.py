@@ -85,6 +85,22 @@ def test_run_that_was_stopped_and_resumed_ends_where_an_unbroken_one_does(
         assert (weight - mended[name]).abs().max() <= 1e-5, name
 
 
+def test_run_that_gets_no_better_stops_and_keeps_its_best_step(options):
+    # strides that are too long to get anywhere
+    options = replace(
+        options, max_steps=60, every=1, patience=2, learning_rate=10.0, scheduler="constant"
+    )
+    assert lora.run(options, dry_run=False) == 0
+    told = json.loads((options.output / "training.json").read_text())
+    rows = list(csv.DictReader((options.output / "loss.csv").open()))
+    held = [(float(row["eval_loss"]), int(row["step"])) for row in rows if row["eval_loss"]]
+    assert told["steps"] == held[-1][1] < 60
+    assert told["best_step"] == min(held)[1] == told["steps"] - 2
+    kept = options.checkpoints / f"checkpoint-{told['best_step']}"
+    whole, best = weights(options.output), weights(kept)
+    assert all((weight == best[name]).all() for name, weight in whole.items())
+
+
 def test_dry_run_by_its_path_checks_and_trains_nothing(options, base):
     done = subprocess.run(
         [sys.executable, "training/lora.py", "--model", str(base), "--data", str(options.data),
