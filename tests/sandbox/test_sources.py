@@ -11,8 +11,8 @@ from servicekit.status import RemoteFault
 from tests.sandbox.boxes import Box, Place, item
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-# enough for a slow machine to open a session in
-_OPENED_S = 5.0
+# to open a session in; the others where the machine was too slow for the one before
+_OPENED_S = (5.0, 20.0, 60.0)
 
 
 @pytest.mark.req("X1", "P10")
@@ -61,9 +61,19 @@ async def test_rows_as_a_file_a_preview_and_by_the_magic(box: Box) -> None:
 @pytest.mark.req("C5", "S4")
 async def test_session_outlives_the_call_that_opened_it(sandbox: Place) -> None:
     """Its deadline was for the opening, not for what the session does later."""
-    async with sandbox.box(within_s=_OPENED_S) as box:
+    for within_s in _OPENED_S:
+        try:
+            await _outlives(sandbox, within_s)
+            return
+        except RemoteFault as fault:
+            if fault.reason != "DEADLINE_EXCEEDED" or within_s == _OPENED_S[-1]:
+                raise
+
+
+async def _outlives(sandbox: Place, within_s: float) -> None:
+    async with sandbox.box(within_s=within_s) as box:
         await box.attach("read,list")
-        await asyncio.sleep(_OPENED_S)
+        await asyncio.sleep(within_s)
         for _ in range(2):
             assert (await box.run("print(len(sources['shop'].query('ROWS 3')))")).out == "3\n"
 
