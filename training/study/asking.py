@@ -18,7 +18,15 @@ from training.synthetic.themes import Part
 HELD = (Part.KIN, Part.STRANGE)
 # a model that has learned little writes without end
 _BOUNDS = {"ROUNDS": "4", "TOKENS": "6000", "RUN_S": "300"}
-_VLLM = {"PROTOCOL": "native", "VLLM_ADAPTERS": "0", "VLLM_ENFORCE_EAGER": "true"}
+_VLLM = {
+    "PROTOCOL": "native",
+    "VLLM_ADAPTERS": "0",
+    "VLLM_ENFORCE_EAGER": "true",
+    # a small model, and few questions at a time: most of the memory stays free
+    "VLLM_GPU_MEMORY_FRACTION": "0.2",
+}
+# GiB; on a CPU it would be most of the machine's memory otherwise
+_CACHE = {"VLLM_CPU_KVCACHE_SPACE": "1"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Asker:
         manner = Manner(at_once=self.at_once, temperature=0.0)
         with ledger(output, Header(settings.engine, settings.model)) as told:
             results = await evaluated(
-                settings, {**bounds, **own, **self.given}, self.held.asked,
+                settings, {**bounds, **_CACHE, **own, **self.given}, self.held.asked,
                 manner=manner, console=self.console, told=told,
             )  # fmt: skip
         return self._marks(results)
