@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 SHIM = Path(__file__).with_name("attend.py")
+ROOT = Path(__file__).resolve().parent.parent
+# PYTHONPATH of an interpreter whose environment has not our packages
+OUR_PACKAGES = ":".join(str(ROOT / part) for part in ("", "gen", "client"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dev.certs import OPERATOR, Certificates
+from dev.child import OUR_PACKAGES
 from dev.home import Home, write_private
 from dev.identities import Identities
 from dev.names import CONNECTORS, NAMES
@@ -31,7 +31,6 @@ FOR_ALL = ("ISOBATH_TRACES_", "OTEL_")
 FOR_VLLM = ("VLLM_", "HF_HOME", "HF_HUB_", "CUDA_", "OMP_", "LD_PRELOAD")
 # a model of 8 billion parameters is read from a disk, and compiled
 VLLM_READY_S = 900.0
-_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -119,11 +118,10 @@ def _with_vllm(service: Service, settings: Settings, given: Mapping[str, str]) -
     service = replace(service, ready_s=VLLM_READY_S, environment={**service.environment, **heeded})
     if settings.vllm_python is None:
         return service
-    ours = ":".join(str(_ROOT / part) for part in ("", "gen", "client"))
     return replace(
         service,
         python=str(settings.vllm_python.absolute()),
-        environment={**service.environment, "PYTHONPATH": ours},
+        environment={**service.environment, "PYTHONPATH": OUR_PACKAGES},
     )
 
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev.child import Command, minimal_environment, start, tail
-
-ROOT = Path(__file__).resolve().parents[2]
-_PATH = ":".join(str(ROOT / part) for part in ("", "gen", "client"))
+from dev.child import OUR_PACKAGES, ROOT, Command, minimal_environment, start, tail
 
 
 class CommandFailed(RuntimeError):
@@ -49,7 +46,7 @@ class Trainer:
         log = self.folder / f"{name}.log"
         options = [text for key, path in named.items() for text in (f"--{key}", str(path))]
         environment = minimal_environment(
-            PYTHONPATH=_PATH, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
+            PYTHONPATH=OUR_PACKAGES, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
         )
         child = start(
             Command(

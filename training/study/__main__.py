@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dev.child import OUR_PACKAGES
 from dev.ending import run as run_to_end
 from dev.settings import Settings
 from servicekit.settings import SettingsError, load
@@ -22,9 +23,6 @@ from training.study.asking import Asker, held
 from training.study.fit import CURVE, FIGURES, PARTS
 from training.study.report import Scored, Study
 from training.study.shape import counted
-
-_ROOT = Path(__file__).resolve().parents[2]
-_PATH = ":".join(str(_ROOT / part) for part in ("", "gen", "client"))
 
 
 class StudyFailed(RuntimeError):
@@ -177,7 +175,7 @@ def _fitted(places: Places, size: Size, minutes: float, rate: float, seed: int) 
 
 def _run(python: Path, arguments: Sequence[str]) -> None:
     """With what lies in the repository."""
-    environ = {**os.environ, "PYTHONPATH": _PATH}
+    environ = {**os.environ, "PYTHONPATH": OUR_PACKAGES}
     command = [str(python.absolute()), *arguments]
     done = subprocess.run(command, env=environ, check=False)  # noqa: S603
     if done.returncode:
